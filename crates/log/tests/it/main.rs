@@ -1,0 +1,3 @@
+//! The log's behaviour, seen from outside.
+
+mod append;
