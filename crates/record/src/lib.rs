@@ -1,6 +1,30 @@
 //! The canonical record: what an agent saw, decided and executed, in one vocabulary.
+//!
+//! - [`Record`] is the line that is stored; [`Body`] what happened, by [`Kind`].
+//! - [`Action`] and [`Resource`] are the canonical words for what a tool call means.
+//! - `shell` turns a shell command into them; `scrub` takes secrets out of a payload.
+//! - [`ContentKey`] makes the digests by which a record refers to content kept beside it.
+//!
+//! Nothing here does I/O.
 #![forbid(unsafe_code)]
 
 mod action;
+mod body;
+mod content;
+mod id;
+mod record;
+mod time;
 
 pub use action::{Action, Normalised, Resource, Verb, clean_path};
+pub use body::{
+    ActionBody, Approval, Basis, Body, Call, ConfigChange, Context, DecidedBy, Decision, Gap, Kind,
+    LogRestart, LogTorn, Message, Mode, Outcome, PolicyDecision, Prompt, ResultBody, RuntimeDecision,
+    SessionEnd, SessionStart, Status, Unparsed, Verdict,
+};
+pub use content::{Content, ContentKey, ContentRef, DIGEST_PREFIX, PREVIEW_CHARS, hex, preview};
+pub use id::{IdSource, RecordId};
+pub use record::{
+    Agent, Claimed, Env, Envelope, Link, MAX_BYTES, Observed, Principal, RawRecord, Record, Rel, Trace,
+    VERSION,
+};
+pub use time::{BadTimestamp, Timestamp};

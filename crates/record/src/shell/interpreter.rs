@@ -1,0 +1,270 @@
+//! Shells and the interpreters of other languages.
+
+use super::expand::Arg;
+use super::invoke::Call;
+use super::run::{Shell, Stdin, output_stdin};
+use super::syntax::excerpt;
+use super::table::Effect;
+use super::wrapper::code;
+
+/// Runs what standard input holds as shell commands.
+pub(super) fn stdin_script(shell: &mut Shell<'_>, name: &str) {
+    match shell.stdin.clone() {
+        Stdin::Text(text) => {
+            if shell.decoded {
+                shell.opaque(format!("{name} runs text that was decoded on the way"));
+            }
+            shell.nested(&text, None);
+        }
+        Stdin::File(file) => shell.touch(Effect::Execute, &file),
+        Stdin::From(source) => {
+            shell.execute(name);
+            shell.opaque(format!("{name} runs what comes from {source}, which is not known"));
+        }
+        Stdin::Inherited => shell.execute(name),
+    }
+}
+
+pub(super) fn shell(shell: &mut Shell<'_>, call: &Call<'_>) {
+    // `+x` and the like are options as well.
+    let args: Vec<Arg> = call.args.iter().filter(|a| !(a.text.starts_with('+') && a.text.len() > 1)).cloned().collect();
+    let parsed = shell.options("+ -c,--command -o,-O= --rcfile,--init-file=x -s -l,--login -i -C,--init-command=", &args);
+    shell.option_files(&parsed);
+    if let Some(text) = parsed.value("-C").cloned().filter(|_| call.name == "fish") {
+        code(shell, call.name, &text, None);
+    }
+    let mut operands = parsed.operands.iter();
+    if parsed.has("-c") {
+        return match operands.next().cloned() {
+            Some(text) => {
+                let positional = operands.skip(1).cloned().collect();
+                code(shell, call.name, &text, Some(positional));
+            }
+            None => shell.execute(call.name),
+        };
+    }
+    match operands.next() {
+        Some(file) if !parsed.has("-s") => script_file(shell, call.name, file),
+        _ => stdin_script(shell, call.name),
+    }
+}
+
+fn script_file(shell: &mut Shell<'_>, name: &str, file: &Arg) {
+    if let Some(output) = &file.source {
+        let stdin = std::mem::replace(&mut shell.stdin, output_stdin(output));
+        stdin_script(shell, name);
+        shell.stdin = stdin;
+    } else if matches!(file.text.as_str(), "-" | "/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0") {
+        stdin_script(shell, name);
+    } else {
+        shell.touch(Effect::Execute, file);
+    }
+}
+
+/// Code of another language: it is run, and what it does is not known.
+fn foreign(shell: &mut Shell<'_>, name: &str, what: &str) {
+    shell.execute(name);
+    shell.opaque(format!("{name} runs code that is not read here: {what}"));
+}
+
+/// A program of another language in a file, on standard input, or none at all.
+fn program(shell: &mut Shell<'_>, name: &str, file: Option<&Arg>) {
+    match file {
+        Some(file) if file.source.is_some() || matches!(file.text.as_str(), "-" | "/dev/stdin" | "/dev/fd/0") => {
+            foreign(shell, name, "standard input");
+        }
+        Some(file) => shell.touch(Effect::Execute, file),
+        None => match shell.stdin.clone() {
+            Stdin::Inherited => shell.execute(name),
+            Stdin::File(file) => shell.touch(Effect::Execute, &file),
+            Stdin::Text(_) | Stdin::From(_) => foreign(shell, name, "standard input"),
+        },
+    }
+}
+
+fn quoted(text: &Arg) -> String {
+    format!("`{}`", excerpt(&text.text))
+}
+
+pub(super) fn python(shell: &mut Shell<'_>, call: &Call<'_>) {
+    // `-c` and `-m` end the options of the interpreter.
+    let mut args = call.args.iter();
+    while let Some(arg) = args.next() {
+        let text = arg.text.as_str();
+        match text {
+            "-W" | "-X" | "--check-hash-based-pycs" => {
+                args.next();
+            }
+            "-V" | "--version" | "-h" | "--help" | "-VV" => return shell.execute(call.name),
+            "-" => return program(shell, call.name, Some(arg)),
+            _ if text.starts_with("--") => {}
+            _ if text.starts_with('-') && arg.is_known() => {
+                // The letter may stand in a cluster, and its value may be attached.
+                let Some(at) = text.find(['c', 'm']) else {
+                    continue;
+                };
+                let value = if at + 1 < text.len() { Some(arg.tail(at + 1)) } else { args.next().cloned() };
+                let value = value.unwrap_or_default();
+                if text.as_bytes()[at] == b'c' {
+                    return foreign(shell, call.name, &quoted(&value));
+                }
+                let rest: Vec<Arg> = args.cloned().collect();
+                return python_module(shell, call.name, &value, &rest);
+            }
+            _ => return program(shell, call.name, Some(arg)),
+        }
+    }
+    program(shell, call.name, None);
+}
+
+fn python_module(shell: &mut Shell<'_>, name: &str, module: &Arg, rest: &[Arg]) {
+    match module.text.as_str() {
+        // Modules that are commands of the table under the same name.
+        "pip" | "pip3" | "pytest" | "black" | "ruff" | "isort" | "mypy" | "twine" | "poetry" | "uv" | "pipx" => {
+            shell.execute(name);
+            let mut args = vec![Arg::new(module.text.clone())];
+            args.extend(rest.iter().cloned());
+            shell.invoke(&args);
+        }
+        "venv" | "virtualenv" => {
+            shell.execute(name);
+            let parsed = shell.options("--prompt=", rest);
+            for folder in &parsed.operands {
+                shell.touch_with(Effect::Create, folder, true);
+            }
+        }
+        "http.server" => {
+            shell.execute(name);
+            let parsed = shell.options("-d,--directory=r -b,--bind=", rest);
+            let port = if parsed.operand(0).is_empty() { "8000" } else { parsed.operand(0) };
+            shell.act(crate::Verb::Network, "host", &format!("localhost:{port}"));
+            let root = parsed.value("-d").cloned().unwrap_or_else(|| Arg::new("."));
+            shell.touch_with(Effect::Read, &root, true);
+        }
+        "json.tool" => {
+            let parsed = shell.options("--indent=", rest);
+            if let Some(file) = parsed.operands.first() {
+                shell.touch(Effect::Read, file);
+            }
+            if let Some(file) = parsed.operands.get(1) {
+                shell.touch(Effect::Write, file);
+            }
+            if parsed.operands.is_empty() {
+                shell.execute(name);
+            }
+        }
+        _ => {
+            shell.execute(name);
+            shell.unknown(module);
+        }
+    }
+}
+
+/// Interpreters whose options are a list of flags and of options with values, where some
+/// options carry code.
+fn general(shell: &mut Shell<'_>, call: &Call<'_>, spec: &str, code_options: &[&str], file_options: &[&str]) {
+    let parsed = shell.options(spec, call.args);
+    shell.option_files(&parsed);
+    for option in file_options {
+        for file in parsed.values(option) {
+            shell.touch(Effect::Execute, file);
+        }
+    }
+    let given = code_options.iter().find(|o| parsed.has(o));
+    if let Some(option) = given {
+        let text = parsed.value(option).map_or_else(|| (*option).to_owned(), quoted);
+        return foreign(shell, call.name, &text);
+    }
+    if parsed.operands.is_empty() && !call.args.is_empty() && matches!(shell.stdin, Stdin::Inherited) {
+        return shell.execute(call.name);
+    }
+    program(shell, call.name, parsed.operands.first());
+}
+
+pub(super) fn node(shell: &mut Shell<'_>, call: &Call<'_>) {
+    if call.name == "deno" {
+        let sub = call.args.first().map_or("", |a| a.text.as_str()).to_owned();
+        let rest = call.args.get(1..).unwrap_or(&[]);
+        return match sub.as_str() {
+            "eval" | "repl" => foreign(shell, call.name, "its argument"),
+            "run" | "serve" => {
+                let parsed = shell.options("+ -c,--config=r --import-map=r", rest);
+                match parsed.operands.first() {
+                    Some(url) if url.text.contains("://") => {
+                        shell.url(crate::Verb::Network, url);
+                        foreign(shell, call.name, &quoted(url));
+                    }
+                    file => program(shell, call.name, file),
+                }
+            }
+            _ => shell.execute(call.name),
+        };
+    }
+    if call.name == "nodejs" || call.name == "node" || call.name == "tsx" || call.name == "ts-node" {
+        general(
+            shell,
+            call,
+            "+ -e,--eval= -p,--print= -r,--require= --import= --loader,--experimental-loader= --env-file=r -C,--conditions= -P,--project=r",
+            &["-e", "-p"],
+            &[],
+        );
+    }
+}
+
+pub(super) fn ruby(shell: &mut Shell<'_>, call: &Call<'_>) {
+    general(shell, call, "+ -e= -r= -I= -C= -n -p -i?", &["-e"], &[]);
+}
+
+pub(super) fn perl(shell: &mut Shell<'_>, call: &Call<'_>) {
+    let parsed = shell.options("+ -e= -E= -I= -M= -m= -i? -F= -0? -l? -n -p", call.args);
+    let code = parsed.value("-e").or(parsed.value("-E"));
+    // `-pi -e`: an in-place edit of the files, by code.
+    if let Some(text) = code {
+        let text = quoted(text);
+        let edits = parsed.has("-i");
+        for file in &parsed.operands {
+            if file.text != "-e" && file.text != "-E" {
+                shell.touch(if edits { Effect::Write } else { Effect::Read }, file);
+            }
+        }
+        return foreign(shell, call.name, &text);
+    }
+    if parsed.operands.is_empty() && !call.args.is_empty() && matches!(shell.stdin, Stdin::Inherited) {
+        return shell.execute(call.name);
+    }
+    program(shell, call.name, parsed.operands.first());
+}
+
+pub(super) fn php(shell: &mut Shell<'_>, call: &Call<'_>) {
+    general(
+        shell,
+        call,
+        "+ -r= -R= -B= -E= -F= -f= -c=r -d= -S= -t= -z=",
+        &["-r", "-R", "-B", "-E"],
+        &["-f", "-F"],
+    );
+}
+
+pub(super) fn java(shell: &mut Shell<'_>, call: &Call<'_>) {
+    let parsed = shell.options(
+        "+ -jar= -cp,-classpath,--class-path= -p,--module-path= -m,--module= -javaagent:= --add-modules=",
+        call.args,
+    );
+    match parsed.value("-jar").cloned() {
+        Some(jar) => shell.touch(Effect::Execute, &jar),
+        None => match parsed.operands.first() {
+            Some(file) if file.text.ends_with(".java") => shell.touch(Effect::Execute, file),
+            _ => shell.execute(call.name),
+        },
+    }
+}
+
+pub(super) fn other(shell: &mut Shell<'_>, call: &Call<'_>) {
+    general(
+        shell,
+        call,
+        "+ -e,--eval,-Command,-c,-EncodedCommand= -E,--print= -l= -i= -File,-file,-f=",
+        &["-e", "-E"],
+        &["-File"],
+    );
+}

@@ -1,0 +1,186 @@
+//! One command with its arguments: finds out what it is and hands it to the table.
+
+use super::expand::Arg;
+use super::run::{Output, Shell};
+use super::syntax::{self, Command, excerpt};
+use super::{Context, table};
+use crate::{Action, Resource, Verb};
+
+/// A command that is being looked at: its name without a folder, and what follows it.
+pub(super) struct Call<'a> {
+    pub name: &'a str,
+    pub args: &'a [Arg],
+}
+
+/// Folders whose programs are what their names say.
+const SYSTEM_FOLDERS: [&str; 9] = [
+    "/bin",
+    "/sbin",
+    "/usr/bin",
+    "/usr/sbin",
+    "/usr/local/bin",
+    "/usr/local/sbin",
+    "/opt/homebrew/bin",
+    "/snap/bin",
+    "/opt/local/bin",
+];
+
+impl Shell<'_> {
+    /// Looks at one command; gives what it prints.
+    pub fn invoke(&mut self, args: &[Arg]) -> Output {
+        if !self.spend(args.len()) {
+            return Output::default();
+        }
+        self.deeper(|shell| shell.invoke_inside(args))
+    }
+
+    fn invoke_inside(&mut self, args: &[Arg]) -> Output {
+        let Some((first, rest)) = args.split_first() else {
+            return Output::default();
+        };
+        let shown = excerpt(&first.text);
+        self.printed = None;
+        let by_name_only = std::mem::take(&mut self.skip_functions);
+        if !first.is_known() || first.splits || first.glob || first.source.is_some() {
+            self.unknown(first);
+            self.opaque(format!("the command to run is not known: `{shown}`"));
+            self.execute(&shown);
+            return Output { text: None, from: shown };
+        }
+        if first.text.is_empty() {
+            self.stay_silent("sh");
+            return Output::default();
+        }
+        if first.expanded {
+            self.opaque(format!("the name of a command comes from an expansion: `{shown}`"));
+        }
+        if !by_name_only {
+            if let Some(body) = self.state.functions.get(&first.text).cloned() {
+                return self.call_function(&first.text, &body, rest);
+            }
+            if let Some(text) = self.state.aliases.get(&first.text).cloned() {
+                if let Some(output) = self.alias(&first.text, &text, rest) {
+                    return output;
+                }
+            }
+        }
+        let mut name = first.text.as_str();
+        let before = self.pushes;
+        if let Some(slash) = name.rfind('/') {
+            let base = &name[slash + 1..];
+            let Some(path) = self.path(first) else {
+                self.execute(&shown);
+                return Output { text: None, from: shown };
+            };
+            let folder = path.rfind('/').map_or("", |i| &path[..i]);
+            let system = SYSTEM_FOLDERS.contains(&folder) && name.starts_with('/');
+            if !system {
+                self.push(Action::new(Verb::Execute, Resource::new("file", &path)));
+                if !(folder.ends_with("/bin") || folder.ends_with("/.bin")) && row_of(base).is_none_or(|r| !r.0) {
+                    return Output { text: None, from: base.to_owned() };
+                }
+            }
+            name = base;
+        }
+        let from = name.to_owned();
+        match row_of(name) {
+            Some((_, row)) => {
+                self.quiet = false;
+                self.lost_delete = false;
+                self.run_row(row, &Call { name, args: rest });
+                if self.pushes == before && !self.quiet {
+                    let action = Action::new(Verb::Execute, Resource::proc(name));
+                    self.push(if self.lost_delete { action.destructive() } else { action });
+                }
+                self.lost_delete = false;
+            }
+            None => {
+                if self.pushes == before {
+                    self.execute(name);
+                }
+                for arg in rest.iter().filter(|a| a.splits) {
+                    self.unknown(arg);
+                }
+            }
+        }
+        Output { text: self.printed.take(), from }
+    }
+
+    /// An alias that this command line has defined. Whether the shell expands it depends on its
+    /// settings, so this is said.
+    fn alias(&mut self, name: &str, text: &str, rest: &[Arg]) -> Option<Output> {
+        let mark = format!("alias {name}");
+        if !self.enter_active(&mark) {
+            return None;
+        }
+        self.opaque(format!("`{}` is an alias here", excerpt(name)));
+        let parsed = syntax::parse(text, self.depth.min(syntax::MAX_NESTING));
+        let mut output = Output::default();
+        let single = match &parsed.script[..] {
+            [item] => match &item.pipelines[..] {
+                [(_, pipeline)] => match &pipeline.stages[..] {
+                    [Command::Simple { words, redirects, .. }] if redirects.is_empty() => Some(words),
+                    _ => None,
+                },
+                _ => None,
+            },
+            _ => None,
+        };
+        match single {
+            Some(words) => {
+                let mut args = Vec::new();
+                for word in words {
+                    args.extend(self.expand(word));
+                }
+                args.extend(rest.iter().cloned());
+                output = self.invoke(&args);
+            }
+            None => self.inline(text),
+        }
+        self.leave_active();
+        Some(output)
+    }
+
+    /// Looks at commands that run on another machine or in another root: only that they run
+    /// there, and whether they destroy something there, is of interest here.
+    pub fn elsewhere(&mut self, commands: Elsewhere<'_>, resource: Resource) {
+        let context = Context { cwd: "/", home: "/root" };
+        let mut other = Shell::new(&context);
+        other.depth = self.depth + 1;
+        other.share_work(self);
+        match commands {
+            Elsewhere::Text(text) => other.inline(text),
+            Elsewhere::Args(args) => {
+                other.invoke(args);
+            }
+        }
+        self.share_work(&other);
+        let mut action = Action::new(Verb::Execute, resource);
+        action.destructive = other.found_destructive();
+        self.push(action);
+    }
+}
+
+/// Commands for [`Shell::elsewhere`].
+pub(super) enum Elsewhere<'a> {
+    Text(&'a str),
+    Args(&'a [Arg]),
+}
+
+/// The line of the table for a name, perhaps without its version (`python3.12`, `gcc-13`), and
+/// whether the program is one that is run by path (`./gradlew`).
+fn row_of(name: &str) -> Option<(bool, &'static table::Row)> {
+    let by_path = matches!(name, "gradlew" | "mvnw");
+    if let Some(row) = table::find(name) {
+        return Some((by_path, row));
+    }
+    if name.starts_with("mkfs.") {
+        return table::find("mkfs").map(|row| (false, row));
+    }
+    let stem = name.strip_suffix(".exe").unwrap_or(name);
+    let stem = stem.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
+    if stem.len() < 2 || stem == name {
+        return None;
+    }
+    table::find(stem).map(|row| (false, row))
+}

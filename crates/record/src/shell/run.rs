@@ -1,0 +1,1033 @@
+//! Walks the commands in the order in which the shell would run them and keeps what the shell
+//! would know: the working directory, variables, functions, where standard input comes from.
+//!
+//! Nothing is run. Where both outcomes of a condition are possible, both are walked, and what
+//! differs afterwards (the directory, a variable) is no longer known.
+
+use super::expand::Arg;
+use super::syntax::{Assign, Command, Compound, Item, Link, Pipeline, Redirect, RedirectOp, Script, Target, excerpt};
+use super::table::Effect;
+use super::{Context, syntax};
+use crate::{Action, Normalised, Resource, Verb, clean_path};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+/// How deep commands may be looked through (wrappers, substitutions, `sh -c`, functions).
+const MAX_DEPTH: usize = 24;
+/// How much work one command line may cost: characters expanded, plus [`COMMAND_COST`] for each
+/// command walked. Loops, functions and braces multiply; this is what stops them.
+const MAX_WORK: usize = 4_000_000;
+/// What walking one command costs.
+const COMMAND_COST: usize = 20;
+/// How many actions one command line may give.
+const MAX_ACTIONS: usize = 1000;
+/// How many reasons are kept.
+const MAX_OPAQUE: usize = 100;
+/// How many variables are followed.
+const MAX_VARIABLES: usize = 256;
+/// How long a variable's value may be to be followed.
+const MAX_VALUE_BYTES: usize = 4096;
+
+/// What a variable holds.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    One(Arg),
+    List(Vec<Arg>),
+}
+
+/// What a command writes to its standard output.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Output {
+    /// The text, where it is certain.
+    pub text: Option<String>,
+    /// The command it comes from, for a message.
+    pub from: String,
+}
+
+/// Where standard input comes from.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Stdin {
+    /// What the shell itself has.
+    #[default]
+    Inherited,
+    /// A here-document, a here-string, or an `echo` before the pipe.
+    Text(Rc<str>),
+    /// A file.
+    File(Arg),
+    /// The output of something, which is not known.
+    From(Rc<str>),
+}
+
+/// What the shell knows at one point.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    /// The working directory, or why it is not known.
+    pub cwd: Result<String, String>,
+    /// Why the working directory may be another one after all; `true` if that is likely.
+    pub doubt: Option<(String, bool)>,
+    pub old_cwd: Option<String>,
+    pub pushed: Vec<Result<String, String>>,
+    pub vars: Rc<HashMap<String, Value>>,
+    pub functions: Rc<HashMap<String, Rc<Command>>>,
+    pub aliases: Rc<HashMap<String, String>>,
+    pub positional: Option<Vec<Arg>>,
+    /// Code that is not known has run in this shell.
+    pub tainted: Option<String>,
+    pub stops_on_error: bool,
+    /// An `exit`, `return`, `break` or `continue` has been passed: what follows does not run.
+    pub dead: bool,
+}
+
+/// Both possibilities, where one of two things has happened.
+fn merged(a: State, b: State) -> State {
+    if a.dead {
+        return b;
+    }
+    if b.dead {
+        return a;
+    }
+    let mut state = a;
+    if state.cwd != b.cwd {
+        state.cwd = Err("it depends on a condition".to_owned());
+    }
+    if state.doubt.as_ref().is_none_or(|d| !d.1) {
+        state.doubt = b.doubt.or(state.doubt);
+    }
+    if state.old_cwd != b.old_cwd {
+        state.old_cwd = None;
+    }
+    if state.pushed != b.pushed {
+        state.pushed.clear();
+    }
+    if !Rc::ptr_eq(&state.vars, &b.vars) {
+        let mut vars = (*state.vars).clone();
+        let names: HashSet<&String> = state.vars.keys().chain(b.vars.keys()).collect();
+        for name in names {
+            let same = match (state.vars.get(name), b.vars.get(name)) {
+                (Some(Value::One(x)), Some(Value::One(y))) => x.text == y.text && x.is_known() && y.is_known(),
+                _ => false,
+            };
+            if !same {
+                let why = format!("variable {name} depends on a condition");
+                vars.insert(name.clone(), Value::One(Arg::unknown(format!("${name}"), &why)));
+            }
+        }
+        state.vars = Rc::new(vars);
+    }
+    if !Rc::ptr_eq(&state.functions, &b.functions) {
+        let mut functions = (*state.functions).clone();
+        functions.extend(b.functions.iter().map(|(k, v)| (k.clone(), Rc::clone(v))));
+        state.functions = Rc::new(functions);
+    }
+    if !Rc::ptr_eq(&state.aliases, &b.aliases) {
+        let mut aliases = (*state.aliases).clone();
+        aliases.extend(b.aliases.iter().map(|(k, v)| (k.clone(), v.clone())));
+        state.aliases = Rc::new(aliases);
+    }
+    state.tainted = state.tainted.or(b.tainted);
+    state.stops_on_error &= b.stops_on_error;
+    state
+}
+
+/// Whether the two know the same.
+fn unchanged(a: &State, b: &State) -> bool {
+    a.cwd == b.cwd && Rc::ptr_eq(&a.vars, &b.vars) && Rc::ptr_eq(&a.functions, &b.functions) && a.tainted == b.tainted
+}
+
+/// A loop or a function that `break`, `continue` or `return` can leave.
+#[derive(Debug)]
+struct Frame {
+    function: bool,
+    left_with: Option<State>,
+}
+
+/// One shell that walks one command line.
+pub(super) struct Shell<'c> {
+    pub context: &'c Context<'c>,
+    pub state: State,
+    /// What the command being looked at reads.
+    pub stdin: Stdin,
+    /// What the command being looked at prints, if that is certain.
+    pub printed: Option<String>,
+    /// How many actions have been named so far, repeated ones included.
+    pub pushes: usize,
+    /// A builtin without an effect of its own, named if nothing else is.
+    pub silent: Option<String>,
+    /// The command being looked at deletes something that is not known.
+    pub lost_delete: bool,
+    /// The command being looked at has no effect to name.
+    pub quiet: bool,
+    /// The next command is not a function, whatever its name (`command`, `builtin`, `env`).
+    pub skip_functions: bool,
+    /// What comes through the pipe was decoded from base64.
+    pub decoded: bool,
+    pub depth: usize,
+    actions: Vec<Action>,
+    places: HashMap<(Verb, Resource, Option<Resource>), usize>,
+    opaque: Vec<String>,
+    opaque_seen: HashSet<String>,
+    work: usize,
+    frames: Vec<Frame>,
+    active: Vec<String>,
+    called: HashSet<String>,
+}
+
+impl<'c> Shell<'c> {
+    pub fn new(context: &'c Context<'c>) -> Shell<'c> {
+        let cwd = if context.cwd.starts_with('/') {
+            Ok(clean_path(context.cwd, "/"))
+        } else {
+            Err("the caller does not say where it is".to_owned())
+        };
+        Shell {
+            context,
+            state: State {
+                cwd,
+                doubt: None,
+                old_cwd: None,
+                pushed: Vec::new(),
+                vars: Rc::default(),
+                functions: Rc::default(),
+                aliases: Rc::default(),
+                positional: None,
+                tainted: None,
+                stops_on_error: false,
+                dead: false,
+            },
+            stdin: Stdin::Inherited,
+            printed: None,
+            pushes: 0,
+            silent: None,
+            lost_delete: false,
+            quiet: false,
+            skip_functions: false,
+            decoded: false,
+            depth: 0,
+            actions: Vec::new(),
+            places: HashMap::new(),
+            opaque: Vec::new(),
+            opaque_seen: HashSet::new(),
+            work: 0,
+            frames: Vec::new(),
+            active: Vec::new(),
+            called: HashSet::new(),
+        }
+    }
+
+    /// Reads a whole command line.
+    pub fn whole(mut self, text: &str) -> Normalised {
+        let parsed = syntax::parse(text, 0);
+        self.script(&parsed.script);
+        for problem in parsed.problems {
+            self.opaque(problem);
+        }
+        let uncalled: Vec<String> =
+            self.state.functions.keys().filter(|f| !self.called.contains(*f)).cloned().collect();
+        let mut uncalled = uncalled;
+        uncalled.sort();
+        for name in uncalled {
+            self.opaque(format!("function `{}` is defined and not called here", excerpt(&name)));
+        }
+        if self.actions.is_empty() {
+            let name = self.silent.take().unwrap_or_else(|| "sh".to_owned());
+            self.push(Action::new(Verb::Execute, Resource::proc(&name)));
+        }
+        Normalised { actions: self.actions, opaque: self.opaque }
+    }
+
+    // --- what is found ---
+
+    /// Names an action; the same one twice is one, with the flags of both.
+    pub fn push(&mut self, action: Action) {
+        self.pushes += 1;
+        let key = (action.action, action.resource.clone(), action.to.clone());
+        if let Some(place) = self.places.get(&key) {
+            let there = &mut self.actions[*place];
+            there.recursive |= action.recursive;
+            there.destructive |= action.destructive;
+            return;
+        }
+        if self.actions.len() >= MAX_ACTIONS {
+            self.opaque(format!("more than {MAX_ACTIONS} actions: the rest is not listed"));
+            return;
+        }
+        self.places.insert(key, self.actions.len());
+        self.actions.push(action);
+    }
+
+    pub fn act(&mut self, verb: Verb, kind: &str, name: &str) {
+        self.push(Action::new(verb, Resource::new(kind, name)));
+    }
+
+    pub fn execute(&mut self, program: &str) {
+        self.push(Action::new(Verb::Execute, Resource::proc(program)));
+    }
+
+    /// Adds a reason why something is not known.
+    pub fn opaque(&mut self, reason: impl Into<String>) {
+        let reason = reason.into();
+        if self.opaque.len() >= MAX_OPAQUE || self.opaque_seen.contains(&reason) {
+            return;
+        }
+        self.opaque_seen.insert(reason.clone());
+        self.opaque.push(reason);
+    }
+
+    /// Says that an argument is not known.
+    pub fn unknown(&mut self, arg: &Arg) {
+        if let Some(reason) = &arg.unknown {
+            let reason = format!("`{}` is not known before it runs: {reason}", excerpt(&arg.text));
+            self.opaque(reason);
+        }
+    }
+
+    /// Pays for work; `false` when there is none left.
+    pub fn spend(&mut self, cost: usize) -> bool {
+        self.work = self.work.saturating_add(cost);
+        if self.work > MAX_WORK {
+            self.opaque("the command is too large to follow to its end");
+            return false;
+        }
+        true
+    }
+
+    /// Runs `inside` one level deeper, or says that it is too deep.
+    pub fn deeper<T: Default>(&mut self, inside: impl FnOnce(&mut Self) -> T) -> T {
+        if self.depth >= MAX_DEPTH {
+            self.opaque(format!("nested deeper than {MAX_DEPTH} levels: what is inside was not read"));
+            self.execute("sh");
+            return T::default();
+        }
+        self.depth += 1;
+        let result = inside(self);
+        self.depth -= 1;
+        result
+    }
+
+    // --- paths ---
+
+    /// The absolute, clean path that an argument names. Says so where it is not known.
+    pub fn path(&mut self, arg: &Arg) -> Option<String> {
+        if arg.unknown.is_some() {
+            self.unknown(arg);
+            return None;
+        }
+        if arg.text.is_empty() {
+            return None;
+        }
+        if arg.text.starts_with('/') {
+            return Some(clean_path(&arg.text, "/"));
+        }
+        match &self.state.cwd {
+            Ok(cwd) => {
+                let path = clean_path(&arg.text, cwd);
+                if let Some((reason, true)) = &self.state.doubt {
+                    let reason = reason.clone();
+                    self.opaque(reason);
+                }
+                Some(path)
+            }
+            Err(why) => {
+                let reason = format!("`{}` is relative to a folder that is not known: {why}", excerpt(&arg.text));
+                self.opaque(reason);
+                None
+            }
+        }
+    }
+
+    /// Has an effect on the file that an argument names.
+    pub fn touch(&mut self, effect: Effect, arg: &Arg) {
+        self.touch_with(effect, arg, false);
+    }
+
+    pub fn touch_with(&mut self, effect: Effect, arg: &Arg, recursive: bool) {
+        if let (Some(_), Effect::Read | Effect::Search) = (&arg.source, effect) {
+            return;
+        }
+        let Some(path) = self.path(arg) else {
+            if arg.unknown.is_some() || !arg.text.is_empty() {
+                self.lost_delete |= effect.is_destructive();
+            }
+            return;
+        };
+        if let Some((host, port)) = network_device(&path) {
+            let name = format!("{host}:{port}");
+            self.act(Verb::Network, "host", &name);
+            if !matches!(effect, Effect::Read) {
+                self.act(Verb::Send, "host", &name);
+            }
+            return;
+        }
+        if is_stream(&path) {
+            return;
+        }
+        let device = path.starts_with("/dev/") && !path.starts_with("/dev/shm/");
+        let Some(verb) = effect.verb() else {
+            return;
+        };
+        let mut action = Action::new(verb, Resource::new("file", &path));
+        action.recursive = recursive || arg.tree;
+        action.destructive = effect.is_destructive() || (device && matches!(effect, Effect::Write | Effect::Create));
+        if action.destructive && !arg.text.starts_with('/') {
+            if let Some((reason, _)) = &self.state.doubt {
+                let reason = reason.clone();
+                self.opaque(reason);
+            }
+        }
+        self.push(action);
+    }
+
+    // --- state ---
+
+    pub fn set(&mut self, name: &str, value: Value) {
+        let too_long = match &value {
+            Value::One(arg) => arg.text.len() > MAX_VALUE_BYTES,
+            Value::List(list) => list.iter().map(|a| a.text.len() + 1).sum::<usize>() > MAX_VALUE_BYTES,
+        };
+        if self.state.vars.len() >= MAX_VARIABLES && !self.state.vars.contains_key(name) {
+            self.state.tainted = Some("too many variables".to_owned());
+            // The name must not be taken for one of the environment with a known value.
+        }
+        let value = if too_long {
+            Value::One(Arg::unknown(format!("${name}"), &format!("variable {name} is too long")))
+        } else {
+            value
+        };
+        if self.state.vars.len() < MAX_VARIABLES || self.state.vars.contains_key(name) {
+            Rc::make_mut(&mut self.state.vars).insert(name.to_owned(), value);
+        }
+    }
+
+    /// Runs `inside` as a subshell does: what it changes is forgotten afterwards.
+    pub fn subshell<T: Default>(&mut self, inside: impl FnOnce(&mut Self) -> T) -> T {
+        let state = self.state.clone();
+        let frames = std::mem::take(&mut self.frames);
+        let result = self.deeper(inside);
+        self.frames = frames;
+        self.called_in(&state);
+        self.state = state;
+        result
+    }
+
+    /// Functions that a subshell defined and never called are worth a word too.
+    fn called_in(&mut self, outer: &State) {
+        if Rc::ptr_eq(&outer.functions, &self.state.functions) {
+            return;
+        }
+        let mut names: Vec<String> = self
+            .state
+            .functions
+            .keys()
+            .filter(|f| !outer.functions.contains_key(*f) && !self.called.contains(*f))
+            .cloned()
+            .collect();
+        names.sort();
+        for name in names {
+            self.opaque(format!("function `{}` is defined and not called here", excerpt(&name)));
+        }
+    }
+
+    /// `<(…)` and `>(…)`.
+    pub(super) fn process(&mut self, script: &Script, write: bool) -> Output {
+        let stdin = std::mem::take(&mut self.stdin);
+        if write {
+            self.stdin = Stdin::From("another command".into());
+        }
+        let output = self.subshell(|shell| shell.script(script));
+        self.stdin = stdin;
+        output
+    }
+
+    /// Reads `text` as the commands of a new shell.
+    pub fn nested(&mut self, text: &str, positional: Option<Vec<Arg>>) {
+        if !self.spend(text.len()) {
+            return;
+        }
+        self.subshell(|shell| {
+            shell.state.vars = Rc::default();
+            shell.state.functions = Rc::default();
+            shell.state.aliases = Rc::default();
+            shell.state.positional = positional;
+            shell.state.tainted = None;
+            shell.state.stops_on_error = false;
+            shell.inline(text);
+        });
+    }
+
+    /// Reads `text` as commands of this shell, as `eval` and `trap` do.
+    pub fn inline(&mut self, text: &str) {
+        if !self.spend(text.len()) {
+            return;
+        }
+        let parsed = syntax::parse(text, self.depth.min(syntax::MAX_NESTING));
+        self.deeper(|shell| {
+            shell.script(&parsed.script);
+        });
+        for problem in parsed.problems {
+            self.opaque(problem);
+        }
+    }
+
+    // --- commands ---
+
+    pub fn script(&mut self, script: &Script) -> Output {
+        let mut output = Output { text: None, from: "a group of commands".to_owned() };
+        for item in script {
+            let dead = self.state.dead.then(|| self.state.clone());
+            let mine = self.item(item);
+            if let Some(state) = dead {
+                self.state = state;
+            }
+            if script.len() == 1 {
+                output = mine;
+            }
+        }
+        output
+    }
+
+    fn item(&mut self, item: &Item) -> Output {
+        if item.background {
+            let Output { from, .. } = self.subshell(|shell| shell.list(item));
+            return Output { text: None, from };
+        }
+        self.list(item)
+    }
+
+    fn list(&mut self, item: &Item) -> Output {
+        let start = self.state.cwd.clone();
+        let mut output = Output::default();
+        let mut before_last = self.state.clone();
+        let mut last: Option<&Pipeline> = None;
+        let mut guarded = false;
+        for (link, pipeline) in &item.pipelines {
+            match link {
+                Link::First => {
+                    before_last = self.state.clone();
+                    output = self.pipeline(pipeline);
+                }
+                Link::And => {
+                    let left = self.state.clone();
+                    before_last = left.clone();
+                    self.pipeline(pipeline);
+                    if left.dead || !last.is_some_and(is_taken_to_succeed) {
+                        let right = std::mem::replace(&mut self.state, left.clone());
+                        self.state = if left.dead { left } else { merged(left, right) };
+                    }
+                }
+                Link::Or => {
+                    let left = self.state.clone();
+                    // If a single `cd` failed, the directory is still the one before.
+                    if last.is_some_and(|p| simple_name(p).is_some_and(|n| is_directory_builtin(&n))) {
+                        self.state.cwd = before_last.cwd.clone();
+                    }
+                    self.state.dead = false;
+                    before_last = self.state.clone();
+                    self.pipeline(pipeline);
+                    guarded |= self.state.dead;
+                    let right = std::mem::replace(&mut self.state, left.clone());
+                    self.state = if left.dead { right } else { merged(left, right) };
+                }
+            }
+            last = Some(pipeline);
+            if item.pipelines.len() > 1 {
+                output.text = None;
+            }
+        }
+        if let (Ok(cwd), false, false) = (&self.state.cwd, guarded, self.state.stops_on_error) {
+            if start.as_ref() != Ok(cwd) {
+                let cd = item.pipelines.iter().find_map(|(_, p)| match &p.stages[..] {
+                    [Command::Simple { words, redirects, .. }]
+                        if words.first().and_then(|w| w.literal()).is_some_and(|n| is_directory_builtin(&n)) =>
+                    {
+                        Some(!redirects.is_empty())
+                    }
+                    _ => None,
+                });
+                let reason = format!("if the change to `{}` fails, what follows acts elsewhere", excerpt(cwd));
+                self.state.doubt = Some((reason, cd.unwrap_or(false)));
+            }
+        }
+        output
+    }
+
+    fn pipeline(&mut self, pipeline: &Pipeline) -> Output {
+        if let ([stage], false) = (&pipeline.stages[..], pipeline.negated) {
+            return self.stage(stage);
+        }
+        if let [stage] = &pipeline.stages[..] {
+            let before = self.state.clone();
+            let output = self.stage(stage);
+            let after = std::mem::replace(&mut self.state, before.clone());
+            self.state = merged(before, after);
+            return output;
+        }
+        let outer = self.stdin.clone();
+        let mut output = Output::default();
+        for (i, stage) in pipeline.stages.iter().enumerate() {
+            if i > 0 {
+                self.stdin = match output.text.take() {
+                    Some(text) => Stdin::Text(text.into()),
+                    None => Stdin::From(std::mem::take(&mut output.from).into()),
+                };
+            }
+            output = self.subshell(|shell| shell.stage(stage));
+        }
+        self.stdin = outer;
+        output
+    }
+
+    fn stage(&mut self, command: &Command) -> Output {
+        if !self.spend(COMMAND_COST) {
+            return Output::default();
+        }
+        match command {
+            Command::Simple { assigns, words, redirects } => self.simple(assigns, words, redirects),
+            Command::Function { name, body } => {
+                Rc::make_mut(&mut self.state.functions).insert(name.clone(), Rc::clone(body));
+                self.called.remove(name);
+                self.silent.get_or_insert_with(|| name.clone());
+                Output::default()
+            }
+            Command::Compound { body, redirects } => {
+                let outer = self.stdin.clone();
+                let io = self.redirects(redirects);
+                if let Some(stdin) = io.stdin {
+                    self.stdin = stdin;
+                }
+                let mut output = self.deeper(|shell| shell.compound(body));
+                self.stdin = outer;
+                self.written(&io.written);
+                if io.redirected {
+                    output.text = None;
+                }
+                output
+            }
+        }
+    }
+
+    fn compound(&mut self, body: &Compound) -> Output {
+        match body {
+            Compound::Subshell(script) => return self.subshell(|shell| shell.script(script)),
+            Compound::Group(script) => return self.script(script),
+            Compound::Coprocess(command) => {
+                self.subshell(|shell| shell.stage(command));
+            }
+            Compound::Arithmetic(word) => self.arithmetic(word),
+            Compound::Test(words) => {
+                for word in words {
+                    let _ = self.expand(word);
+                }
+                self.silent.get_or_insert_with(|| "[[".to_owned());
+            }
+            Compound::If { branches, otherwise } => {
+                let mut ends: Option<State> = None;
+                for (condition, body) in branches {
+                    let before = self.state.clone();
+                    self.script(condition);
+                    let after = self.state.clone();
+                    self.script(body);
+                    let end = std::mem::replace(&mut self.state, merged(before, after));
+                    ends = Some(match ends {
+                        Some(ends) => merged(ends, end),
+                        None => end,
+                    });
+                }
+                if let Some(script) = otherwise {
+                    self.script(script);
+                }
+                if let Some(ends) = ends {
+                    let last = std::mem::replace(&mut self.state, ends.clone());
+                    self.state = merged(ends, last);
+                }
+            }
+            Compound::Case { subject, arms } => {
+                let _ = self.expand_one(subject);
+                let before = self.state.clone();
+                let mut ends = before.clone();
+                for (patterns, body) in arms {
+                    for pattern in patterns {
+                        let _ = self.expand_one(pattern);
+                    }
+                    self.script(body);
+                    let end = std::mem::replace(&mut self.state, before.clone());
+                    ends = merged(ends, end);
+                }
+                self.state = ends;
+            }
+            Compound::While { condition, body } => self.looped(|shell| {
+                shell.script(condition);
+                shell.script(body);
+            }),
+            Compound::ArithmeticFor { head, body } => {
+                self.arithmetic(head);
+                for name in head.shown().split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+                    if name.starts_with(|c: char| c.is_ascii_alphabetic()) {
+                        let number = Arg::unknown(format!("${name}"), "a counter");
+                        self.set(name, Value::One(number));
+                    }
+                }
+                self.looped(|shell| {
+                    shell.script(body);
+                });
+            }
+            Compound::For { variable, words, body } => self.for_loop(variable, words.as_deref(), body),
+        }
+        Output { text: None, from: "a group of commands".to_owned() }
+    }
+
+    /// A loop that runs an unknown number of times.
+    fn looped(&mut self, body: impl Fn(&mut Self)) {
+        let before = self.state.clone();
+        self.frames.push(Frame { function: false, left_with: None });
+        body(self);
+        let once = std::mem::replace(&mut self.state, before.clone());
+        let either = merged(before.clone(), once);
+        if !unchanged(&before, &either) {
+            // The second time round, what the first has changed is in force.
+            self.state = either;
+            body(self);
+            let twice = std::mem::replace(&mut self.state, before.clone());
+            self.state = merged(before, twice);
+        }
+        self.left_frame();
+    }
+
+    fn left_frame(&mut self) {
+        if let Some(left) = self.frames.pop().and_then(|f| f.left_with) {
+            let now = std::mem::replace(&mut self.state, left.clone());
+            self.state = merged(left, now);
+        }
+    }
+
+    /// `break`, `continue` (of a loop) or `return` (of a function).
+    pub fn jump(&mut self, function: bool) {
+        let state = self.state.clone();
+        if let Some(frame) = self.frames.iter_mut().rev().find(|f| f.function == function) {
+            frame.left_with = Some(match frame.left_with.take() {
+                Some(left) => merged(left, state),
+                None => state,
+            });
+        }
+        self.state.dead = true;
+    }
+
+    fn for_loop(&mut self, variable: &str, words: Option<&[syntax::Word]>, body: &Script) {
+        let values = match words {
+            Some(words) => {
+                let mut values = Vec::new();
+                for word in words {
+                    values.extend(self.expand(word));
+                }
+                Some(values)
+            }
+            None => self.state.positional.clone(),
+        };
+        let certain = values.as_ref().filter(|v| v.iter().all(|a| !a.splits));
+        const MOST_TURNS: usize = 128;
+        if let Some(values) = certain.filter(|v| v.len() <= MOST_TURNS) {
+            self.frames.push(Frame { function: false, left_with: None });
+            for value in values {
+                self.set(variable, Value::One(Arg { expanded: true, ..value.clone() }));
+                let dead = self.state.dead.then(|| self.state.clone());
+                self.script(body);
+                if let Some(state) = dead {
+                    self.state = state;
+                }
+            }
+            self.left_frame();
+            return;
+        }
+        let why = match &values {
+            Some(values) => match values.iter().find(|a| a.splits) {
+                Some(arg) => format!("{variable} runs over `{}`", excerpt(&arg.text)),
+                None => format!("{variable} takes more than {MOST_TURNS} values"),
+            },
+            None => format!("{variable} runs over arguments that are not known"),
+        };
+        self.set(variable, Value::One(Arg::unknown(format!("${variable}"), &why)));
+        self.looped(|shell| {
+            shell.script(body);
+        });
+    }
+
+    fn simple(&mut self, assigns: &[Assign], words: &[syntax::Word], redirects: &[Redirect]) -> Output {
+        let mut args: Vec<Arg> = Vec::new();
+        for word in words {
+            args.extend(self.expand(word));
+        }
+        let io = self.redirects(redirects);
+        let outer = self.stdin.clone();
+        if let Some(stdin) = io.stdin {
+            self.stdin = stdin;
+        }
+        let mut output = Output::default();
+        if args.is_empty() {
+            for assign in assigns {
+                self.assign(assign, true);
+            }
+        } else {
+            let mut reach = Vec::new();
+            for assign in assigns {
+                if let Some(name) = self.assign(assign, false) {
+                    reach.push(name);
+                }
+            }
+            // These decide where `cd` goes, for this one command.
+            let directory = args.first().is_some_and(|a| is_directory_builtin(&a.text));
+            output = self.invoke(&args);
+            if directory && reach.iter().any(|n| matches!(n.as_str(), "HOME" | "CDPATH" | "OLDPWD")) {
+                self.state.cwd = Err("its target depends on a variable set for `cd`".to_owned());
+            }
+        }
+        self.stdin = outer;
+        self.written(&io.written);
+        if io.redirected {
+            output.text = None;
+        }
+        output
+    }
+
+    /// Follows an assignment. `lasting`: of this shell, not of one command only.
+    fn assign(&mut self, assign: &Assign, lasting: bool) -> Option<String> {
+        let list = match &assign.value.atoms[..] {
+            [syntax::Atom::Sub(sub, _)] if matches!(sub.kind, syntax::SubKind::Array(_)) => {
+                Some(self.expand(&assign.value))
+            }
+            _ => None,
+        };
+        let index = assign.index.as_ref().map(|word| self.expand_one(word));
+        let value = match list {
+            Some(list) => Value::List(list),
+            None => Value::One(self.expand_one(&assign.value)),
+        };
+        if let Value::One(value) = &value {
+            self.watch_variable(&assign.name, value);
+        }
+        if !lasting {
+            return Some(assign.name.clone());
+        }
+        self.silent.get_or_insert_with(|| "sh".to_owned());
+        let value = match (value, index, assign.append, self.state.vars.get(&assign.name).cloned()) {
+            (_, Some(_), ..) => {
+                let why = format!("an element of {} is set", assign.name);
+                Value::One(Arg::unknown(format!("${}", assign.name), &why))
+            }
+            (value, None, false, _) => value,
+            (Value::List(more), None, true, Some(Value::List(mut list))) => {
+                list.extend(more);
+                Value::List(list)
+            }
+            (Value::One(more), None, true, Some(Value::One(mut text))) => {
+                if text.unknown.is_none() && more.unknown.is_some() {
+                    text.known_bytes = text.text.len() + more.known_bytes;
+                    text.unknown = more.unknown;
+                }
+                text.text.push_str(&more.text);
+                Value::One(text)
+            }
+            _ => {
+                let why = format!("variable {} is added to", assign.name);
+                Value::One(Arg::unknown(format!("${}", assign.name), &why))
+            }
+        };
+        if assign.name == "PWD" {
+            return None;
+        }
+        self.set(&assign.name, value);
+        None
+    }
+
+    // --- redirections ---
+
+    fn redirects(&mut self, redirects: &[Redirect]) -> Streams {
+        let mut io = Streams::default();
+        for redirect in redirects {
+            let input = redirect.fd.as_deref().is_none_or(|fd| fd == "0");
+            let output = redirect.fd.as_deref().is_none_or(|fd| fd == "1");
+            match (&redirect.target, redirect.op) {
+                (Target::HereDoc(body), _) => {
+                    let arg = match body.get() {
+                        Some(word) => self.expand_one(word),
+                        None => Arg::new(""),
+                    };
+                    if input {
+                        io.stdin = Some(text_stdin(arg));
+                    }
+                }
+                (Target::Word(word), RedirectOp::HereString) => {
+                    let mut arg = self.expand_one(word);
+                    arg.text.push('\n');
+                    if input {
+                        io.stdin = Some(text_stdin(arg));
+                    }
+                }
+                (Target::Word(word), op) => {
+                    let arg = self.expand_one(word);
+                    self.redirect(op, arg, input, output, &mut io);
+                }
+            }
+        }
+        io
+    }
+
+    fn redirect(&mut self, op: RedirectOp, arg: Arg, input: bool, output: bool, io: &mut Streams) {
+        let descriptor = arg.is_known()
+            && (arg.text == "-" || arg.text.trim_end_matches('-').bytes().all(|b| b.is_ascii_digit()));
+        match op {
+            RedirectOp::DuplicateIn | RedirectOp::DuplicateOut if descriptor => {
+                if output && op == RedirectOp::DuplicateOut {
+                    io.redirected = true;
+                }
+            }
+            RedirectOp::Read | RedirectOp::DuplicateIn => {
+                self.touch(Effect::Read, &arg);
+                if input {
+                    io.stdin = Some(match &arg.source {
+                        Some(output) => output_stdin(output),
+                        None => Stdin::File(arg),
+                    });
+                }
+            }
+            RedirectOp::ReadWrite => {
+                self.touch(Effect::Read, &arg);
+                if input {
+                    io.stdin = Some(Stdin::File(arg.clone()));
+                }
+                io.written.push((Effect::Write, arg));
+            }
+            RedirectOp::Write | RedirectOp::Append | RedirectOp::Both | RedirectOp::DuplicateOut => {
+                if output {
+                    io.redirected = true;
+                }
+                if arg.source.is_none() {
+                    // Where it goes is settled before the command runs.
+                    let settled = match self.path(&arg) {
+                        Some(path) => Arg { text: path, ..arg },
+                        None => return,
+                    };
+                    io.written.push((Effect::Write, settled));
+                }
+            }
+            RedirectOp::HereDoc | RedirectOp::HereString => {}
+        }
+    }
+
+    fn written(&mut self, written: &[(Effect, Arg)]) {
+        for (effect, arg) in written {
+            self.touch(*effect, arg);
+        }
+    }
+
+    // --- functions ---
+
+    /// Walks the body of a function that is called with `args`.
+    pub fn call_function(&mut self, name: &str, body: &Rc<Command>, args: &[Arg]) -> Output {
+        self.called.insert(name.to_owned());
+        if self.active.iter().any(|f| f == name) {
+            self.opaque(format!("function `{}` calls itself", excerpt(name)));
+            return Output { text: None, from: name.to_owned() };
+        }
+        self.active.push(name.to_owned());
+        let outer = self.state.positional.replace(args.to_vec());
+        self.frames.push(Frame { function: true, left_with: None });
+        let body = Rc::clone(body);
+        let output = self.deeper(|shell| shell.stage(&body));
+        self.left_frame();
+        self.state.positional = outer;
+        self.active.pop();
+        output
+    }
+
+    /// Notes that `name` is being expanded; `false` if it is already.
+    pub fn enter_active(&mut self, name: &str) -> bool {
+        if self.active.iter().any(|a| a == name) {
+            return false;
+        }
+        self.active.push(name.to_owned());
+        true
+    }
+
+    pub fn leave_active(&mut self) {
+        self.active.pop();
+    }
+
+    /// Takes over how much work has been spent.
+    pub fn share_work(&mut self, other: &Shell<'_>) {
+        self.work = other.work;
+    }
+
+    pub fn found_destructive(&self) -> bool {
+        self.actions.iter().any(|a| a.destructive)
+    }
+}
+
+/// What the redirections of one command do.
+#[derive(Default)]
+struct Streams {
+    stdin: Option<Stdin>,
+    written: Vec<(Effect, Arg)>,
+    /// Standard output does not go to the pipe.
+    redirected: bool,
+}
+
+fn text_stdin(arg: Arg) -> Stdin {
+    match arg.unknown {
+        None => Stdin::Text(arg.text.into()),
+        Some(_) => Stdin::From("a here-document with parts that are not known".into()),
+    }
+}
+
+pub(super) fn output_stdin(output: &Output) -> Stdin {
+    match &output.text {
+        Some(text) => Stdin::Text(text.as_str().into()),
+        None => Stdin::From(output.from.as_str().into()),
+    }
+}
+
+/// The name of a pipeline that is one simple command, written out.
+fn simple_name(pipeline: &Pipeline) -> Option<String> {
+    match &pipeline.stages[..] {
+        [Command::Simple { words, .. }] if !pipeline.negated => words.first().and_then(|w| w.literal()),
+        _ => None,
+    }
+}
+
+fn is_directory_builtin(name: &str) -> bool {
+    matches!(name, "cd" | "pushd" | "popd" | "chdir")
+}
+
+/// Commands after which `&&` is taken to go on, so that a `cd` behind them counts afterwards.
+fn is_taken_to_succeed(pipeline: &Pipeline) -> bool {
+    match &pipeline.stages[..] {
+        [Command::Simple { words, assigns, .. }] if words.is_empty() && !pipeline.negated => !assigns.is_empty(),
+        _ => simple_name(pipeline).is_some_and(|name| {
+            is_directory_builtin(&name)
+                || matches!(name.as_str(), "mkdir" | "echo" | "printf" | "true" | ":" | "export" | "set" | "touch" | "pwd")
+        }),
+    }
+}
+
+/// Streams, and devices without content: reading or writing them leaves nothing behind.
+pub(super) fn is_stream(path: &str) -> bool {
+    matches!(
+        path,
+        "/dev/null"
+            | "/dev/zero"
+            | "/dev/full"
+            | "/dev/random"
+            | "/dev/urandom"
+            | "/dev/stdin"
+            | "/dev/stdout"
+            | "/dev/stderr"
+            | "/dev/tty"
+            | "/dev/ptmx"
+            | "/proc/self/fd"
+    ) || path.starts_with("/dev/fd/")
+        || path.starts_with("/proc/self/fd/")
+        || path.starts_with("/dev/pts/")
+}
+
+/// bash's `/dev/tcp/host/port` and `/dev/udp/host/port`.
+fn network_device(path: &str) -> Option<(&str, &str)> {
+    path.strip_prefix("/dev/tcp/").or_else(|| path.strip_prefix("/dev/udp/"))?.split_once('/')
+}
