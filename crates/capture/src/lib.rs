@@ -1,1 +1,65 @@
-//! placeholder
+//! Turns what agent runtimes send into canonical records.
+//!
+//! One file per runtime or protocol, each the same shape: the bytes that arrived, the
+//! [`Arrival`] (what the recorder observed about them) and the [`State`] (what is known of the
+//! sessions so far) go in; [`Captured`] comes out. Nothing here does I/O or reads a clock, and
+//! nothing fails: input that can't be read becomes an `unparsed` record with the reason.
+//!
+//! [`State`] changes only by [`State::observe`], one record after the other. So a recorder
+//! that restarts gets the same state by reading the log again.
+#![forbid(unsafe_code)]
+
+mod state;
+
+pub use state::{Session, State};
+
+use fdr_record::{Content, ContentKey, Env, Mode, Observed, Principal, Record, Timestamp};
+
+/// What the recorder knows about one message beside its bytes.
+#[derive(Clone, Debug)]
+pub struct Arrival<'a> {
+    /// Wall clock.
+    pub now: Timestamp,
+    /// Monotonic clock, in nanoseconds.
+    pub mono: u64,
+    /// What the recorder saw of the process that sent it.
+    pub observed: Observed,
+    /// The local user behind it.
+    pub principal: Option<Principal>,
+    /// Host, working directory, repository.
+    pub env: Env,
+    /// Variables that the runtime gave to its hook, of those that name sessions and versions.
+    pub variables: Vec<(String, String)>,
+    /// The user's home folder, for `~`.
+    pub home: String,
+    /// Whether decisions are made to hold.
+    pub mode: Mode,
+    /// Makes digests of content.
+    pub content_key: &'a ContentKey,
+    /// How many secrets were taken out of the bytes before they came here.
+    pub redacted: u32,
+    /// A file that the event is about (an instruction file), as the recorder read it.
+    pub attachment: Option<Vec<u8>>,
+}
+
+/// What came of one message.
+#[derive(Clone, Debug, Default)]
+pub struct Captured {
+    /// The records, in order. [`State::observe`] has seen them already.
+    pub records: Vec<Record>,
+    /// What they refer to.
+    pub contents: Vec<Content>,
+    /// What the runtime is told.
+    pub reply: Reply,
+}
+
+/// What a hook answers its runtime.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// Written to standard output.
+    pub stdout: Vec<u8>,
+    /// Written to standard error.
+    pub stderr: Vec<u8>,
+    /// Exit status.
+    pub exit_code: u8,
+}
