@@ -1,2 +1,156 @@
-//! placeholder
-fn main() {}
+//! `fdr-hook RUNTIME EVENT [--home DIR]`: what an agent runtime calls on every event.
+//!
+//! Reads the event from standard input, gives it to the recorder, waits until it is durable,
+//! and answers what the recorder says. It has a deadline of its own, catches every failure of
+//! its own, and then does what [`Failure`] says: no runtime stops a tool because its hook
+//! crashed or hung, so failing closed is this program's own duty.
+#![forbid(unsafe_code)]
+
+use fdr_hook::client::{Client, Error};
+use fdr_hook::wire::{Request, Response};
+use fdr_hook::{Failure, default_home, spool};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// The runtimes wait 30 to 60 seconds for a hook and then run the tool all the same.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+const USAGE: &str = "usage: fdr-hook RUNTIME EVENT [--home DIR] < event\n\
+    Gives one event of an agent runtime to the recorder. Called by the runtime; `fdr install` sets it up.\n";
+
+struct Arguments {
+    runtime: String,
+    event: String,
+    home: PathBuf,
+}
+
+fn arguments() -> Result<Arguments, String> {
+    let (mut words, mut home) = (Vec::new(), None);
+    let mut given = std::env::args_os().skip(1);
+    while let Some(word) = given.next() {
+        match word.to_str() {
+            Some("--home") => home = Some(PathBuf::from(given.next().ok_or("--home needs a folder")?)),
+            Some("--version") => return Err(format!("fdr-hook {}\n", env!("CARGO_PKG_VERSION"))),
+            Some("--help" | "-h") => return Err(USAGE.to_owned()),
+            Some(text) => words.push(text.to_owned()),
+            None => return Err("an argument is not UTF-8".to_owned()),
+        }
+    }
+    let [runtime, event] = <[String; 2]>::try_from(words).map_err(|_| USAGE.to_owned())?;
+    let home = home.or_else(default_home).ok_or("neither FDR_HOME nor HOME is set")?;
+    Ok(Arguments { runtime, event, home })
+}
+
+fn main() -> ExitCode {
+    let arguments = match arguments() {
+        Ok(arguments) => arguments,
+        Err(text) if std::env::args().any(|word| matches!(word.as_str(), "--version" | "--help" | "-h")) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(text) => {
+            // Exit 1 stops no tool and shows the text to the user; 2 would block.
+            eprintln!("fdr-hook: {text}");
+            return ExitCode::from(1);
+        }
+    };
+    let Arguments { runtime, event, home } = arguments;
+    let deadline = Instant::now() + DEADLINE;
+    let (sender, receiver) = mpsc::channel();
+    let (worker_event, worker_home) = (event.clone(), home.clone());
+    std::thread::spawn(move || {
+        let answer = record(&runtime, &worker_event, &worker_home, deadline);
+        let _ = sender.send(answer);
+    });
+    let answer = match receiver.recv_timeout(DEADLINE) {
+        Ok(answer) => answer,
+        Err(mpsc::RecvTimeoutError::Timeout) => Err(format!("no answer within {} s", DEADLINE.as_secs())),
+        Err(mpsc::RecvTimeoutError::Disconnected) => Err("fdr-hook itself failed".to_owned()),
+    };
+    let (stdout, stderr, exit_code) = match answer {
+        Ok(response) => (response.stdout, response.stderr, response.exit_code),
+        Err(reason) => fail(&event, &home, &reason),
+    };
+    let _ = io::stderr().write_all(&stderr);
+    if io::stdout().write_all(&stdout).and_then(|()| io::stdout().flush()).is_err() && !stdout.is_empty() {
+        return ExitCode::from(2);
+    }
+    ExitCode::from(exit_code)
+}
+
+/// Records the event, or keeps it in the spool; an error says why it is not recorded.
+fn record(runtime: &str, event: &str, home: &Path, deadline: Instant) -> Result<Response, String> {
+    let mut payload = Vec::new();
+    let read = io::stdin().lock().read_to_end(&mut payload);
+    let source = spool::new_source().map_err(|error| format!("no randomness: {error}"))?;
+    let request = Request::event(runtime, event, source, 0, payload);
+    if let Err(error) = read {
+        return Err(keep(home, &request, &format!("can't read standard input: {error}")));
+    }
+    // A second try: the recorder may have died between two events.
+    let mut answer = send(&request, home, deadline);
+    if let Err(Error::Broken(_)) = answer {
+        answer = send(&request, home, deadline);
+    }
+    match answer {
+        Ok(response) if response.recorded => Ok(response),
+        Ok(response) => Err(keep(home, &request, &String::from_utf8_lossy(&response.stderr))),
+        Err(error) => Err(keep(home, &request, &error.to_string())),
+    }
+}
+
+fn send(request: &Request, home: &Path, deadline: Instant) -> Result<Response, Error> {
+    // The spool needs some of the time that is left if this fails.
+    let deadline = deadline - Duration::from_secs(2);
+    Client::connect_or_start(home, deadline)?.call(request, Some(deadline))
+}
+
+fn keep(home: &Path, request: &Request, reason: &str) -> String {
+    match spool::keep(home, request) {
+        Ok(path) => format!("{reason}; kept in {} until a recorder runs", path.display()),
+        Err(error) => {
+            format!("{reason}; it could not be kept in the spool either ({error}): THIS EVENT IS LOST")
+        }
+    }
+}
+
+/// What the runtime is told when the event is not recorded: standard output, standard error,
+/// exit status.
+fn fail(event: &str, home: &Path, reason: &str) -> (Vec<u8>, Vec<u8>, u8) {
+    let note = format!("fdr: event {event} is not recorded: {reason}\n").into_bytes();
+    if Failure::of(home) == Failure::Closed && event == "PreToolUse" {
+        let reason = json_text(&format!("fdr (enforce): denied, because it can't be recorded: {reason}"));
+        let deny = format!(
+            "{{\"hookSpecificOutput\":{{\"hookEventName\":\"PreToolUse\",\"permissionDecision\":\"deny\",\"permissionDecisionReason\":{reason}}}}}\n"
+        );
+        return (deny.into_bytes(), note, 0);
+    }
+    // Any status but 0 and 2 lets the agent go on and shows the text to its user.
+    (Vec::new(), note, 1)
+}
+
+fn json_text(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if (c as u32) < 0x20 => out.push_str(&format!("\\u{:04x}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::json_text;
+
+    #[test]
+    fn a_reason_is_a_json_text_whatever_it_holds() {
+        assert_eq!(json_text("a\"b\\c\n\u{1}é"), r#""a\"b\\c\u000a\u0001é""#);
+    }
+}

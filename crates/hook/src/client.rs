@@ -1,0 +1,161 @@
+//! The connection to the recorder, which is started on demand.
+
+use crate::wire::{self, Request, Response};
+use std::fs::{File, TryLockError};
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Name of the socket in the recorder's folder.
+pub const SOCKET: &str = "fdr.sock";
+
+/// How long to wait between two looks whether a started recorder listens.
+const POLL: Duration = Duration::from_millis(5);
+
+/// A connection to the recorder.
+#[derive(Debug)]
+pub struct Client {
+    stream: UnixStream,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Error {
+    /// No recorder listens, and none could be started.
+    Unreachable(String),
+    /// The connection broke before the answer came.
+    Broken(io::Error),
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Error::Unreachable(why) => write!(f, "no recorder can be reached: {why}"),
+            Error::Broken(error) => write!(f, "the recorder did not answer: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Client {
+    /// Connects to a recorder that is running already.
+    ///
+    /// # Errors
+    /// Those of connecting to a Unix socket.
+    pub fn connect(home: &Path) -> io::Result<Client> {
+        Ok(Client { stream: connect(&home.join(SOCKET))? })
+    }
+
+    /// Connects, and starts the recorder if none is running; gives up at `deadline`.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] with the reason.
+    pub fn connect_or_start(home: &Path, deadline: Instant) -> Result<Client, Error> {
+        if let Ok(client) = Client::connect(home) {
+            return Ok(client);
+        }
+        let unreachable = |what: &str, error: &dyn std::fmt::Display| {
+            Error::Unreachable(format!("{what} {}: {error}", home.display()))
+        };
+        create_home(home).map_err(|error| unreachable("can't make", &error))?;
+        // One of many hooks starts it, the others wait for its socket.
+        let lock = File::options().create(true).truncate(false).write(true).open(home.join("start.lock"));
+        let lock = lock.map_err(|error| unreachable("can't write in", &error))?;
+        let mut child = match lock.try_lock() {
+            Ok(()) => match Client::connect(home) {
+                Ok(client) => return Ok(client),
+                Err(_) => Some(start(home).map_err(|error| Error::Unreachable(error.to_string()))?),
+            },
+            Err(TryLockError::WouldBlock) => None,
+            Err(TryLockError::Error(error)) => return Err(unreachable("can't lock in", &error)),
+        };
+        loop {
+            if let Ok(client) = Client::connect(home) {
+                return Ok(client);
+            }
+            if let Some(Ok(Some(status))) = child.as_mut().map(|child| child.try_wait()) {
+                return match Client::connect(home) {
+                    Ok(client) => Ok(client),
+                    Err(_) => {
+                        Err(Error::Unreachable(format!("it ended at once ({status}); {}", last_words(home))))
+                    }
+                };
+            }
+            if Instant::now() >= deadline {
+                return Err(Error::Unreachable("it was started but does not listen in time".to_owned()));
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Sends a request and waits for the answer, at most until `deadline`.
+    ///
+    /// # Errors
+    /// [`Error::Broken`]; the request may or may not have been recorded then. Sending the same
+    /// (source, seq) again is safe.
+    pub fn call(&mut self, request: &Request, deadline: Option<Instant>) -> Result<Response, Error> {
+        self.exchange(request, deadline).map_err(Error::Broken)
+    }
+
+    fn exchange(&mut self, request: &Request, deadline: Option<Instant>) -> io::Result<Response> {
+        if request.payload.len() + 4096 > wire::MAX_FRAME_BYTES {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the payload is larger than 256 MiB"));
+        }
+        let left =
+            deadline.map(|at| at.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)));
+        self.stream.set_write_timeout(left)?;
+        self.stream.set_read_timeout(left)?;
+        wire::write_frame(&mut self.stream, &request.encode())?;
+        match wire::read_frame(&mut self.stream)? {
+            Some(body) => Response::decode(&body),
+            None => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the path of the recorder's folder is too long for a socket (about 90 bytes); set FDR_HOME to a shorter one",
+        )),
+        other => other,
+    }
+}
+
+/// Makes the recorder's folder, for its owner alone.
+///
+/// # Errors
+/// Those of making a folder.
+pub fn create_home(home: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(home)
+}
+
+fn start(home: &Path) -> io::Result<std::process::Child> {
+    let program = std::env::current_exe()?.with_file_name("fdr");
+    let log = File::options().create(true).append(true).open(home.join("recorder.log"))?;
+    Command::new(&program)
+        .args(["serve", "--background", "--home"])
+        .arg(home)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .map_err(|error| io::Error::new(error.kind(), format!("can't start {}: {error}", program.display())))
+}
+
+fn last_words(home: &Path) -> String {
+    let path: PathBuf = home.join("recorder.log");
+    let text =
+        std::fs::read(&path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let error = text.lines().rev().find(|line| line.contains("error:")).or_else(|| text.lines().last());
+    match error {
+        Some(line) => format!("it said: {}", line.trim()),
+        None => format!("see {}", path.display()),
+    }
+}
