@@ -803,7 +803,7 @@ fn batches_of(disk: &dyn Disk, segment: u64) -> io::Result<(Vec<(BatchKey, Store
                     };
                     batches.push(((record.source, record.seq), stored));
                 }
-                index += 1;
+                index = index.wrapping_add(1);
             }
         }
         position += header.total_bytes() as u64;

@@ -408,7 +408,7 @@ pub(crate) fn check_group(
     if batch.is_some() {
         return fault(end, "a batch is not whole");
     }
-    if range.size() - header.first_index != u64::from(header.records) {
+    if range.size().wrapping_sub(header.first_index) != u64::from(header.records) {
         return fault(32, "the group's record count is wrong");
     }
     if trailer.tree_size != range.size() {
@@ -423,6 +423,40 @@ pub(crate) fn check_group(
     chain.range = range;
     chain.next_group += 1;
     chain.previous_hash = trailer.group_hash;
+    Ok(trailer)
+}
+
+/// Checks a group whose place in the tree is not known because something before it is damaged: everything but the
+/// tree, so checksums, counts and the group hash over the stored tree size and root.
+pub(crate) fn check_unplaced(
+    bytes: &[u8],
+    header: &GroupHeader,
+    mut seen: impl FnMut(&PlacedFrame<'_>) -> Result<(), Fault>,
+) -> Result<GroupTrailer, Fault> {
+    let trailer = GroupTrailer::decode(bytes, header)?;
+    let end = HEADER_BYTES + header.body_bytes as usize;
+    let mut hasher = GroupHasher::new();
+    let mut records = 0;
+    for placed in Frames::new(bytes, header) {
+        let placed = placed?;
+        match &placed.frame {
+            Frame::Record(record) => {
+                hasher.record(placed.head, &leaf_hash(record.bytes));
+                records += 1;
+            }
+            Frame::Content(_) | Frame::Checkpoint(_) => hasher.other(placed.head),
+        }
+        seen(&placed)?;
+    }
+    if records != header.records {
+        return fault(32, "the group's record count is wrong");
+    }
+    if header.first_index.checked_add(u64::from(records)) != Some(trailer.tree_size) {
+        return fault(end + 8, "the tree size is wrong");
+    }
+    if trailer.group_hash != hasher.finish(&bytes[..HEADER_BYTES], trailer.tree_size, &trailer.root) {
+        return fault(end + 48, "the group hash does not match");
+    }
     Ok(trailer)
 }
 

@@ -215,8 +215,7 @@ impl Reader {
             let Some(&Segment { number, .. }) = view.segments.last() else { return Ok(view.size) };
             let mut window = self.window(number, SCAN_CHUNK_BYTES)?;
             let reading = || ReadError::io(format!("reading {}", segment_name(number)));
-            loop {
-                let Ok((header, bytes)) = window.group(view.position).map_err(reading())? else { break };
+            while let Ok((header, bytes)) = window.group(view.position).map_err(reading())? {
                 let follows = header.number == view.next_group
                     && header.salt == view.salt
                     && header.first_index == view.size
@@ -364,35 +363,29 @@ impl Reader {
 
     /// The segment, its groups, and which of them holds record `index`, which must be below the length.
     fn locate(&self, index: u64) -> Result<(u64, Arc<Vec<GroupPlace>>, usize), ReadError> {
-        let segment = {
+        let candidates: Vec<u64> = {
             let view = self.view();
-            let after = view
-                .segments
-                .partition_point(|segment| segment.first_index.is_none_or(|first| first <= index));
-            // Segments without records share their first index with the next one: take the last of them.
-            match after.checked_sub(1).map(|at| view.segments[at]) {
-                Some(segment) => segment,
-                None => return Err(ReadError::damaged(0..index + 1, 0, 0, "the first segment is missing")),
-            }
+            let known = |segment: &Segment| segment.first_index.is_some_and(|first| first <= index);
+            // Segments without records share their first index with the next one: take the last of them. Where a
+            // header is damaged the groups behind it are still found.
+            let at = view.segments.iter().rposition(known);
+            let at =
+                at.ok_or_else(|| ReadError::damaged(0..index + 1, 0, 0, "the first segment is missing"))?;
+            let damaged = view.segments[at + 1..].iter().take_while(|segment| segment.first_index.is_none());
+            std::iter::once(&view.segments[at]).chain(damaged).map(|segment| segment.number).collect()
         };
-        if segment.first_index.is_none() {
-            return Err(ReadError::damaged(
-                index..index + 1,
-                segment.number,
-                0,
-                "the segment header is damaged",
-            ));
-        }
-        let places = self.places(segment.number)?;
-        let at = places.partition_point(|place| place.first_index + u64::from(place.records) <= index);
-        match places.get(at) {
-            Some(place) if place.first_index <= index => Ok((segment.number, places, at)),
-            _ => {
-                let offset = places.last().map_or(BLOCK_BYTES as u64, |place| place.offset);
-                let what = "the group with the record is not where it should be";
-                Err(ReadError::damaged(index..index + 1, segment.number, offset, what))
+        let mut last = (candidates[0], BLOCK_BYTES as u64);
+        for segment in candidates {
+            let places = self.places(segment)?;
+            let at = places
+                .partition_point(|place| place.first_index.saturating_add(place.records.into()) <= index);
+            match places.get(at) {
+                Some(place) if place.first_index <= index => return Ok((segment, places, at)),
+                _ => last = (segment, places.last().map_or(BLOCK_BYTES as u64, |place| place.offset)),
             }
         }
+        let what = "the group with the record is not where it should be";
+        Err(ReadError::damaged(index..index + 1, last.0, last.1, what))
     }
 
     /// The groups of a segment, by walking its group headers.
@@ -434,7 +427,7 @@ impl Reader {
         place: &GroupPlace,
         mut each: impl FnMut(Frame<'_>, u64, u64),
     ) -> Result<(), ReadError> {
-        let indexes = place.first_index..place.first_index + u64::from(place.records);
+        let indexes = place.first_index..place.first_index.saturating_add(place.records.into());
         let reading = ReadError::io(format!("reading {}", segment_name(segment)));
         let damaged = |offset: u64, what: &str| {
             ReadError::damaged(indexes.clone(), segment, place.offset + offset, what)
@@ -546,7 +539,13 @@ impl Records<'_> {
             if (next..end).contains(&entry.index) {
                 queue.push_back(entry);
             }
-        })
+        })?;
+        // A group that claims records and has none must not be looked at for ever.
+        if queue.is_empty() && next < place.first_index + u64::from(place.records) {
+            let what = "the record is not in its group";
+            return Err(ReadError::damaged(next..next + 1, inside.number, place.offset, what));
+        }
+        Ok(())
     }
 }
 

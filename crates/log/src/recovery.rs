@@ -4,7 +4,8 @@
 //! `quarantine/`, its place is made zero again, and [`Recovery::torn`] says so. Everything else that is not exactly as
 //! it was written is damage: opening fails with [`OpenError::Damaged`] and nothing is changed.
 //!
-//! Only the newest segment is read: its header has the tree and the chain up to there. [`crate::verify`] reads all.
+//! Only the newest segment is read whole: its header has the tree and the chain up to there. Of those before, the
+//! headers of the last 256 are checked. [`crate::verify`] reads all.
 
 use std::io;
 use std::ops::Range;
@@ -21,6 +22,8 @@ use crate::window::{BatchKey, Stored};
 
 /// The name of the file with the newest checkpoint.
 pub(crate) const CHECKPOINT_FILE: &str = "checkpoint";
+/// How many segment headers before the newest one are looked at too.
+const CHECKED_HEADERS: usize = 256;
 /// How far into a segment in reserve opening looks for bytes that should not be there.
 const RESERVE_PROBE_BYTES: usize = 64 * 1024;
 
@@ -192,11 +195,31 @@ pub(crate) fn recover(disk: &dyn Disk, verifier: &VerifierKey) -> Result<Recover
         _ => None,
     };
     let mut torn = None;
-    let mut newest = None;
+    let mut newest: Option<Newest> = None;
+    let mut checked_headers = 0;
     for &number in numbers.iter().rev() {
         let name = segment_name(number);
         let reading = || format!("reading {name}");
         let file = disk.open(&name, Access::Recover).map_err(OpenError::io(reading()))?;
+        if let Some(newest) = &newest {
+            let mut window = SegmentWindow::new(file, BLOCK_BYTES).map_err(OpenError::io(reading()))?;
+            let block = window.bytes(0, BLOCK_BYTES).map_err(OpenError::io(reading()))?;
+            let size = newest.chain.range.size();
+            match SegmentHeader::decode(block, number) {
+                Err(fault) => return Err(damage(0..size, name, fault.offset, fault.what)),
+                Ok(header)
+                    if header.verifier != *verifier || header.range.size() > newest.header.range.size() =>
+                {
+                    return Err(damage(0..size, name, 0, "the segment header does not belong to this log"));
+                }
+                Ok(_) => {}
+            }
+            checked_headers += 1;
+            if checked_headers == CHECKED_HEADERS {
+                break;
+            }
+            continue;
+        }
         let mut window = SegmentWindow::new(file, 1024 * 1024).map_err(OpenError::io(reading()))?;
         let probe = window.bytes(0, RESERVE_PROBE_BYTES).map_err(OpenError::io(reading()))?;
         let block = &probe[..probe.len().min(BLOCK_BYTES)];
@@ -214,7 +237,6 @@ pub(crate) fn recover(disk: &dyn Disk, verifier: &VerifierKey) -> Result<Recover
                 }
                 let chain_hash = SegmentHeader::chain_hash(block);
                 newest = Some(scan(&mut window, header, chain_hash, wanted, &mut torn)?);
-                break;
             }
             Err(fault) => {
                 // A header is written before anything else of its segment: alone it is a torn write.

@@ -185,6 +185,13 @@ pub(crate) struct SegmentWindow {
 impl SegmentWindow {
     pub(crate) fn new(file: Arc<dyn DiskFile>, chunk_bytes: usize) -> io::Result<SegmentWindow> {
         let file_bytes = file.size_bytes()?;
+        if file_bytes > MAX_SEGMENT_BYTES {
+            // Also keeps a huge sparse file from holding up those who look for bytes that are not zero.
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the file is longer than a segment can be",
+            ));
+        }
         Ok(SegmentWindow {
             file,
             buffer: AlignedBuffer::with_capacity(chunk_bytes),

@@ -102,7 +102,8 @@ impl CompactRange {
             }
         }
         self.peaks.push(hash);
-        self.size += 1;
+        // Wraps only for a size that a hostile header claims; no log gets there.
+        self.size = self.size.wrapping_add(1);
     }
 
     /// The root of the tree: the peaks folded from the right.

@@ -1,3 +1,9 @@
 //! The log's behaviour, seen from outside.
 
 mod append;
+mod crash;
+mod hostile;
+mod processes;
+mod proofs;
+mod sim_disk;
+mod tamper;
