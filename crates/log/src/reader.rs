@@ -221,7 +221,7 @@ impl Reader {
                     && header.first_index == view.size
                     && header.previous_hash == view.last_hash;
                 let Ok(trailer) = is_complete(bytes, &header) else { break };
-                if !follows || trailer.tree_size != header.first_index + u64::from(header.records) {
+                if !follows || trailer.tree_size != header.first_index.wrapping_add(header.records.into()) {
                     break;
                 }
                 let offset = view.position;
@@ -467,7 +467,7 @@ impl Reader {
                     stored_wall_ns,
                     bytes: record.bytes.to_vec(),
                 });
-                index += 1;
+                index = index.wrapping_add(1);
             }
         })
     }
@@ -541,7 +541,7 @@ impl Records<'_> {
             }
         })?;
         // A group that claims records and has none must not be looked at for ever.
-        if queue.is_empty() && next < place.first_index + u64::from(place.records) {
+        if queue.is_empty() && next < place.first_index.saturating_add(place.records.into()) {
             let what = "the record is not in its group";
             return Err(ReadError::damaged(next..next + 1, inside.number, place.offset, what));
         }
@@ -555,7 +555,7 @@ impl Iterator for Records<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if let Some(entry) = self.queue.pop_front() {
-                self.next = entry.index + 1;
+                self.next = entry.index.saturating_add(1);
                 return Some(Ok(entry));
             }
             if self.failed || self.next >= self.end {
@@ -599,7 +599,7 @@ impl RecordsRev<'_> {
             }
         })?;
         match queue.last() {
-            Some(last) if last.index + 1 == before => Ok(()),
+            Some(last) if last.index.checked_add(1) == Some(before) => Ok(()),
             _ => {
                 let what = "a group is missing after this one";
                 Err(ReadError::damaged(before - 1..before, inside.number, place.offset, what))

@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io;
-use std::ops::Range;
+use std::ops::{Bound, Range};
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -257,6 +257,7 @@ pub fn verify_on(
             logged_size: 0,
             notes,
             open_content: None,
+            resumed: false,
             digests: HashSet::new(),
             records: Vec::new(),
             total_bytes: 0,
@@ -337,6 +338,11 @@ struct Span {
     proven: u64,
 }
 
+/// The smallest wanted size above `size`; `u64::MAX` for none.
+fn next_after(targets: &BTreeMap<u64, Option<Hash>>, size: u64) -> u64 {
+    targets.range((Bound::Excluded(size), Bound::Unbounded)).next().map_or(u64::MAX, |(size, _)| *size)
+}
+
 /// A content whose chunks are being put together.
 struct OpenContent {
     digest: Hash,
@@ -367,6 +373,8 @@ struct Walk<'a, 'v> {
     logged_size: u64,
     notes: mpsc::SyncSender<LoggedNote>,
     open_content: Option<OpenContent>,
+    /// Behind damage: chunks may come whose beginning was lost, up to the next group with records.
+    resumed: bool,
     /// Contents of the group in work and the content-only groups before it.
     digests: HashSet<Hash>,
     /// Index and place of the records of the group in work, for the visitor.
@@ -441,6 +449,7 @@ impl Walk<'_, '_> {
             .or(self.damage_end);
         self.chain = None;
         self.open_content = None;
+        self.resumed = true;
     }
 
     /// The walk has found its feet at record `index`: damages before it end there at the latest.
@@ -462,7 +471,7 @@ impl Walk<'_, '_> {
         if let Some(root) = self.targets.get_mut(&size) {
             *root = Some(chain.range.root());
         }
-        self.next_target = self.targets.range(size + 1..).next().map_or(u64::MAX, |(size, _)| *size);
+        self.next_target = next_after(&self.targets, size);
     }
 
     fn tell(&mut self, bytes: u64) {
@@ -616,6 +625,7 @@ impl Walk<'_, '_> {
         let mut contents = ContentCheck {
             open: self.open_content.take(),
             digests: std::mem::take(&mut self.digests),
+            resumed: self.resumed,
             ..ContentCheck::default()
         };
         let mut notes = Vec::new();
@@ -667,6 +677,7 @@ impl Walk<'_, '_> {
         self.visit_records(bytes, header, segment, position);
         if !header.is_content_only() {
             self.digests.clear();
+            self.resumed = false;
         }
         Ok(())
     }
@@ -687,11 +698,11 @@ impl Walk<'_, '_> {
                 if let Some(problem) = visit(&checked) {
                     problems.push((index, position + (placed.at + RECORD_OVERHEAD) as u64, problem));
                 }
-                index += 1;
+                index = index.wrapping_add(1);
             }
         }
         for (index, offset, problem) in problems {
-            self.damage(index..index + 1, segment, offset, &problem);
+            self.damage(index..index.saturating_add(1), segment, offset, &problem);
         }
     }
 
@@ -829,13 +840,13 @@ impl Walk<'_, '_> {
         if let Some(header) = &header
             && header.first_index == size
         {
-            let after = size + u64::from(header.records);
+            let after = size.saturating_add(header.records.into());
             let bytes = window.bytes(position, header.total_bytes())?;
             let mut index = size;
             let mut broken = None;
             for placed in Frames::new(bytes, header) {
                 match placed {
-                    Ok(placed) if matches!(placed.frame, Frame::Record(_)) => index += 1,
+                    Ok(placed) if matches!(placed.frame, Frame::Record(_)) => index = index.saturating_add(1),
                     Ok(_) => {}
                     Err(fault) => {
                         let kind = bytes.get(fault.offset as usize + 8);
@@ -844,7 +855,7 @@ impl Walk<'_, '_> {
                     }
                 }
             }
-            indexes = broken.map_or(size..after, |index| index..index + 1);
+            indexes = broken.map_or(size..after, |index| index..index.saturating_add(1));
             self.lose(indexes, segment, at, fault.what);
             self.report.size = self.report.size.max(after);
         } else {
@@ -966,6 +977,22 @@ impl Walk<'_, '_> {
             }
             report.damages.push(Damage { indexes, file: CHECKPOINT_FILE.to_owned(), offset: 0, what });
         }
+        // An incomplete end that a genuine checkpoint covers was not torn: it had been complete.
+        let covered = against
+            .iter()
+            .filter(|checkpoint| checkpoint.verify(key).is_ok())
+            .chain(file.iter().flatten())
+            .map(SignedCheckpoint::size)
+            .max()
+            .unwrap_or(0);
+        if covered > size
+            && let Some(torn) = report.torn.take()
+        {
+            report.damage_count += 1;
+            report.last_good_before_damage = report.last_good_before_damage.or(size.checked_sub(1));
+            let TornTail { file, offset, what, .. } = torn;
+            report.damages.insert(0, Damage { indexes: size..covered, file, offset, what });
+        }
         for damage in &mut report.damages {
             if damage.indexes.end == u64::MAX && damage.indexes.start < size {
                 damage.indexes.end = size;
@@ -989,6 +1016,7 @@ impl Walk<'_, '_> {
 struct ContentCheck {
     open: Option<OpenContent>,
     digests: HashSet<Hash>,
+    resumed: bool,
     completed: u64,
     orphaned: u64,
 }
@@ -1013,6 +1041,7 @@ impl ContentCheck {
                     hasher: ContentHasher::new(&content.salt),
                 }
             }
+            _ if self.resumed => return Ok(()), // its beginning was lost, so it cannot be checked
             _ => {
                 let what = "a content chunk does not follow the one before it";
                 return Err(Fault { offset: placed.at as u64, what });

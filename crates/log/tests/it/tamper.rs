@@ -139,7 +139,7 @@ fn a_flip_anywhere_in_many_segments_is_found_and_its_place_named() {
 fn a_changed_record_is_named_by_index_file_and_offset_and_the_rest_goes_on() {
     let mut files = large_log();
     let segment = files.get_mut("00000000.seg").unwrap();
-    let at = segment.windows(900).position(|bytes| bytes == [3u8; 900]).unwrap();
+    let at = segment.windows(900).rposition(|bytes| bytes == [3u8; 900]).unwrap(); // contents come first
     segment[at + 5] ^= 1;
     let report = verify_files(&files, &[]);
     assert_eq!(report.damage_count, 1, "{:?}", report.damages);
