@@ -1,2 +1,80 @@
-//! placeholder
-fn main() {}
+//! `fdr`, the flight data recorder for AI agents: the program.
+//!
+//! [`cli`] is what can be typed; every command is a file of its own.
+#![forbid(unsafe_code)]
+
+#[cfg(any())]
+mod cat;
+#[cfg(any())]
+mod claude_settings;
+mod cli;
+mod config;
+mod control;
+#[cfg(any())]
+mod demo;
+#[cfg(any())]
+mod doctor;
+#[cfg(any())]
+mod filter;
+mod home;
+mod import;
+#[cfg(any())]
+mod install;
+mod mcp_proxy;
+#[cfg(any())]
+mod normalize;
+#[cfg(any())]
+mod query;
+#[cfg(any())]
+mod recorder;
+#[cfg(any())]
+mod run;
+#[cfg(any())]
+mod sessions;
+#[cfg(any())]
+mod show;
+mod surroundings;
+mod table;
+#[cfg(any())]
+mod tail;
+mod text;
+mod time;
+#[cfg(any())]
+mod trail;
+mod verify;
+
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = cli::parse();
+    let mut out = BufWriter::new(io::stdout().lock());
+    let done = cli.run(&mut out).and_then(|code| out.flush().map(|()| code).map_err(Into::into));
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = out.flush();
+            eprintln!("error: {}", message(&error));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whoever reads the output has seen enough.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
+
+fn message(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text.push_str(&format!("\n  caused by: {cause}"));
+        }
+    }
+    text
+}

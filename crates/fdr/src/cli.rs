@@ -1,0 +1,170 @@
+//! What can be typed, and which command it calls.
+
+use crate::home::Home;
+use crate::{
+    cat, config, control, demo, doctor, import, install, mcp_proxy, normalize, query, recorder, run, sessions, show,
+    tail, verify,
+};
+use clap::{CommandFactory, Parser, Subcommand};
+use std::io::Write;
+use std::path::PathBuf;
+
+/// The flight data recorder for AI agents: what they saw, decided and executed, in one
+/// append-only, tamper-evident trail.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Exit status: 0 fine; 1 the answer is no (nothing found, damaged, not running); 2 it could not be done.\nEverything of one recorder lives in one folder: --home, $FDR_HOME, or ~/.local/state/fdr."
+)]
+pub struct Cli {
+    /// The recorder's folder.
+    #[arg(long, global = true, value_name = "DIR")]
+    home: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Record a real agent session in a temporary folder, show it, verify it, and attack it.
+    #[cfg(any())]
+    Demo(demo::DemoArgs),
+    /// Set up capture for an agent.
+    #[cfg(any())]
+    Install(install::InstallArgs),
+    /// Undo `fdr install`.
+    #[cfg(any())]
+    Uninstall(install::UninstallArgs),
+    /// Say whether capture is really in place.
+    #[cfg(any())]
+    Doctor(doctor::DoctorArgs),
+    /// Run an agent with capture on for that run alone: fdr run -- claude …
+    #[cfg(any())]
+    Run(run::RunArgs),
+    /// List sessions.
+    #[cfg(any())]
+    Sessions(sessions::SessionsArgs),
+    /// Show a session as a timeline, or one record.
+    #[cfg(any())]
+    Show(show::ShowArgs),
+    /// Print the newest records, and follow.
+    #[cfg(any())]
+    Tail(tail::TailArgs),
+    /// Find records.
+    #[cfg(any())]
+    Query(query::QueryArgs),
+    /// Print the log as JSON lines, byte for byte as stored.
+    #[cfg(any())]
+    Cat(cat::CatArgs),
+    /// Recompute the whole log and say what holds and what could not be excluded.
+    Verify(verify::VerifyArgs),
+    /// Print a signed checkpoint of the log, for keeping elsewhere.
+    Checkpoint,
+    /// Write a proof that a record is in the log.
+    Prove(verify::ProveArgs),
+    /// Take in the transcripts that an agent keeps on disk.
+    Import(import::ImportArgs),
+    /// Say what a command or a payload means in canonical words.
+    #[cfg(any())]
+    Normalize(normalize::NormalizeArgs),
+    /// Stand between an agent and an MCP server and record what they say.
+    McpProxy(mcp_proxy::McpProxyArgs),
+    /// Run the recorder. The first event of an agent starts it by itself.
+    Serve {
+        /// Detach from the terminal's session.
+        #[arg(long)]
+        background: bool,
+    },
+    /// Say whether the recorder runs, and how it is.
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Stop the recorder in good order.
+    Stop,
+    /// Check the configuration file, or print a documented one.
+    Config {
+        /// `check` reads the file and says whether it is valid.
+        #[arg(value_parser = ["check"])]
+        action: Option<String>,
+    },
+    /// Print completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Reads the command line; prints help, version and mistakes by itself.
+pub fn parse() -> Cli {
+    Cli::parse()
+}
+
+impl Cli {
+    /// Carries out the command; the value is the exit status.
+    ///
+    /// # Errors
+    /// When it could not be done.
+    pub fn run(self, out: &mut dyn Write) -> anyhow::Result<u8> {
+        let home = Home::find(self.home.as_deref())?;
+        let dir = home.dir();
+        match self.command {
+            #[cfg(any())]
+            Command::Demo(args) => demo::run(&args, out),
+            #[cfg(any())]
+            Command::Install(args) => install::install(&args, dir, !home.is_default(), out),
+            #[cfg(any())]
+            Command::Uninstall(args) => install::uninstall(&args, dir, !home.is_default(), out),
+            #[cfg(any())]
+            Command::Doctor(args) => doctor::run(&args, &home, out),
+            #[cfg(any())]
+            Command::Run(args) => run::run(&args, dir),
+            #[cfg(any())]
+            Command::Sessions(args) => sessions::run(&args, dir, out),
+            #[cfg(any())]
+            Command::Show(args) => show::run(&args, dir, out),
+            #[cfg(any())]
+            Command::Tail(args) => tail::run(&args, dir, out),
+            #[cfg(any())]
+            Command::Query(args) => query::run(&args, dir, out),
+            #[cfg(any())]
+            Command::Cat(args) => cat::run(&args, dir, out),
+            Command::Verify(args) => verify::verify(&args, &home, out),
+            Command::Checkpoint => control::checkpoint(&home, out),
+            Command::Prove(args) => verify::prove(&args, &home, out),
+            Command::Import(args) => import::run(&args, &home, out),
+            #[cfg(any())]
+            Command::Normalize(args) => normalize::run(&args, out),
+            Command::McpProxy(args) => mcp_proxy::run(&args, dir),
+            Command::Serve { background } => serve(home, background, out),
+            Command::Status { json } => control::status(&home, json, out),
+            Command::Stop => control::stop(&home, out),
+            Command::Config { action: None } => Ok(out.write_all(config::EXAMPLE.as_bytes()).map(|()| 0)?),
+            Command::Config { action: Some(_) } => {
+                config::Config::load(&home)?;
+                writeln!(out, "{} is valid", home.config().display())?;
+                Ok(0)
+            }
+            Command::Completions { shell } => {
+                clap_complete::generate(shell, &mut Cli::command(), "fdr", &mut &mut *out);
+                Ok(0)
+            }
+        }
+    }
+}
+
+fn serve(home: Home, background: bool, out: &mut dyn Write) -> anyhow::Result<u8> {
+    if background {
+        // The agent's end must not take the recorder with it.
+        let _ = rustix::process::setsid();
+    }
+    let config = config::Config::load(&home)?;
+    recorder::serve(home, &config, &mut |recorder| {
+        if !background {
+            let _ = writeln!(out, "{}", recorder.greeting());
+            let _ = out.flush();
+        }
+    })?;
+    Ok(0)
+}

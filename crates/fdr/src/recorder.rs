@@ -1,0 +1,625 @@
+//! The recorder: takes messages from the local socket, makes records of them, and answers when
+//! these are durable.
+//!
+//! One message's way: frame → secrets out ([`fdr_record::scrub`]) → records ([`fdr_capture`])
+//! → log. A connection has a thread of its own. The order of records is decided under one lock
+//! ([`Order`]), in which a message is turned into records and put into the log's queue; waiting
+//! for the disk happens outside it.
+
+use crate::config::Config;
+use crate::home::Home;
+use crate::surroundings::{self, Machine};
+use anyhow::Context;
+use fdr_capture::{Arrival, Captured, State, claude_code, claude_code_transcript, mcp};
+use fdr_hook::spool;
+use fdr_hook::wire::{self, Op, Request, Response};
+use fdr_log::{AppendError, Batch, Log, OpenError, Options, Pending, Reader, Recovery};
+use fdr_record::scrub::Scrubber;
+use fdr_record::{
+    Body, Claimed, ContentKey, Gap, LogRestart, LogTorn, MAX_BYTES, Mode, Observed, Record, Timestamp, Unparsed,
+    VERSION,
+};
+use std::collections::{HashMap, VecDeque};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How many of the newest records a starting recorder reads to know the sessions that go on.
+const REPLAYED_RECORDS: u64 = 8_192;
+/// How many answered messages are remembered, so that one sent again is not recorded again.
+const REMEMBERED_MESSAGES: usize = 8_192;
+/// Connections served at once; more wait in the socket's backlog.
+const MAX_CONNECTIONS: usize = 1_024;
+/// How often the spool is looked at.
+const SPOOL_INTERVAL: Duration = Duration::from_secs(2);
+/// Wall and monotonic clock may drift apart by this much between two messages, in nanoseconds,
+/// before it is recorded.
+const CLOCK_TOLERANCE_NANOS: i128 = 2_000_000_000;
+/// The most that is read of an instruction file, in bytes.
+const ATTACHMENT_BYTES: u64 = 1 << 20;
+/// A connection's thread needs little.
+const STACK_BYTES: usize = 1 << 20;
+
+/// Wall and monotonic clock together.
+pub type Clock = Box<dyn Fn() -> (Timestamp, u64) + Send + Sync>;
+
+/// The recorder while it runs.
+pub struct Recorder {
+    home: Home,
+    mode: Mode,
+    log: Log,
+    /// Taken to decide the order of records; held while a message is turned into records and
+    /// queued, never while waiting for the disk.
+    order: Mutex<Order>,
+    content_key: ContentKey,
+    scrubber: Scrubber,
+    machine: Machine,
+    clock: Clock,
+    started: Timestamp,
+    connections: AtomicUsize,
+    stopping: AtomicBool,
+}
+
+/// What only one message at a time may touch.
+struct Order {
+    state: State,
+    /// Messages answered lately.
+    answered: Answered,
+    /// Wall and monotonic clock at the last message.
+    last_time: Option<(Timestamp, u64)>,
+    /// Number of the next message of the recorder itself.
+    own_seq: u64,
+    /// Names the recorder itself as a sender.
+    own_source: [u8; 16],
+}
+
+/// The newest answers by sender and number.
+#[derive(Default)]
+struct Answered {
+    by_key: HashMap<([u8; 16], u64), Response>,
+    order: VecDeque<([u8; 16], u64)>,
+}
+
+impl Answered {
+    fn insert(&mut self, key: ([u8; 16], u64), response: Response) {
+        if self.by_key.insert(key, response).is_none() {
+            self.order.push_back(key);
+            if self.order.len() > REMEMBERED_MESSAGES
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.by_key.remove(&oldest);
+            }
+        }
+    }
+}
+
+impl Recorder {
+    /// Opens the log, reads what is going on in it, and records that it was started.
+    ///
+    /// # Errors
+    /// When another recorder holds the log, when the log is damaged, and those of the disk.
+    pub fn open(home: Home, config: &Config, clock: Clock) -> anyhow::Result<Recorder> {
+        home.create()?;
+        let machine = Machine::new();
+        let content_key = home.content_key()?;
+        let origin = config.origin.clone().unwrap_or_else(|| format!("fdr/{}", machine.host()));
+        let (log, recovery) =
+            Log::open(&home.log(), Options::new(origin, home.signing_key()?)).map_err(|error| open_error(&home, error))?;
+        std::fs::write(home.dir().join(fdr_hook::FAILURE_FILE), config.failure().as_str())
+            .with_context(|| format!("can't write in {}", home.dir().display()))?;
+        std::fs::write(home.public_key(), format!("{}\n", log.verifier()))?;
+        let mut order = Order {
+            state: State::default(),
+            answered: Answered::default(),
+            last_time: None,
+            own_seq: 0,
+            own_source: spool::new_source().context("no randomness")?,
+        };
+        let newest = replay(&home, &recovery, &mut order)?;
+        let recorder = Recorder {
+            started: clock().0,
+            home,
+            mode: config.mode,
+            log,
+            order: Mutex::new(order),
+            content_key,
+            scrubber: Scrubber::new(),
+            machine,
+            clock,
+            connections: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+        };
+        recorder.record_start(&recovery, newest)?;
+        Ok(recorder)
+    }
+
+    fn record_start(&self, recovery: &Recovery, newest: Option<Timestamp>) -> anyhow::Result<()> {
+        let stopped = std::fs::read_to_string(self.home.stopped()).ok();
+        let clean = recovery.created
+            || stopped.is_some_and(|size| size.trim().parse() == Ok(recovery.size)) && recovery.torn.is_none();
+        let mut bodies = Vec::new();
+        if let Some(torn) = &recovery.torn {
+            bodies.push(Body::LogTorn(LogTorn {
+                file: torn.file.clone(),
+                offset: torn.offset,
+                bytes: torn.bytes,
+                quarantine: torn.quarantine_path.to_string_lossy().into_owned(),
+            }));
+        }
+        bodies.push(Body::LogRestart(LogRestart {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            boot_id: surroundings::boot_id(),
+            size: recovery.size,
+            clean,
+            gap_millis: newest.map(|newest| self.started.millis().saturating_sub(newest.millis())),
+            mode: self.mode,
+        }));
+        self.record_own(bodies)?;
+        // What was orderly about the last stop is in the log now.
+        match std::fs::remove_file(self.home.stopped()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Records something about the recorder itself and waits until it is durable.
+    fn record_own(&self, bodies: Vec<Body>) -> anyhow::Result<()> {
+        let pending = {
+            let mut order = self.order();
+            let (source, seq) = (order.own_source, order.own_seq);
+            order.own_seq += 1;
+            let mut captured = Captured::default();
+            for body in bodies {
+                let record = self.own_record(&mut order.state, body, None);
+                captured.records.push(record);
+            }
+            self.submit(source, seq, captured)?
+        };
+        pending.wait()?;
+        Ok(())
+    }
+
+    fn own_record(&self, state: &mut State, body: Body, observed: Option<Observed>) -> Record {
+        let (now, mono) = (self.clock)();
+        let record = Record {
+            v: VERSION,
+            id: state.ids.next(now),
+            kind: body.kind(),
+            ts: now,
+            mono,
+            seq: state.own_seq(),
+            session: None,
+            agent: None,
+            principal: None,
+            trace: None,
+            links: Vec::new(),
+            claimed: None,
+            observed,
+            env: None,
+            body,
+            content: Vec::new(),
+        };
+        state.observe(&record);
+        record
+    }
+
+    fn order(&self) -> MutexGuard<'_, Order> {
+        // A panic inside is caught and answered; what it left is still in order, because the
+        // state changes only by whole records.
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn submit(&self, source: [u8; 16], seq: u64, captured: Captured) -> Result<Pending, AppendError> {
+        let contents = captured.contents.into_iter();
+        self.log.submit(Batch {
+            source,
+            seq,
+            records: captured.records.iter().map(Record::to_line).collect(),
+            contents: contents.map(|c| fdr_log::Content { salt: c.salt, bytes: c.bytes }).collect(),
+        })
+    }
+
+    /// What a person who starts it in a terminal sees.
+    pub fn greeting(&self) -> String {
+        format!(
+            "recording in {} ({}, {} records); Ctrl-C or fdr stop ends it",
+            self.home.dir().display(),
+            self.mode.as_str(),
+            self.log.size()
+        )
+    }
+
+    /// Answers one message. Never panics; a failure is in the answer.
+    pub fn answer(&self, request: Request, stream: Option<&UnixStream>) -> Response {
+        match request.op {
+            Op::Event | Op::Import => self.record(request, stream),
+            Op::Status => Response { stdout: self.status(), recorded: true, ..Response::default() },
+            Op::Checkpoint => match self.log.sync_checkpoint() {
+                Ok(checkpoint) => {
+                    Response { stdout: checkpoint.note().as_bytes().to_vec(), recorded: true, ..Response::default() }
+                }
+                Err(error) => Response::failed(error.to_string()),
+            },
+            Op::Stop => {
+                self.stopping.store(true, Ordering::SeqCst);
+                Response { recorded: true, ..Response::default() }
+            }
+        }
+    }
+
+    fn record(&self, request: Request, stream: Option<&UnixStream>) -> Response {
+        let key = (request.source, request.seq);
+        let (now, mono) = (self.clock)();
+        let observed = match stream {
+            Some(stream) => surroundings::peer(stream, now),
+            None => Observed { received: Some(now), late: true, ..Observed::default() },
+        };
+        let late = request.spooled;
+        let scrubbed = self.scrubber.scrub(&request.payload, &self.content_key);
+        let arrival = Arrival {
+            now,
+            mono,
+            principal: observed.uid.map(|uid| self.machine.principal(uid)),
+            observed,
+            env: self.machine.env(&request.cwd),
+            variables: request.variables.clone(),
+            home: request.home.clone(),
+            mode: self.mode,
+            content_key: &self.content_key,
+            redacted: scrubbed.found.len() as u32,
+            attachment: self.attachment(&request),
+        };
+        let submitted = {
+            let mut order = self.order();
+            if let Some(response) = order.answered.by_key.get(&key) {
+                return response.clone();
+            }
+            self.remember_session(&mut order.state, &scrubbed.bytes);
+            let jump = self.clock_jump(&mut order, now, mono);
+            let made = catch_unwind(AssertUnwindSafe(|| capture(&request, &scrubbed.bytes, &arrival, &mut order.state)));
+            let mut captured = match made {
+                Ok(captured) if captured.records.iter().all(|record| record.to_line().len() <= MAX_BYTES) => captured,
+                Ok(_) => self.unparsed(&request, &scrubbed.bytes, &arrival, &mut order.state, "its record would be too large"),
+                Err(_) => self.unparsed(&request, &scrubbed.bytes, &arrival, &mut order.state, "fdr failed on it; please report this"),
+            };
+            if late != 0 {
+                for record in &mut captured.records {
+                    let claimed = record.claimed.get_or_insert_with(Claimed::default);
+                    claimed.ts.get_or_insert(Timestamp(late));
+                }
+            }
+            if let Some(jump) = jump {
+                let record = self.own_record(&mut order.state, jump, None);
+                captured.records.insert(0, record);
+            }
+            if captured.records.is_empty() {
+                // Nothing new in it (a transcript read before).
+                return Response { recorded: true, index: self.log.size(), ..Response::default() };
+            }
+            let reply = std::mem::take(&mut captured.reply);
+            let count = captured.records.len() as u32;
+            self.submit(request.source, request.seq, captured).map(|pending| (pending, reply, count))
+        };
+        let acked = submitted.and_then(|(pending, reply, count)| pending.wait().map(|ack| (ack, reply, count)));
+        match acked {
+            Ok((ack, reply, count)) => {
+                let response = Response {
+                    recorded: true,
+                    index: ack.first_index,
+                    count,
+                    exit_code: reply.exit_code,
+                    stdout: reply.stdout,
+                    stderr: reply.stderr,
+                };
+                self.order().answered.insert(key, response.clone());
+                response
+            }
+            Err(error) => {
+                // The log takes nothing more; a new recorder has to look at it.
+                self.stopping.store(true, Ordering::SeqCst);
+                eprintln!("error: can't write the log in {}: {error}", self.home.log().display());
+                Response::failed(format!("the recorder can't write its log: {error}"))
+            }
+        }
+    }
+
+    /// A session that is not known is looked for in the log, so that its records are numbered
+    /// and linked on.
+    fn remember_session(&self, state: &mut State, payload: &[u8]) {
+        if self.log.size() <= REPLAYED_RECORDS {
+            return;
+        }
+        let Some(session) = session_of(payload) else { return };
+        if state.knows(&session) {
+            return;
+        }
+        let Ok(reader) = Reader::open(&self.home.log()) else { return };
+        for entry in reader.records(0) {
+            let Ok(entry) = entry else { return };
+            if contains(&entry.bytes, session.as_bytes())
+                && let Ok(record) = Record::parse(&entry.bytes)
+                && record.session.as_deref() == Some(session.as_str())
+            {
+                state.observe(&record);
+            }
+        }
+    }
+
+    fn clock_jump(&self, order: &mut Order, now: Timestamp, mono: u64) -> Option<Body> {
+        let (last_now, last_mono) = order.last_time.replace((now, mono))?;
+        let drift = (i128::from(now.0) - i128::from(last_now.0)) - (i128::from(mono) - i128::from(last_mono));
+        if drift.abs() <= CLOCK_TOLERANCE_NANOS {
+            return None;
+        }
+        let (what, way) = if drift < 0 { ("clock_back", "back") } else { ("clock_forward", "forward") };
+        Some(Body::Gap(Gap {
+            what: what.to_owned(),
+            detail: format!("the wall clock was set {way}: it said {last_now}, and now says {now}"),
+            millis: Some((drift.unsigned_abs() / 1_000_000) as u64),
+        }))
+    }
+
+    fn unparsed(&self, request: &Request, bytes: &[u8], arrival: &Arrival<'_>, state: &mut State, reason: &str) -> Captured {
+        let body = Body::Unparsed(Unparsed { reason: reason.to_owned(), event: Some(request.event.clone()) });
+        let mut record = self.own_record(state, body, Some(arrival.observed.clone()));
+        let (reference, content) =
+            self.content_key.seal("", "raw", "application/octet-stream", bytes.to_vec());
+        record.content.push(reference);
+        record.claimed = Some(Claimed { source: format!("{}:{}", request.runtime, request.event), ..Claimed::default() });
+        Captured { records: vec![record], contents: vec![content], ..Captured::default() }
+    }
+
+    /// The file that an event is about, when it is one that the agent was made to read.
+    fn attachment(&self, request: &Request) -> Option<Vec<u8>> {
+        #[derive(serde::Deserialize)]
+        struct Named {
+            file_path: String,
+        }
+        if request.event != "InstructionsLoaded" || request.spooled != 0 {
+            return None;
+        }
+        let named: Named = serde_json::from_slice(&request.payload).ok()?;
+        let bytes = surroundings::read_small(Path::new(&named.file_path), ATTACHMENT_BYTES)?;
+        Some(self.scrubber.scrub(&bytes, &self.content_key).bytes.into_owned())
+    }
+
+    fn status(&self) -> Vec<u8> {
+        let stats = self.log.stats();
+        let status = crate::control::Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started: self.started,
+            mode: self.mode,
+            records: self.log.size(),
+            checkpoint: self.log.checkpoint().map(|checkpoint| checkpoint.size()),
+            spooled: spool::waiting(&self.home.dir().to_owned()).map_or(0, |waiting| waiting.len() as u64),
+            connections: self.connections.load(Ordering::Relaxed) as u64,
+            groups: stats.groups,
+        };
+        serde_json::to_vec(&status).unwrap_or_default()
+    }
+
+    /// Takes in what was spooled while no recorder could be reached.
+    fn ingest_spool(&self) -> anyhow::Result<()> {
+        let waiting = spool::waiting(self.home.dir())?;
+        let mut oldest = u64::MAX;
+        let mut taken = 0;
+        for path in waiting {
+            let bytes = std::fs::read(&path).with_context(|| format!("can't read {}", path.display()))?;
+            let decoded = wire::read_frame(&mut bytes.as_slice())
+                .and_then(|body| Request::decode(&body.unwrap_or_default()));
+            let request = decoded.unwrap_or_else(|error| {
+                // Kept whole, as every input that can't be read.
+                let mut request = Request::event("spool", "damaged", [0; 16], 0, bytes.clone());
+                request.source.copy_from_slice(&path_digest(&path));
+                eprintln!("warning: {} can't be read ({error}) and is recorded as unparsed", path.display());
+                request
+            });
+            oldest = oldest.min(if request.spooled == 0 { u64::MAX } else { request.spooled });
+            let response = self.record(request, None);
+            anyhow::ensure!(response.recorded, "{}", String::from_utf8_lossy(&response.stderr));
+            std::fs::remove_file(&path)?;
+            taken += 1;
+        }
+        if taken > 0 {
+            let now = (self.clock)().0;
+            let millis = Some(now.millis().saturating_sub(Timestamp(oldest).millis())).filter(|_| oldest != u64::MAX);
+            self.record_own(vec![Body::Gap(Gap {
+                what: "recorder_unreachable".to_owned(),
+                detail: format!("{taken} events came while no recorder could be reached; they were spooled and taken in late"),
+                millis,
+            })])?;
+        }
+        Ok(())
+    }
+}
+
+fn capture(request: &Request, payload: &[u8], arrival: &Arrival<'_>, state: &mut State) -> Captured {
+    match (request.op, request.runtime.as_str()) {
+        (Op::Import, _) => claude_code_transcript::import(&request.event, payload, arrival, state),
+        (_, "claude-code") => claude_code::hook(Some(&request.event), payload, arrival, state),
+        (_, runtime) if runtime.starts_with("mcp:") => mcp::message(&runtime[4..], &request.event, payload, arrival, state),
+        (_, runtime) => fdr_capture::unparsed(
+            runtime,
+            &request.event,
+            payload,
+            &format!("the runtime '{runtime}' is not known"),
+            arrival,
+            state,
+        ),
+    }
+}
+
+/// Reads the newest records; the time of the newest one is returned.
+fn replay(home: &Home, recovery: &Recovery, order: &mut Order) -> anyhow::Result<Option<Timestamp>> {
+    let reader = Reader::open(&home.log())?;
+    let mut newest = None;
+    for entry in reader.records(recovery.size.saturating_sub(REPLAYED_RECORDS)) {
+        let entry = entry?;
+        let response = Response {
+            recorded: true,
+            index: entry.index - u64::from(entry.position),
+            count: entry.batch_records,
+            ..Response::default()
+        };
+        order.answered.insert((entry.source, entry.seq), response);
+        // A record of a newer version is not understood, and changes nothing here.
+        if let Ok(record) = Record::parse(&entry.bytes) {
+            newest = Some(record.ts);
+            order.state.observe(&record);
+        }
+    }
+    Ok(newest)
+}
+
+fn session_of(payload: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        session_id: String,
+    }
+    serde_json::from_slice::<Named>(payload).ok().map(|named| named.session_id)
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len().max(1)).any(|window| window == needle)
+}
+
+fn path_digest(path: &Path) -> [u8; 16] {
+    let mut digest = [0; 16];
+    digest.copy_from_slice(&fdr_log::leaf_hash(path.as_os_str().as_encoded_bytes())[..16]);
+    digest
+}
+
+fn open_error(home: &Home, error: OpenError) -> anyhow::Error {
+    let log = home.log();
+    match error {
+        OpenError::Locked { pid, since } => {
+            let since = crate::time::clock_time(since);
+            anyhow::anyhow!(
+                "can't open the log in {}: another recorder (pid {pid}, started {since}) holds it\n  \
+                 to use that one:   fdr status\n  to stop it:        fdr stop",
+                home.dir().display()
+            )
+        }
+        OpenError::Damaged(damage) => anyhow::anyhow!(
+            "the log in {} is damaged, nothing was changed: {damage}\n  \
+             to see what is still proven:  fdr verify\n  \
+             keep the folder as it is; a recorder can be started with another --home meanwhile",
+            log.display()
+        ),
+        other => anyhow::Error::new(other).context(format!("can't open the log in {}", log.display())),
+    }
+}
+
+/// Serves the folder's socket until it is told to stop.
+///
+/// # Errors
+/// When the log or the socket can't be opened, and when the log can't be written any more.
+pub fn serve(home: Home, config: &Config, announce: &mut dyn FnMut(&Recorder)) -> anyhow::Result<()> {
+    let clock: Clock = Box::new(|| (surroundings::wall_clock(), surroundings::boot_clock()));
+    let recorder = Arc::new(Recorder::open(home, config, clock)?);
+    let listener = bind(&recorder.home)?;
+    recorder.ingest_spool()?;
+    announce(&recorder);
+    stop_on_signals(Arc::clone(&recorder))?;
+    let housekeeper = std::thread::spawn({
+        let recorder = Arc::clone(&recorder);
+        move || housekeeping(&recorder)
+    });
+    while !recorder.stopping.load(Ordering::SeqCst) {
+        let (stream, _) = listener.accept()?;
+        if recorder.stopping.load(Ordering::SeqCst) {
+            break;
+        }
+        while recorder.connections.load(Ordering::SeqCst) >= MAX_CONNECTIONS {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        recorder.connections.fetch_add(1, Ordering::SeqCst);
+        let shared = Arc::clone(&recorder);
+        let spawned = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
+            converse(&shared, stream);
+            shared.connections.fetch_sub(1, Ordering::SeqCst);
+        });
+        if let Err(error) = spawned {
+            recorder.connections.fetch_sub(1, Ordering::SeqCst);
+            eprintln!("warning: can't serve a connection: {error}");
+        }
+    }
+    housekeeper.thread().unpark();
+    let _ = std::fs::remove_file(recorder.home.socket());
+    finish(&recorder)
+}
+
+fn finish(recorder: &Recorder) -> anyhow::Result<()> {
+    recorder.log.sync_checkpoint()?;
+    let path = recorder.home.stopped();
+    std::fs::write(&path, recorder.log.size().to_string()).with_context(|| format!("can't write {}", path.display()))
+}
+
+fn bind(home: &Home) -> anyhow::Result<UnixListener> {
+    let path = home.socket();
+    // Whoever holds the log's lock owns the socket: one that is there is left from a crash.
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).with_context(|| format!("can't listen on {}", path.display()))?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+fn converse(recorder: &Recorder, mut stream: UnixStream) {
+    loop {
+        let body = match wire::read_frame(&mut stream) {
+            Ok(Some(body)) => body,
+            Ok(None) => return,
+            Err(error) => {
+                let _ = wire::write_frame(&mut stream, &Response::failed(error.to_string()).encode());
+                return;
+            }
+        };
+        let response = match Request::decode(&body) {
+            Ok(request) => {
+                drop(body);
+                let peer = stream.try_clone().ok();
+                recorder.answer(request, peer.as_ref())
+            }
+            Err(error) => Response::failed(error.to_string()),
+        };
+        let sent = wire::write_frame(&mut stream, &response.encode());
+        if recorder.stopping.load(Ordering::SeqCst) {
+            wake(recorder);
+        }
+        if sent.is_err() {
+            return;
+        }
+    }
+}
+
+/// Ends the wait in `accept`.
+fn wake(recorder: &Recorder) {
+    let _ = UnixStream::connect(recorder.home.socket());
+}
+
+fn stop_on_signals(recorder: Arc<Recorder>) -> anyhow::Result<()> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
+        if signals.forever().next().is_some() {
+            recorder.stopping.store(true, Ordering::SeqCst);
+            wake(&recorder);
+        }
+    })?;
+    Ok(())
+}
+
+fn housekeeping(recorder: &Recorder) {
+    while !recorder.stopping.load(Ordering::SeqCst) {
+        std::thread::park_timeout(SPOOL_INTERVAL);
+        if let Err(error) = recorder.ingest_spool() {
+            eprintln!("warning: can't take in the spool: {error:#}");
+        }
+    }
+}
