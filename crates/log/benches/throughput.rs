@@ -158,18 +158,16 @@ fn main() {
     let mut connection = sqlite(&home.path().join("one.db"));
     let insert = "INSERT INTO records (source, seq, body) VALUES (?1, ?2, ?3)";
     until(time, 1, |seq| {
-        connection.execute(insert, (&[0u8; 16], seq, record(0, seq))).unwrap();
+        connection.execute(insert, (&[0u8; 16], seq as i64, record(0, seq))).unwrap();
     })
     .print("SQLite WAL FULL, one a transaction", "one client");
     until(time, mean_group, |seq| {
         let transaction = connection.transaction().unwrap();
+        let mut statement = transaction.prepare(insert).unwrap();
         for n in 0..mean_group as u64 {
-            transaction
-                .prepare_cached(insert)
-                .unwrap()
-                .execute((&[1u8; 16], seq * 1000 + n, record(0, n)))
-                .unwrap();
+            statement.execute((&[1u8; 16], (seq * 1000 + n) as i64, record(0, n))).unwrap();
         }
+        drop(statement);
         transaction.commit().unwrap();
     })
     .print(&format!("SQLite WAL FULL, {mean_group} a transaction"), "one client");

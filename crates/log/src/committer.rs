@@ -434,13 +434,8 @@ impl Log {
     /// Takes the lock, reads and checks the newest segment, and sets one torn un-acked group aside if there is one.
     /// On an error nothing was changed, except that a torn end may already have been set aside.
     pub fn open(dir: &Path, options: Options) -> Result<(Log, Recovery), OpenError> {
-        use std::os::unix::fs::DirBuilderExt;
         let doing = |what: &str| format!("{what} {}", dir.display());
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(OpenError::io(doing("making the directory")))?;
+        make_directory(dir).map_err(OpenError::io(doing("making the directory")))?;
         let lock = match lock::acquire(dir).map_err(OpenError::io(doing("locking")))? {
             Ok(lock) => lock,
             Err(holder) => return Err(OpenError::Locked { pid: holder.pid, since: holder.since }),
@@ -531,11 +526,24 @@ impl Log {
         let mut log = Log { shared: shared.clone(), threads: Vec::new(), lock };
         log.start("log-zero", {
             let shared = shared.clone();
-            move || shared.reserve.run(shared.disk.as_ref(), shared.options.segment_bytes)
+            move || {
+                let run = || shared.reserve.run(shared.disk.as_ref(), shared.options.segment_bytes);
+                if std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err() {
+                    shared.reserve.fail("the zeroing thread panicked; this is a bug in fdr-log");
+                }
+            }
         })?;
         log.start("log-checkpoint", {
             let shared = shared.clone();
-            move || sign_checkpoints(&shared)
+            move || {
+                let run = || sign_checkpoints(&shared);
+                if std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err() {
+                    let mut head = shared.head();
+                    head.error = Some("the checkpoint thread panicked; this is a bug in fdr-log".to_owned());
+                    head.answered = u64::MAX;
+                    shared.head_changed.notify_all();
+                }
+            }
         })?;
         log.start("log-commit", move || {
             // A panic must reach those who wait, not leave them waiting for ever.
@@ -701,26 +709,19 @@ impl Log {
         shared.queue().closing = true;
         shared.work.notify_all();
         shared.space.notify_all();
-        // The committer was started last: it may still wait for the reserve, and its groups want a checkpoint.
+        // Last started first: the committer may still need a segment, and its last groups want a checkpoint.
         while let Some(thread) = self.threads.pop() {
-            let _ = thread.join(); // a panic was caught and told to those who wait
-            shared.reserve_and_signer_stop(self.threads.len());
+            match self.threads.len() {
+                2 => {} // the committer ends when the queue is empty
+                1 => {
+                    shared.head().stop = true;
+                    shared.head_changed.notify_all();
+                }
+                _ => shared.reserve.stop(),
+            }
+            let _ = thread.join(); // panics are caught and told to those who wait
         }
         self.lock = None;
-    }
-}
-
-impl Shared {
-    /// Stops the threads one after the other, last started first: committer, checkpoint signer, zeroing.
-    fn reserve_and_signer_stop(&self, left: usize) {
-        match left {
-            2 => {
-                self.head().stop = true;
-                self.head_changed.notify_all();
-            }
-            1 => self.reserve.stop(),
-            _ => {}
-        }
     }
 }
 
@@ -728,6 +729,24 @@ impl Drop for Log {
     fn drop(&mut self) {
         self.shut_down();
     }
+}
+
+/// Makes a directory with its parents, private and durable: a log whose directory is gone after a crash is gone.
+fn make_directory(dir: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let parent = match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    make_directory(parent)?;
+    match std::fs::DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
+        made => made?,
+    }
+    std::fs::File::open(parent)?.sync_all()
 }
 
 /// Nanoseconds since 1970 by the wall clock; 0 before. The log's one look at the clock on the wall.

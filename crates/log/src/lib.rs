@@ -1,4 +1,55 @@
 //! An append-only, tamper-evident log.
+//!
+//! What it guarantees:
+//! - **Acked is durable.** [`Pending::wait`] returns an [`Ack`] only after the group with the records and their contents
+//!   is on disk. A batch is there whole or not at all.
+//! - **Nothing is lost silently.** Opening sets at most one torn, un-acked group at the very end aside, keeps its bytes
+//!   and says so ([`Recovery::torn`]). Everything else that is not as it was written is [`OpenError::Damaged`].
+//! - **Nothing is changed silently.** Records are leaves of a Merkle tree (RFC 6962) whose root is signed in checkpoints
+//!   (C2SP tlog-checkpoint). [`verify`] recomputes all of it from the stored bytes. A cut-off end or a rewrite by the
+//!   holder of the key is found with any older checkpoint kept elsewhere.
+//! - **Others can check.** Checkpoints are C2SP signed notes, proofs are C2SP tlog-proof files, a content digest is a
+//!   plain HMAC-SHA256; see FORMAT.md for the bytes on disk.
+//!
+//! What is deliberately absent: the log knows nothing of JSON or of what a record means, it has no network, it never
+//! deletes, and nothing but this crate reads its files.
+//!
+//! # Use
+//! ```
+//! use fdr_log::{Batch, Content, Log, Options, Reader, SigningKey, verify};
+//!
+//! # let home = tempfile::tempdir()?;
+//! # let home = home.path();
+//! let key = SigningKey::load_or_create(&home.join("log.key"))?;
+//! let (log, recovery) = Log::open(&home.join("log"), Options::new("example.com/recorder1", key))?;
+//! assert!(recovery.torn.is_none());
+//!
+//! let content = Content { salt: [7; 16], bytes: b"the whole output".to_vec() }; // take a random salt
+//! let digest = content.digest();
+//! let ack = log.append(Batch {
+//!     source: [1; 16],
+//!     seq: 0,
+//!     records: vec![b"it ran, see the output".to_vec()],
+//!     contents: vec![content],
+//! })?;
+//! assert_eq!(ack.first_index, 0);
+//!
+//! let reader = Reader::open(&home.join("log"))?;
+//! assert_eq!(reader.record(0)?.bytes, b"it ran, see the output");
+//! assert_eq!(reader.content(0, &digest)?.map(|content| content.bytes), Some(b"the whole output".to_vec()));
+//!
+//! let kept_elsewhere = log.sync_checkpoint()?;
+//! let public = log.verifier().clone();
+//! log.close()?;
+//! let report = verify(&home.join("log"), &public, &[kept_elsewhere], &mut |_| {})?;
+//! assert!(report.is_intact());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Files
+//! The flow is submit ([`Log`], `committer.rs`) → group (`group.rs`) → segment (`segment.rs`, zeroed ahead by
+//! `reserve.rs`) → disk (`disk.rs`, the one seam). `recovery.rs` opens, `reader.rs` reads, `verify.rs` checks, `proof.rs`
+//! proves, `note.rs` signs, `tree.rs` hashes.
 
 mod committer;
 pub mod disk;

@@ -98,7 +98,9 @@ impl Reserve {
             return Ok(state);
         }
         // An earlier failure may have passed (space was freed): let the thread try once more.
-        state.failure = None;
+        if !state.stop {
+            state.failure = None;
+        }
         self.changed.notify_all();
         loop {
             if enough(&state) {
@@ -114,6 +116,15 @@ impl Reserve {
     /// Whether a whole segment is ready.
     pub(crate) fn is_ready(&self) -> bool {
         self.lock().ready.is_some()
+    }
+
+    /// Tells all who wait, now and later, that no more zeros will come.
+    pub(crate) fn fail(&self, what: &str) {
+        let mut state = self.lock();
+        state.failure = Some(Failure { kind: io::ErrorKind::Other, text: what.to_owned() });
+        state.stop = true;
+        drop(state);
+        self.changed.notify_all();
     }
 
     pub(crate) fn stop(&self) {

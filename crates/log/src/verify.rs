@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use crate::disk::{Access, BLOCK_BYTES, Directory, Disk};
 use crate::group::{
     Chain, ContentFrame, Fault, Frame, Frames, GroupHeader, MAX_GROUP_BYTES, PlacedFrame, RECORD_OVERHEAD,
-    check_group, check_unplaced,
+    check_group, check_unplaced, is_complete,
 };
 use crate::lock::lock_holder;
 use crate::note::{MAX_NOTE_BYTES, NoteError, SignedCheckpoint, VerifierKey};
@@ -500,31 +500,40 @@ impl Walk<'_, '_> {
             Err(fault) => self.damage(0..0, number, fault.offset, fault.what),
         }
         let mut position = BLOCK_BYTES as u64;
-        let mut refreshed = false;
+        let mut looks = 0;
         // Behind damage: the hash that the next group must name, if the group before it was good.
         let mut unplaced_hash: Option<Hash> = None;
         loop {
-            let (header, bytes) = match window.group(position)? {
-                Ok(group) => group,
-                Err(fault) => {
-                    if newest && self.live {
-                        // What was read ahead may be older than the writer's last groups: look once more.
-                        if refreshed {
-                            return Ok(());
-                        }
+            let live_end = newest && self.live;
+            let fault = match window.group(position)? {
+                // Beside a writer the checksums come first: a group may be there in part.
+                Ok((header, bytes)) if live_end => is_complete(bytes, &header).err(),
+                Ok(_) => None,
+                Err(fault) => Some(fault),
+            };
+            if let Some(fault) = fault {
+                if live_end {
+                    // What was read ahead may be older than the writer's last groups: look once more. Only when a
+                    // good group stands further on, and still this one is bad, is it no longer being written.
+                    let end = looks > 0 && !group_follows(&mut window, position, salt)?;
+                    if end {
+                        return Ok(());
+                    }
+                    if looks < 2 {
+                        looks += 1;
                         window.refresh()?;
-                        refreshed = true;
                         continue;
                     }
-                    match self.next_group(&mut window, position, number, newest, salt, fault)? {
-                        Some(next) => position = next,
-                        None => return Ok(()),
-                    }
-                    unplaced_hash = None;
-                    continue;
                 }
-            };
-            refreshed = false;
+                match self.next_group(&mut window, position, number, newest, salt, fault)? {
+                    Some(next) => position = next,
+                    None => return Ok(()),
+                }
+                unplaced_hash = None;
+                continue;
+            }
+            looks = 0;
+            let Ok((header, bytes)) = window.group(position)? else { continue };
             // With a damaged segment header the salt is taken from the first group; the tree decides.
             let segment_salt = *salt.get_or_insert_with(|| {
                 if let Some(chain) = &mut self.chain {
@@ -586,7 +595,7 @@ impl Walk<'_, '_> {
             self.damage(0..0, number, 96, &what);
         }
         let continues = self.chain.as_ref().is_some_and(|chain| {
-            let chained = number == 0 || header.previous_hash == chain.previous_hash;
+            let chained = header.previous_hash == chain.previous_hash;
             chained && header.range == chain.range && header.first_group == chain.next_group
         });
         if !continues {
@@ -824,7 +833,7 @@ impl Walk<'_, '_> {
         let whole = match &header {
             Some(header) => {
                 let bytes = window.bytes(position, header.total_bytes())?;
-                crate::group::is_complete(bytes, header).is_ok()
+                is_complete(bytes, header).is_ok()
             }
             None => false,
         };
@@ -1009,6 +1018,20 @@ impl Walk<'_, '_> {
         }
         (report, checker)
     }
+}
+
+/// Whether a good group header of this segment stands anywhere behind the group at `position`.
+fn group_follows(window: &mut SegmentWindow, position: u64, salt: Option<[u8; 16]>) -> io::Result<bool> {
+    let ours = |header: &GroupHeader| salt.is_none_or(|salt| salt == header.salt);
+    let header = GroupHeader::decode(window.bytes(position, BLOCK_BYTES)?).ok().filter(ours);
+    let mut offset = position + header.map_or(BLOCK_BYTES, |header| header.total_bytes()) as u64;
+    while offset < window.file_bytes() {
+        if GroupHeader::decode(window.bytes(offset, BLOCK_BYTES)?).is_ok_and(|header| ours(&header)) {
+            return Ok(true);
+        }
+        offset += BLOCK_BYTES as u64;
+    }
+    Ok(false)
 }
 
 /// Puts chunks together and checks whole contents against their digests.

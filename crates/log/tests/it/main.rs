@@ -3,6 +3,7 @@
 mod append;
 mod crash;
 mod hostile;
+mod openssl;
 mod processes;
 mod proofs;
 mod sim_disk;

@@ -67,7 +67,7 @@ fn an_untouched_log_is_intact_and_proven_to_its_last_record() {
     for files in [small_log(1).0, trimmed(small_log(1).0), large_log(), trimmed(large_log())] {
         let report = verify_files(&files, &[]);
         assert!(report.is_intact(), "{:?}", report.damages);
-        assert_eq!(report.proven, [0..report.size]);
+        assert_eq!((report.proven.len(), report.proven[0].clone()), (1, 0..report.size));
         assert_eq!(report.unproven_tail(), report.size..report.size);
         assert_eq!((report.records, report.torn), (report.size, None));
         assert_eq!(Some(*report.checkpoint.unwrap().root()), report.root);
@@ -259,6 +259,15 @@ fn a_log_is_verified_while_it_is_written() {
     let report = verify(path, &key(), &[], &mut |_| {}).unwrap();
     assert!(report.is_intact() && !report.live && report.torn.is_none());
     assert_eq!(report.size, 600);
+}
+
+#[test]
+fn damage_is_found_beside_a_writer_too() {
+    let mut files = small_log(1).0;
+    files.get_mut("00000000.seg").unwrap()[2 * 4096 + 300] ^= 1;
+    let disk = SimDisk::with(files);
+    let report = verify_on(disk.as_ref(), &key(), &[], true, &mut |_| {}, None).unwrap();
+    assert_eq!((report.damage_count, report.damages[0].indexes.clone()), (1, 2..4), "{:?}", report.damages);
 }
 
 #[test]
