@@ -13,6 +13,10 @@ mod body;
 mod content;
 mod id;
 mod record;
+pub mod scrub;
+#[cfg(feature = "schema")]
+mod schema;
+pub mod shell;
 mod time;
 
 pub use action::{Action, Normalised, Resource, Verb, clean_path};
@@ -27,4 +31,6 @@ pub use record::{
     Agent, Claimed, Env, Envelope, Link, MAX_BYTES, Observed, Principal, RawRecord, Record, Rel, Trace,
     VERSION,
 };
+#[cfg(feature = "schema")]
+pub use schema::schema;
 pub use time::{BadTimestamp, Timestamp};
