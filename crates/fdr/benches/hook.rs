@@ -1,0 +1,71 @@
+//! What a hook costs the agent: the whole process, from start to exit, as the agent pays it,
+//! beside processes that do nothing. `cargo bench -p fdr --bench hook`; needs both programs:
+//! `cargo build --release --workspace` first.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const CALLS: usize = 1_000;
+const PAYLOAD: &str = r#"{"session_id":"bench-0000","transcript_path":"/home/dev/.claude/projects/p/s.jsonl","cwd":"/home/dev/proj","prompt_id":"p","permission_mode":"default","hook_event_name":"PreToolUse","tool_name":"Bash","tool_input":{"command":"cd src && rg -n 'fn main' | head -20 && cargo test 2>&1 | tail -5","description":"Look for the entry point and run the tests"},"tool_use_id":"toolu_NUMBER"}"#;
+
+fn main() {
+    let programs = Path::new(env!("CARGO_BIN_EXE_fdr")).parent().expect("a folder").to_owned();
+    let (fdr, hook) = (programs.join("fdr"), programs.join("fdr-hook"));
+    assert!(hook.exists(), "{} is missing: cargo build --release --workspace", hook.display());
+    let home = std::env::temp_dir().join(format!("fdr-bench-{}", std::process::id()));
+    let started = Instant::now();
+    call(&hook, &["claude-code", "PreToolUse", "--home", &home.to_string_lossy()], 0);
+    println!("first event, recorder started by it: {:.1} ms", millis(started.elapsed()));
+
+    let home_text = home.to_string_lossy().into_owned();
+    let rivals: Vec<(&str, PathBuf, Vec<&str>)> = vec![
+        ("/bin/true", "/bin/true".into(), vec![]),
+        ("fdr-hook (durable)", hook, vec!["claude-code", "PreToolUse", "--home", &home_text]),
+        ("node, reads and exits", "node".into(), vec!["-e", "process.stdin.resume();process.stdin.on('end',()=>process.exit(0))"]),
+        ("python3, reads and exits", "python3".into(), vec!["-c", "import sys; sys.stdin.read()"]),
+    ];
+    let mut times: Vec<Vec<Duration>> = vec![Vec::new(); rivals.len()];
+    // In turn, so that all of them meet the same moods of the machine; the slow ones less often.
+    for number in 1..=CALLS {
+        for (rival, (_, program, arguments)) in rivals.iter().enumerate() {
+            if rival < 2 || number % 10 == 0 {
+                times[rival].push(call(program, arguments, number));
+            }
+        }
+    }
+    println!("{:28} {:>6} {:>9} {:>9} {:>9} {:>9}", "whole process, ms", "calls", "median", "p90", "p99", "max");
+    for ((name, _, _), times) in rivals.iter().zip(&mut times) {
+        times.sort();
+        let at = |part: f64| millis(times[((times.len() - 1) as f64 * part) as usize]);
+        println!("{name:28} {:>6} {:>9.2} {:>9.2} {:>9.2} {:>9.2}", times.len(), at(0.5), at(0.9), at(0.99), at(1.0));
+    }
+    let status = Command::new(&fdr).args(["status", "--home", &home_text]).output().expect("fdr runs");
+    print!("{}", String::from_utf8_lossy(&status.stdout));
+    let _ = Command::new(&fdr).args(["stop", "--home", &home_text]).output();
+    let _ = std::fs::remove_dir_all(&home);
+}
+
+fn call(program: &Path, arguments: &[&str], number: usize) -> Duration {
+    let payload = PAYLOAD.replace("NUMBER", &number.to_string());
+    let started = Instant::now();
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+    if let Some(mut stdin) = child.stdin.take() {
+        // /bin/true may have ended already.
+        let _ = stdin.write_all(payload.as_bytes());
+    }
+    let status = child.wait().expect("a child can be waited for");
+    assert!(status.success(), "{} failed: {status}", program.display());
+    started.elapsed()
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
