@@ -1,0 +1,943 @@
+//! Reading the log as a trail: records with their bodies read, actions joined with what was
+//! decided about them and what came of them, a session as a tree of agents.
+//!
+//! Guarantees: a line that can't be read as a record is still a [`Row`], never dropped;
+//! damage in the log is noted and reading goes on behind it; nothing is concluded that the
+//! records don't say. An action without an outcome is pending, whatever was decided before.
+
+use crate::text;
+use anyhow::{Context as _, anyhow};
+use fdr_log::{Damage, Entry, ReadError, Reader};
+use fdr_record::{
+    ActionBody, Basis, Body, ContentRef, DecidedBy, Kind, Mode, Outcome, Record, RecordId, Rel, ResultBody,
+    RuntimeDecision, Status, Timestamp, VERSION, Verdict,
+};
+use serde::Deserialize;
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+/// How many damaged places are stepped over before reading gives up.
+const MAX_DAMAGES: usize = 1000;
+
+/// The exit code when something was found, or there was nothing to find fault with.
+pub const FOUND: u8 = 0;
+/// The exit code when nothing matched.
+pub const NOTHING: u8 = 1;
+/// The exit code when it could not be done, or not wholly.
+pub const COULD_NOT: u8 = 2;
+
+/// A log open for reading as records.
+pub struct Trail {
+    reader: Reader,
+    /// What could not be read so far.
+    damages: RefCell<Vec<Damage>>,
+}
+
+impl Trail {
+    /// Opens the log below `home`.
+    ///
+    /// # Errors
+    /// When there is no log, it is empty, or it can't be read; the message says what to do.
+    pub fn open(home: &Path) -> anyhow::Result<Trail> {
+        let trail = Trail::open_even_empty(home)?;
+        match trail.reader.is_empty() && trail.damages.borrow().is_empty() {
+            true => Err(nothing_recorded(home, "the log is empty")),
+            false => Ok(trail),
+        }
+    }
+
+    /// As [`open`](Self::open), but takes a log without records too.
+    ///
+    /// # Errors
+    /// When there is no log, or it can't be read.
+    pub fn open_even_empty(home: &Path) -> anyhow::Result<Trail> {
+        let dir = home.join("log");
+        let reader = match Reader::open(&dir) {
+            Ok(reader) => reader,
+            Err(ReadError::NoLog(_)) if !has_entries(&dir) => {
+                return Err(nothing_recorded(home, "nothing has been recorded there"));
+            }
+            Err(error) => {
+                return Err(anyhow!(error).context(format!("can't read the log in {}", text::line(&dir.display().to_string()))));
+            }
+        };
+        let trail = Trail { reader, damages: RefCell::default() };
+        trail.compare_with_checkpoint();
+        Ok(trail)
+    }
+
+    /// A reader takes a damaged group at the very end for the end of the log. The newest
+    /// checkpoint tells how many records there have been at least.
+    fn compare_with_checkpoint(&self) {
+        let Ok(Some(checkpoint)) = self.reader.checkpoint() else { return };
+        // The checkpoint is read first: the writer may have gone on since the log was opened.
+        let Ok(len) = self.reader.refresh() else { return };
+        if len < checkpoint.size() {
+            self.damages.borrow_mut().push(Damage {
+                indexes: len..checkpoint.size(),
+                file: "checkpoint".to_owned(),
+                offset: 0,
+                what: format!("it covers {} records, only {len} can be read", checkpoint.size()),
+            });
+        }
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> u64 {
+        self.reader.len()
+    }
+
+    /// Looks for newer records; returns how many there are now.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub fn refresh(&self) -> anyhow::Result<u64> {
+        self.reader.refresh().context("can't read on in the log")
+    }
+
+    /// Calls `each` with the stored entries `from..to` in order, until it breaks. Damage is
+    /// noted and stepped over.
+    ///
+    /// # Errors
+    /// What `each` returns, and I/O errors of the log.
+    pub fn scan(
+        &self,
+        from: u64,
+        to: u64,
+        mut each: impl FnMut(Entry) -> anyhow::Result<ControlFlow<()>>,
+    ) -> anyhow::Result<()> {
+        let end = to.min(self.len());
+        let mut next = from;
+        while next < end {
+            let mut records = self.reader.records(next);
+            loop {
+                match records.next() {
+                    None => return Ok(()),
+                    Some(Ok(entry)) if entry.index >= end => return Ok(()),
+                    Some(Ok(entry)) => {
+                        next = entry.index + 1;
+                        if each(entry)?.is_break() {
+                            return Ok(());
+                        }
+                    }
+                    Some(Err(ReadError::Damaged(damage))) => {
+                        next = self.step_over(damage, next, end)?;
+                        break;
+                    }
+                    Some(Err(error)) => return Err(anyhow!(error).context("can't read on in the log")),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The same, newest first, beginning before `before`.
+    ///
+    /// # Errors
+    /// As [`scan`](Self::scan).
+    pub fn scan_back(
+        &self,
+        before: u64,
+        mut each: impl FnMut(Entry) -> anyhow::Result<ControlFlow<()>>,
+    ) -> anyhow::Result<()> {
+        let mut before = before.min(self.len());
+        while before > 0 {
+            let mut records = self.reader.records_rev(before);
+            loop {
+                match records.next() {
+                    None => return Ok(()),
+                    Some(Ok(entry)) => {
+                        before = entry.index;
+                        if each(entry)?.is_break() {
+                            return Ok(());
+                        }
+                    }
+                    Some(Err(ReadError::Damaged(damage))) => {
+                        let start = damage.indexes.start;
+                        self.note(damage)?;
+                        before = if start < before { start } else { before - 1 };
+                        break;
+                    }
+                    Some(Err(error)) => return Err(anyhow!(error).context("can't read on in the log")),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn step_over(&self, damage: Damage, next: u64, end: u64) -> anyhow::Result<u64> {
+        let behind = damage.indexes.end;
+        self.note(damage)?;
+        Ok(if behind > next && behind < end { behind } else { next + 1 })
+    }
+
+    fn note(&self, damage: Damage) -> anyhow::Result<()> {
+        let mut damages = self.damages.borrow_mut();
+        if damages.len() >= MAX_DAMAGES {
+            return Err(anyhow!("more than {MAX_DAMAGES} places in the log are damaged\n  to see what is still proven:  fdr verify"));
+        }
+        if !damages.contains(&damage) {
+            damages.push(damage);
+        }
+        Ok(())
+    }
+
+    /// The record at `index`.
+    ///
+    /// # Errors
+    /// When there is none, or it can't be read.
+    pub fn row(&self, index: u64) -> anyhow::Result<Row> {
+        Ok(Row::read(self.reader.record(index)?))
+    }
+
+    /// The content that record `index` refers to; `None` if it is not in the log (any more).
+    ///
+    /// # Errors
+    /// When it is damaged or can't be read.
+    pub fn content(&self, index: u64, reference: &ContentRef) -> Result<Option<fdr_log::Content>, ReadError> {
+        match reference.digest_bytes() {
+            Some(digest) => self.reader.content(index, &digest),
+            None => Ok(None),
+        }
+    }
+
+    /// The exit code after reading: `code`, or [`COULD_NOT`] with a report on standard error
+    /// if the log was found to be damaged.
+    pub fn finish(&self, code: u8) -> u8 {
+        let damages = self.damages.borrow();
+        if damages.is_empty() {
+            return code;
+        }
+        const SHOWN: usize = 5;
+        eprintln!("error: the log is damaged; what is shown is what can still be read");
+        for damage in damages.iter().take(SHOWN) {
+            eprintln!("  {}", text::line(&damage.to_string()));
+        }
+        if damages.len() > SHOWN {
+            eprintln!("  and {} more places", damages.len() - SHOWN);
+        }
+        eprintln!("  to see what is still proven:  fdr verify");
+        COULD_NOT
+    }
+}
+
+fn has_entries(dir: &Path) -> bool {
+    std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+fn nothing_recorded(home: &Path, what: &str) -> anyhow::Error {
+    anyhow!(
+        "no records in {}: {what}\n  to record an agent:    fdr install claude-code\n  to see an example:     fdr demo",
+        text::line(&home.display().to_string())
+    )
+}
+
+/// The exit code of a command that writes: that nobody reads on (`fdr tail | head`) is no
+/// error.
+///
+/// # Errors
+/// Every other error.
+pub fn unless_broken_pipe(done: anyhow::Result<u8>) -> anyhow::Result<u8> {
+    match done {
+        Err(error) if is_broken_pipe(&error) => Ok(FOUND),
+        done => done,
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let broken = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(broken))
+}
+
+/// One line of the log.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its index in the log.
+    pub index: u64,
+    /// The line as it is stored.
+    pub line: Vec<u8>,
+    /// What it says.
+    pub parsed: Parsed,
+}
+
+/// What a line says.
+#[derive(Clone, Debug)]
+pub enum Parsed {
+    /// A record.
+    Record(Box<Record>),
+    /// Something that this version of fdr can't read, or not wholly.
+    Unread(Unread),
+}
+
+/// What is known of a line that is no record.
+#[derive(Clone, Debug, Default)]
+pub struct Unread {
+    /// The word for its kind, perhaps one of a newer version.
+    pub kind: Option<String>,
+    /// When it was written.
+    pub ts: Option<Timestamp>,
+    /// Its session.
+    pub session: Option<String>,
+    /// Its agent's id.
+    pub agent: Option<String>,
+    /// Its id.
+    pub id: Option<String>,
+    /// Why it can't be read.
+    pub why: String,
+}
+
+#[derive(Deserialize)]
+struct Head<'a> {
+    v: Option<u64>,
+    id: Option<Cow<'a, str>>,
+    kind: Option<Cow<'a, str>>,
+    ts: Option<Cow<'a, str>>,
+    session: Option<Cow<'a, str>>,
+    agent: Option<HeadAgent<'a>>,
+}
+
+#[derive(Deserialize)]
+struct HeadAgent<'a> {
+    id: Option<Cow<'a, str>>,
+}
+
+impl Row {
+    /// Reads an entry of the log.
+    pub fn read(entry: Entry) -> Row {
+        let parsed = match Record::parse(&entry.bytes) {
+            Ok(record) => Parsed::Record(Box::new(record)),
+            Err(error) => Parsed::Unread(unread(&entry.bytes, &error)),
+        };
+        Row { index: entry.index, line: entry.bytes, parsed }
+    }
+
+    /// The record, if it is one.
+    pub fn record(&self) -> Option<&Record> {
+        match &self.parsed {
+            Parsed::Record(record) => Some(record),
+            Parsed::Unread(_) => None,
+        }
+    }
+
+    /// The body of the record, if it is one.
+    pub fn body(&self) -> Option<&Body> {
+        self.record().map(|record| &record.body)
+    }
+
+    /// The session that it belongs to.
+    pub fn session(&self) -> Option<&str> {
+        match &self.parsed {
+            Parsed::Record(record) => record.session.as_deref(),
+            Parsed::Unread(unread) => unread.session.as_deref(),
+        }
+    }
+
+    /// The id of the agent that it belongs to.
+    pub fn agent(&self) -> Option<&str> {
+        match &self.parsed {
+            Parsed::Record(record) => record.agent.as_ref().map(|agent| agent.id.as_str()),
+            Parsed::Unread(unread) => unread.agent.as_deref(),
+        }
+    }
+
+    /// Where it stands in time; see [`when`].
+    pub fn when(&self) -> Timestamp {
+        match &self.parsed {
+            Parsed::Record(record) => when(record),
+            Parsed::Unread(unread) => unread.ts.unwrap_or_default(),
+        }
+    }
+
+    /// The id of the record.
+    pub fn id(&self) -> Option<RecordId> {
+        match &self.parsed {
+            Parsed::Record(record) => Some(record.id),
+            Parsed::Unread(unread) => unread.id.as_ref()?.parse().ok(),
+        }
+    }
+
+    /// The word for its kind; empty if there is none.
+    pub fn kind(&self) -> &str {
+        match &self.parsed {
+            Parsed::Record(record) => record.kind.as_str(),
+            Parsed::Unread(unread) => unread.kind.as_deref().unwrap_or(""),
+        }
+    }
+}
+
+fn unread(line: &[u8], error: &serde_json::Error) -> Unread {
+    let Ok(head) = serde_json::from_slice::<Head<'_>>(line) else {
+        return Unread { why: format!("not a record: {error}"), ..Unread::default() };
+    };
+    let owned = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
+    let kind = owned(head.kind);
+    let known = kind.as_deref().is_some_and(|kind| Kind::ALL.iter().any(|known| known.as_str() == kind));
+    let why = match (head.v, &kind) {
+        (Some(v), _) if v > u64::from(VERSION) => format!("written in format {v}, this fdr knows up to {VERSION}"),
+        (_, Some(kind)) if !known => format!("this fdr knows no kind '{}'", text::line(kind)),
+        _ => format!("not a record: {error}"),
+    };
+    Unread {
+        kind,
+        ts: head.ts.and_then(|ts| ts.parse().ok()),
+        session: owned(head.session),
+        agent: head.agent.and_then(|agent| owned(agent.id)),
+        id: owned(head.id),
+        why,
+    }
+}
+
+/// Whether a record was written long after what it tells of: spooled while no recorder ran,
+/// or read from a transcript.
+pub fn is_late(record: &Record) -> bool {
+    record.observed.as_ref().is_some_and(|observed| observed.late)
+        || record.claimed.as_ref().is_some_and(|claimed| {
+            claimed.file.is_some() || claimed.source.starts_with("import") || claimed.source.starts_with("transcript")
+        })
+}
+
+/// Where a record stands in time: when it was written, or for one that came late or from a
+/// transcript when the client says that it happened.
+pub fn when(record: &Record) -> Timestamp {
+    let claimed = record.claimed.as_ref().and_then(|claimed| claimed.ts);
+    claimed.filter(|_| is_late(record)).unwrap_or(record.ts)
+}
+
+/// What holds for an action, all in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effective {
+    /// It was let through, and ran.
+    Permit,
+    /// It was refused.
+    Deny,
+    /// A human was asked, and the answer is not known.
+    Ask,
+    /// Nothing has come of it yet.
+    Pending,
+    /// The runtime could not run it.
+    Rejected,
+    /// It is over, and nothing tells how.
+    Unknown,
+}
+
+impl Effective {
+    /// The word that is shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Effective::Permit => "PERMIT",
+            Effective::Deny => "DENY",
+            Effective::Ask => "ASK",
+            Effective::Pending => "pending",
+            Effective::Rejected => "REJECTED",
+            Effective::Unknown => "unknown",
+        }
+    }
+}
+
+/// Who decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decider {
+    /// Our own policy.
+    Policy,
+    /// Something in the runtime.
+    Runtime(DecidedBy),
+}
+
+/// What needs a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Concern {
+    /// It can't easily be undone, and was not refused.
+    Destructive,
+    /// What ran is not what was asked for.
+    ArgumentsChanged,
+    /// It ran although the policy refused it.
+    RanAgainstPolicy,
+    /// The policy would have refused it, had it been enforced.
+    WouldBeDenied,
+    /// The session ended, and no outcome was recorded.
+    NoOutcome,
+    /// Something ran, and no action was recorded.
+    NoAction,
+    /// Something is missing or out of order.
+    Gap,
+    /// Input that could not be read.
+    Unparsed,
+    /// A record that this fdr can't read.
+    Unread,
+}
+
+impl Concern {
+    /// In words, for a line that begins with the place.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Concern::Destructive => "destructive",
+            Concern::ArgumentsChanged => "arguments changed after the decision",
+            Concern::RanAgainstPolicy => "ran although the policy refused it",
+            Concern::WouldBeDenied => "would be denied if the policy were enforced",
+            Concern::NoOutcome => "no outcome recorded by the end of the session",
+            Concern::NoAction => "outcome without a recorded action",
+            Concern::Gap => "gap",
+            Concern::Unparsed => "input that could not be read",
+            Concern::Unread => "record that can't be read",
+        }
+    }
+}
+
+/// The facts on one action by which it is judged, gathered from its records in any order.
+/// Small, because a log has very many.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facts {
+    /// The action itself was recorded: destructive or not, and our policy's decision.
+    pub action: Option<(bool, Verdict, Mode)>,
+    /// The runtime's decision, with who made it and how we know.
+    pub runtime: Option<(Verdict, DecidedBy, Basis)>,
+    /// What came of it.
+    pub outcome: Option<Outcome>,
+    /// Exit status of a command.
+    pub exit_code: Option<i32>,
+    /// How long it ran, in milliseconds.
+    pub duration_ms: Option<u32>,
+    /// What ran is not what was asked for.
+    pub arguments_changed: bool,
+    /// The runtime asked for permission.
+    pub asked: bool,
+    /// The answer to it, and who gave it.
+    pub answer: Option<(bool, DecidedBy)>,
+}
+
+impl Facts {
+    /// Takes in the action.
+    pub fn add_action(&mut self, body: &ActionBody) {
+        self.action = Some((body.destructive, body.policy.decision, body.policy.mode));
+        self.add_runtime(body.runtime_decision.as_ref());
+    }
+
+    /// Takes in a result; one that says more stands over one that says less.
+    pub fn add_result(&mut self, body: &ResultBody) {
+        if self.outcome.is_none_or(|outcome| outcome == Outcome::Unknown) {
+            self.outcome = Some(body.outcome);
+        }
+        self.exit_code = self.exit_code.or(body.exit_code.and_then(|code| i32::try_from(code).ok()));
+        let duration = body.duration_ms.map(|ms| u32::try_from(ms).unwrap_or(u32::MAX));
+        self.duration_ms = self.duration_ms.or(duration);
+        self.arguments_changed |= body.arguments_changed;
+        self.add_runtime(body.runtime_decision.as_ref());
+    }
+
+    fn add_runtime(&mut self, decision: Option<&RuntimeDecision>) {
+        let Some(decision) = decision else { return };
+        // A later "ask" doesn't undo an answer; what was said stands over what was inferred.
+        let rank = |verdict: Verdict, basis: Basis| (verdict != Verdict::Ask, basis == Basis::Stated);
+        if self.runtime.is_none_or(|(v, _, b)| rank(decision.decision, decision.basis) > rank(v, b)) {
+            self.runtime = Some((decision.decision, decision.by, decision.basis));
+        }
+    }
+
+    /// Takes in whatever a record says about its action.
+    pub fn add(&mut self, body: &Body) {
+        match body {
+            Body::Action(body) => self.add_action(body),
+            Body::Result(body) => self.add_result(body),
+            Body::ApprovalRequest(_) => self.asked = true,
+            Body::ApprovalGrant(body) => self.answer = Some((true, body.by.unwrap_or(DecidedBy::Unknown))),
+            Body::ApprovalDeny(body) => self.answer = Some((false, body.by.unwrap_or(DecidedBy::Unknown))),
+            _ => {}
+        }
+    }
+
+    fn policy_denies(&self, in_mode: Mode) -> bool {
+        self.action.is_some_and(|(_, verdict, mode)| verdict == Verdict::Deny && mode == in_mode)
+    }
+
+    /// What holds for the action, who decided so, and how that is known. Without an outcome
+    /// nothing is called permitted.
+    pub fn effective(&self) -> (Effective, Option<Decider>, Basis) {
+        let stated_by = |verdict: Verdict| {
+            self.runtime.filter(|(v, _, _)| *v == verdict).map(|(_, by, basis)| (Decider::Runtime(by), basis))
+        };
+        let refused = || {
+            if let Some((by, basis)) = stated_by(Verdict::Deny) {
+                return Some((by, basis));
+            }
+            if self.policy_denies(Mode::Enforce) {
+                return Some((Decider::Policy, Basis::Stated));
+            }
+            let (granted, by) = self.answer?;
+            (!granted).then_some((Decider::Runtime(by), Basis::Stated))
+        };
+        match self.outcome {
+            Some(Outcome::Rejected) => (Effective::Rejected, Some(Decider::Runtime(DecidedBy::Runtime)), Basis::Stated),
+            Some(Outcome::Denied) => match refused() {
+                Some((by, basis)) => (Effective::Deny, Some(by), basis),
+                None => (Effective::Deny, None, Basis::Stated),
+            },
+            Some(Outcome::Ok | Outcome::Error | Outcome::Interrupted) => match (stated_by(Verdict::Permit), self.answer) {
+                (Some((by, basis)), _) => (Effective::Permit, Some(by), basis),
+                (None, Some((true, by))) => (Effective::Permit, Some(Decider::Runtime(by)), Basis::Stated),
+                (None, _) => (Effective::Permit, None, Basis::Inferred),
+            },
+            Some(Outcome::Unknown) => match (refused(), stated_by(Verdict::Permit)) {
+                (Some((by, basis)), _) => (Effective::Deny, Some(by), basis),
+                (None, Some((by, basis))) => (Effective::Permit, Some(by), basis),
+                (None, None) => (Effective::Unknown, None, Basis::Inferred),
+            },
+            None => match refused() {
+                Some((by, basis)) => (Effective::Deny, Some(by), basis),
+                None if self.is_unanswered() => (Effective::Ask, None, Basis::Stated),
+                None => (Effective::Pending, None, Basis::Stated),
+            },
+        }
+    }
+
+    fn is_unanswered(&self) -> bool {
+        self.asked && self.answer.is_none() && self.outcome.is_none()
+    }
+
+    /// What needs a look, given whether the agent's session has ended.
+    pub fn concerns(&self, ended: bool) -> Vec<Concern> {
+        let mut found = Vec::new();
+        let (effective, _, _) = self.effective();
+        let refused = matches!(effective, Effective::Deny | Effective::Rejected);
+        let ran = matches!(self.outcome, Some(Outcome::Ok | Outcome::Error | Outcome::Interrupted));
+        if self.action.is_some_and(|(destructive, _, _)| destructive) && !refused {
+            found.push(Concern::Destructive);
+        }
+        if self.arguments_changed {
+            found.push(Concern::ArgumentsChanged);
+        }
+        if ran && self.policy_denies(Mode::Enforce) {
+            found.push(Concern::RanAgainstPolicy);
+        }
+        if !refused && self.policy_denies(Mode::Observe) {
+            found.push(Concern::WouldBeDenied);
+        }
+        if ended && self.action.is_some() && matches!(effective, Effective::Pending | Effective::Ask) {
+            found.push(Concern::NoOutcome);
+        }
+        if ran && self.action.is_none() {
+            found.push(Concern::NoAction);
+        }
+        found
+    }
+}
+
+/// The action that a record is about: itself, or the one that it is linked to.
+pub fn action_of(record: &Record) -> Option<RecordId> {
+    match record.kind {
+        Kind::Action => Some(record.id),
+        Kind::Result => record.link(Rel::ResultOf).or_else(|| record.link(Rel::About)),
+        Kind::ApprovalRequest | Kind::ApprovalGrant | Kind::ApprovalDeny => {
+            record.link(Rel::Approves).or_else(|| record.link(Rel::About)).or_else(|| record.link(Rel::CausedBy))
+        }
+        _ => None,
+    }
+}
+
+/// What a record needs a look for by itself.
+pub fn concern_of(body: &Body) -> Option<Concern> {
+    match body {
+        Body::Gap(_) => Some(Concern::Gap),
+        Body::Unparsed(_) => Some(Concern::Unparsed),
+        _ => None,
+    }
+}
+
+/// What begins with a prefix that somebody typed.
+#[derive(Debug, Default)]
+pub struct Candidates {
+    /// Sessions, and sub-agents with the session that they are in.
+    pub sessions: BTreeMap<String, Option<String>>,
+    /// Records: id and index.
+    pub records: Vec<(RecordId, u64)>,
+}
+
+/// The most candidates that are kept for an error message.
+const MAX_CANDIDATES: usize = 64;
+
+impl Trail {
+    /// Looks for sessions, sub-agents and records whose id begins with `prefix`.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub fn candidates(&self, prefix: &str) -> anyhow::Result<Candidates> {
+        let mut found = Candidates::default();
+        // Every id stands in a line as `"name":"id…"`.
+        let needle = memchr::memmem::Finder::new(prefix.as_bytes()).into_owned();
+        self.scan(0, u64::MAX, |entry| {
+            if needle.find(&entry.bytes).is_none() {
+                return Ok(ControlFlow::Continue(()));
+            }
+            let index = entry.index;
+            if let Ok(head) = serde_json::from_slice::<Head<'_>>(&entry.bytes) {
+                let session = head.session.as_deref();
+                if let Some(session) = session.filter(|session| session.starts_with(prefix)) {
+                    found.sessions.insert(session.to_owned(), None);
+                }
+                let agent = head.agent.as_ref().and_then(|agent| agent.id.as_deref());
+                let agent = agent.filter(|agent| agent.starts_with(prefix) && Some(*agent) != session);
+                if let (Some(agent), Some(session)) = (agent, session) {
+                    found.sessions.entry(agent.to_owned()).or_insert_with(|| Some(session.to_owned()));
+                }
+                let id = head.id.as_deref().filter(|id| id.starts_with(prefix));
+                if let Some(Ok(id)) = id.map(str::parse)
+                    && found.records.len() < MAX_CANDIDATES
+                {
+                    found.records.push((id, index));
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
+    }
+
+    /// The session `id` as a tree of its agents, with the sessions of sub-agents that run in
+    /// a session of their own.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub fn session(&self, id: &str) -> anyhow::Result<SessionView> {
+        let mut members: HashSet<String> = HashSet::from([id.to_owned()]);
+        let mut rows: BTreeMap<u64, Row> = BTreeMap::new();
+        let mut recorder: Vec<Row> = Vec::new();
+        let mut pass = 0;
+        loop {
+            let new: Vec<String> = match pass {
+                0 => vec![id.to_owned()],
+                _ => {
+                    let known: HashSet<&str> = rows.values().filter_map(Row::session).collect();
+                    let new: Vec<String> = known.iter().filter(|s| !members.contains(**s)).map(|s| (*s).to_owned()).collect();
+                    if new.is_empty() {
+                        break;
+                    }
+                    members.extend(new.iter().cloned());
+                    new
+                }
+            };
+            let needles: Vec<_> = new.iter().map(|id| memchr::memmem::Finder::new(id.as_bytes())).collect();
+            let of_recorder = memchr::memmem::Finder::new(b"\"kind\":\"log.");
+            self.scan(0, u64::MAX, |entry| {
+                let known = rows.contains_key(&entry.index);
+                if !known && needles.iter().any(|needle| needle.find(&entry.bytes).is_some()) {
+                    let row = Row::read(entry);
+                    let parent = row.record().and_then(|record| record.agent.as_ref()?.parent.as_deref());
+                    if [row.session(), parent].into_iter().flatten().any(|id| new.iter().any(|new| new == id)) {
+                        rows.insert(row.index, row);
+                    }
+                } else if pass == 0 && of_recorder.find(&entry.bytes).is_some() {
+                    recorder.push(Row::read(entry));
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+            pass += 1;
+        }
+        let range = rows.keys().next().copied().unwrap_or(0)..=rows.keys().next_back().copied().unwrap_or(0);
+        let about_recorder = recorder.into_iter().filter(|row| range.contains(&row.index) && row.session().is_none());
+        let mut rows: Vec<Row> = rows.into_values().chain(about_recorder).collect();
+        rows.sort_by_key(|row| (row.when(), row.index));
+        Ok(SessionView::build(id.to_owned(), rows))
+    }
+}
+
+/// A session with its sub-agents, put together from its records.
+#[derive(Debug)]
+pub struct SessionView {
+    /// The session's id.
+    pub id: String,
+    /// Its records in the order of time.
+    pub rows: Vec<Row>,
+    /// Its agents: the main agent first, then sub-agents in the order in which they appeared.
+    pub agents: Vec<AgentView>,
+}
+
+/// What one agent of a session did.
+#[derive(Debug, Default)]
+pub struct AgentView {
+    /// The agent's id.
+    pub id: String,
+    /// The agent that started it, for a sub-agent.
+    pub parent: Option<usize>,
+    /// What it did, in the order of time.
+    pub items: Vec<Item>,
+    /// The record of its end, and none if it began again after that.
+    pub end: Option<usize>,
+}
+
+/// One thing in a timeline; numbers are positions in [`SessionView::rows`].
+#[derive(Debug)]
+pub enum Item {
+    /// An action with what belongs to it.
+    Action(Step),
+    /// Any other record.
+    Row(usize),
+    /// A sub-agent's part, where it began: position in [`SessionView::agents`].
+    Child(usize),
+}
+
+/// An action with what belongs to it; numbers are positions in [`SessionView::rows`].
+#[derive(Debug)]
+pub struct Step {
+    /// The action.
+    pub action: usize,
+    /// The decision of the model that asked for it, if this is its first action.
+    pub decision: Option<usize>,
+    /// Its results.
+    pub results: Vec<usize>,
+    /// Requests for approval and answers.
+    pub approvals: Vec<usize>,
+    /// All that is known.
+    pub facts: Facts,
+}
+
+impl SessionView {
+    fn build(id: String, rows: Vec<Row>) -> SessionView {
+        let mut agents = vec![AgentView { id: id.clone(), ..AgentView::default() }];
+        let mut agent_at: HashMap<String, usize> = HashMap::from([(id.clone(), 0)]);
+        let mut owner = Vec::with_capacity(rows.len());
+        let mut parents: Vec<Option<String>> = vec![None];
+        for row in &rows {
+            // A record of a child session without an agent belongs to that session's agent.
+            let agent = row.agent().or(row.session()).unwrap_or(&id);
+            let next = agents.len();
+            let at = *agent_at.entry(agent.to_owned()).or_insert(next);
+            if at == next {
+                agents.push(AgentView { id: agent.to_owned(), ..AgentView::default() });
+                parents.push(None);
+            }
+            let parent = row.record().and_then(|record| record.agent.as_ref()?.parent.clone());
+            if parents[at].is_none() {
+                parents[at] = parent;
+            }
+            owner.push(at);
+        }
+        // The main agent has no parent here; whose parent is not known, or would make a
+        // circle, hangs under the main agent.
+        for at in 1..agents.len() {
+            let parent = parents[at].as_ref().and_then(|parent| agent_at.get(parent)).copied().unwrap_or(0);
+            let mut above = Some(parent);
+            while let Some(ancestor) = above.filter(|ancestor| *ancestor != at) {
+                above = agents[ancestor].parent;
+            }
+            agents[at].parent = Some(if above == Some(at) { 0 } else { parent });
+        }
+
+        let mut actions: HashMap<RecordId, usize> = HashMap::new();
+        let mut calls: HashMap<(&str, &str), usize> = HashMap::new();
+        for (at, row) in rows.iter().enumerate() {
+            let Some(record) = row.record().filter(|record| record.kind == Kind::Action) else { continue };
+            actions.insert(record.id, at);
+            if let (Some(session), Some(call)) = (row.session(), record.tool_use_id()) {
+                calls.entry((session, call)).or_insert(at);
+            }
+        }
+        let mut steps: BTreeMap<usize, Step> = BTreeMap::new();
+        for (at, row) in rows.iter().enumerate() {
+            if let Some(Body::Action(body)) = row.body() {
+                let mut facts = Facts::default();
+                facts.add_action(body);
+                steps.insert(at, Step { action: at, decision: None, results: vec![], approvals: vec![], facts });
+            }
+        }
+        // Records that are shown with an action and not by themselves.
+        let mut taken = vec![false; rows.len()];
+        for (at, row) in rows.iter().enumerate() {
+            let Some(record) = row.record() else { continue };
+            if record.kind == Kind::Decision {
+                let by_link = record.link(Rel::DecisionFor).and_then(|id| actions.get(&id)).copied();
+                let by_call = || {
+                    let Body::Decision(body) = &record.body else { return None };
+                    let session = row.session()?;
+                    body.calls.iter().filter_map(|call| calls.get(&(session, call.id.as_str()))).min().copied()
+                };
+                let target = by_link.or_else(by_call);
+                if let Some(step) = target.and_then(|target| steps.get_mut(&target)).filter(|step| step.decision.is_none()) {
+                    step.decision = Some(at);
+                    taken[at] = true;
+                }
+                continue;
+            }
+            if record.kind == Kind::Action {
+                continue;
+            }
+            let step = action_of(record).and_then(|id| actions.get(&id)).and_then(|target| steps.get_mut(target));
+            if let Some(step) = step {
+                step.facts.add(&record.body);
+                match record.kind {
+                    Kind::Result => step.results.push(at),
+                    _ => step.approvals.push(at),
+                }
+                taken[at] = true;
+            }
+        }
+        // An action may name its decision instead.
+        let decision = |row: &Row| row.id().filter(|_| row.kind() == Kind::Decision.as_str());
+        let decisions: HashMap<RecordId, usize> =
+            rows.iter().enumerate().filter_map(|(at, row)| Some((decision(row)?, at))).collect();
+        for step in steps.values_mut().filter(|step| step.decision.is_none()) {
+            let decided_by = rows[step.action].record().and_then(|record| record.link(Rel::DecidedBy));
+            let decision = decided_by.and_then(|id| decisions.get(&id)).copied();
+            if let Some(at) = decision.filter(|at| !taken[*at]) {
+                step.decision = Some(at);
+                taken[at] = true;
+            }
+        }
+
+        let mut begun: HashSet<usize> = HashSet::from([0]);
+        for (at, row) in rows.iter().enumerate() {
+            // The agents above must have begun too, so that no part of the tree is lost.
+            let mut chain = Vec::new();
+            let mut agent = owner[at];
+            while begun.insert(agent) {
+                chain.push(agent);
+                agent = agents[agent].parent.unwrap_or(0);
+            }
+            for agent in chain.into_iter().rev() {
+                let parent = agents[agent].parent.unwrap_or(0);
+                agents[parent].items.push(Item::Child(agent));
+            }
+            let agent = &mut agents[owner[at]];
+            match row.body() {
+                Some(Body::SessionEnd(_)) => agent.end = Some(at),
+                Some(Body::SessionStart(_) | Body::Prompt(_)) => agent.end = None,
+                _ => {}
+            }
+            if let Some(step) = steps.remove(&at) {
+                agent.items.push(Item::Action(step));
+            } else if !taken[at] {
+                agent.items.push(Item::Row(at));
+            }
+        }
+        SessionView { id, rows, agents }
+    }
+
+    /// Whether an agent, or the one that it works for, has ended.
+    pub fn has_ended(&self, agent: usize) -> bool {
+        let mut at = Some(agent);
+        while let Some(agent) = at {
+            if self.agents[agent].end.is_some() {
+                return true;
+            }
+            at = self.agents[agent].parent;
+        }
+        false
+    }
+
+    /// How an agent's run ended, as far as is recorded.
+    pub fn status(&self, agent: usize) -> Option<Status> {
+        match self.rows[self.agents[agent].end?].body() {
+            Some(Body::SessionEnd(body)) => Some(body.status),
+            _ => None,
+        }
+    }
+
+    /// The actions of an agent.
+    pub fn steps(&self, agent: usize) -> impl Iterator<Item = &Step> {
+        self.agents[agent].items.iter().filter_map(|item| match item {
+            Item::Action(step) => Some(step),
+            _ => None,
+        })
+    }
+}
