@@ -54,6 +54,16 @@ impl Client {
     /// # Errors
     /// [`Error::Unreachable`] with the reason.
     pub fn connect_or_start(home: &Path, deadline: Instant) -> Result<Client, Error> {
+        // The recorder's program is installed beside this one.
+        let program = std::env::current_exe().map_err(|error| Error::Unreachable(error.to_string()))?;
+        Client::connect_or_start_with(home, &program.with_file_name("fdr"), deadline)
+    }
+
+    /// The same with the recorder's program given.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] with the reason.
+    pub fn connect_or_start_with(home: &Path, program: &Path, deadline: Instant) -> Result<Client, Error> {
         if let Ok(client) = Client::connect(home) {
             return Ok(client);
         }
@@ -67,7 +77,7 @@ impl Client {
         let mut child = match lock.try_lock() {
             Ok(()) => match Client::connect(home) {
                 Ok(client) => return Ok(client),
-                Err(_) => Some(start(home).map_err(|error| Error::Unreachable(error.to_string()))?),
+                Err(_) => Some(start(home, program).map_err(|error| Error::Unreachable(error.to_string()))?),
             },
             Err(TryLockError::WouldBlock) => None,
             Err(TryLockError::Error(error)) => return Err(unreachable("can't lock in", &error)),
@@ -135,10 +145,9 @@ pub fn create_home(home: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(home)
 }
 
-fn start(home: &Path) -> io::Result<std::process::Child> {
-    let program = std::env::current_exe()?.with_file_name("fdr");
+fn start(home: &Path, program: &Path) -> io::Result<std::process::Child> {
     let log = File::options().create(true).append(true).open(home.join("recorder.log"))?;
-    Command::new(&program)
+    Command::new(program)
         .args(["serve", "--background", "--home"])
         .arg(home)
         .current_dir("/")

@@ -274,9 +274,8 @@ impl<'a> Fields<'a> {
 /// Variables that tell which session, agent and version this is, and none that could hold a
 /// secret.
 fn telling_variables() -> Vec<(String, String)> {
-    const PREFIXES: [&str; 9] = [
-        "CLAUDE", "CODEX_", "GEMINI_", "HERMES_", "OPENCODE", "AI_AGENT", "TRACE", "FDR_RUN", "FDR_MCP",
-    ];
+    const PREFIXES: [&str; 9] =
+        ["CLAUDE", "CODEX_", "GEMINI_", "HERMES_", "OPENCODE", "AI_AGENT", "TRACE", "FDR_RUN", "FDR_MCP"];
     const SECRET: [&str; 5] = ["KEY", "TOKEN", "SECRET", "PASS", "AUTH"];
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

@@ -1,0 +1,116 @@
+//! The two real programs on a folder of their own, for tests.
+
+use fdr_record::Record;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A recorder's folder; the recorder in it is stopped when the test ends.
+pub struct Program {
+    dir: tempfile::TempDir,
+}
+
+/// The `fdr` that was built with this test.
+pub fn fdr() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_fdr"))
+}
+
+/// The `fdr-hook` beside it.
+pub fn hook() -> PathBuf {
+    let hook = fdr().with_file_name("fdr-hook");
+    assert!(hook.exists(), "{} is missing: cargo build --workspace", hook.display());
+    hook
+}
+
+impl Program {
+    /// An empty folder.
+    pub fn new() -> Program {
+        Program { dir: tempfile::Builder::new().prefix("fdr").tempdir().unwrap() }
+    }
+
+    /// An empty folder with a configuration.
+    pub fn with_config(config: &str) -> Program {
+        let program = Program::new();
+        std::fs::create_dir_all(program.home()).unwrap();
+        std::fs::write(program.home().join("config.toml"), config).unwrap();
+        program
+    }
+
+    /// The recorder's folder.
+    pub fn home(&self) -> PathBuf {
+        self.dir.path().join("h")
+    }
+
+    /// Runs `fdr`.
+    pub fn fdr(&self, arguments: &[&str]) -> Output {
+        Command::new(fdr()).arg("--home").arg(self.home()).args(arguments).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Runs `fdr`, which must succeed, and gives its standard output.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.fdr(arguments);
+        assert!(output.status.success(), "fdr {arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs `fdr-hook` for an event of Claude Code.
+    pub fn hook(&self, event: &str, payload: &[u8]) -> Output {
+        run_hook(&hook(), &self.home(), event, payload)
+    }
+
+    /// The log, record by record.
+    pub fn records(&self) -> Vec<Record> {
+        self.ok(&["cat"]).lines().map(|line| Record::parse(line.as_bytes()).unwrap()).collect()
+    }
+
+    /// Process id of the running recorder.
+    pub fn recorder_pid(&self) -> Option<u32> {
+        let output = self.fdr(&["status", "--json"]);
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+        status["pid"].as_u64().map(|pid| pid as u32)
+    }
+
+    /// Kills the recorder without warning and waits until it is gone.
+    pub fn kill_recorder(&self) {
+        let pid = self.recorder_pid().expect("a recorder runs");
+        let killed = Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+        assert!(killed.success());
+        while fdr_log::lock_holder(&self.home().join("log")).is_some() {
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.fdr(&["stop"]);
+    }
+}
+
+/// Runs a hook program for an event of Claude Code.
+pub fn run_hook(hook: &Path, home: &Path, event: &str, payload: &[u8]) -> Output {
+    let mut child = Command::new(hook)
+        .args(["claude-code", event, "--home"])
+        .arg(home)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let _ = child.stdin.take().unwrap().write_all(payload);
+    child.wait_with_output().unwrap()
+}
+
+/// The payload of a PreToolUse for a shell command.
+pub fn bash(session: &str, call: &str, command: &str) -> Vec<u8> {
+    serde_json::to_vec(&serde_json::json!({
+        "session_id": session,
+        "cwd": "/home/dev/proj",
+        "permission_mode": "default",
+        "hook_event_name": "PreToolUse",
+        "tool_name": "Bash",
+        "tool_input": { "command": command },
+        "tool_use_id": call,
+    }))
+    .unwrap()
+}
