@@ -62,8 +62,9 @@ pub(super) fn tar(shell: &mut Shell<'_>, call: &Call<'_>) {
     }
     let archive = parsed.value("-f").filter(|f| f.text != "-").cloned();
     // `host:file` is an archive on another machine.
-    let remote = archive.as_ref().filter(|a| a.is_known()).and_then(|a| a.text.split_once(':')).filter(|(h, _)| !h.contains('/'));
-    if let Some((host, _)) = remote {
+    let remote = archive.as_ref().filter(|a| a.is_known()).and_then(|a| a.text.split_once(':'));
+    let remote = remote.map(|(host, _)| host).filter(|host| !host.contains('/')).map(str::to_owned);
+    if let Some(host) = &remote {
         let host = host.rsplit('@').next().unwrap_or(host).to_owned();
         let verb = if parsed.has("-c") { crate::Verb::Send } else { crate::Verb::Network };
         shell.act(verb, "host", &host);
@@ -194,13 +195,19 @@ pub(super) fn compressor(shell: &mut Shell<'_>, call: &Call<'_>) {
         "brotli" => ".br",
         _ => ".Z",
     };
-    let keeps = parsed.has("-k") || (matches!(name, "zstd" | "unzstd" | "lz4" | "unlz4" | "brotli") && !parsed.has("--rm"));
+    let keeps = parsed.has("-k")
+        || (matches!(name, "zstd" | "unzstd" | "lz4" | "unlz4" | "brotli") && !parsed.has("--rm"));
     for file in &parsed.operands {
         if file.text == "-" {
             continue;
         }
         shell.touch_with(Effect::Read, file, parsed.has("-r"));
         if reads_only || !file.is_known() {
+            continue;
+        }
+        if file.tree || parsed.has("-r") {
+            // The names of what is found are not known.
+            shell.touch_with(Effect::Write, file, true);
             continue;
         }
         let other = if expands {

@@ -146,6 +146,7 @@ impl Shell<'_> {
         let mut fields: Vec<Arg> = Vec::new();
         let mut current = Arg::default();
         let mut there = false;
+        let mut bracket = false;
         let mut rest = pieces;
         if let Some(skipped) = self.tilde(pieces, &mut current) {
             rest = &pieces[skipped..];
@@ -156,8 +157,10 @@ impl Shell<'_> {
                 Piece::Char(c, quoted) => {
                     current.text.push(c);
                     there = true;
-                    if !quoted && matches!(c, '*' | '?' | '[') {
-                        current.glob = true;
+                    if !quoted {
+                        // A bracket only makes a pattern with its other half: `[` is a command.
+                        current.glob |= matches!(c, '*' | '?') || (c == ']' && bracket);
+                        bracket |= c == '[';
                     }
                 }
                 Piece::Quotes => there = true,
@@ -170,7 +173,7 @@ impl Shell<'_> {
                     Given::Text(text) => {
                         current.expanded |= !is_place(sub);
                         let separators = self.separators();
-                        let mut parts = text.split(|c| separators.contains(c)).peekable();
+                        let mut parts = text.split(&separators[..]).peekable();
                         while let Some(part) = parts.next() {
                             if !part.is_empty() {
                                 current.text.push_str(part);
@@ -223,9 +226,9 @@ impl Shell<'_> {
         let mut start = 0;
         if !matches!(pieces.first(), Some(Piece::Char('~', false))) {
             start = pieces.iter().position(|p| matches!(p, Piece::Char('=', false)))? + 1;
-            let name = pieces[..start - 1].iter().all(
-                |p| matches!(p, Piece::Char(c, false) if c.is_ascii_alphanumeric() || *c == '_'),
-            );
+            let name = pieces[..start - 1]
+                .iter()
+                .all(|p| matches!(p, Piece::Char(c, false) if c.is_ascii_alphanumeric() || *c == '_'));
             if !name || start == 1 || !matches!(pieces.get(start), Some(Piece::Char('~', false))) {
                 return None;
             }
@@ -248,7 +251,9 @@ impl Shell<'_> {
         let home = match user.as_str() {
             "" => self.home(),
             "+" => self.state.cwd.clone().map_or_else(|why| Arg::unknown("~+", &why), Arg::new),
-            "-" => self.state.old_cwd.clone().map_or_else(|| Arg::unknown("~-", "OLDPWD is not known"), Arg::new),
+            "-" => {
+                self.state.old_cwd.clone().map_or_else(|| Arg::unknown("~-", "OLDPWD is not known"), Arg::new)
+            }
             "root" => Arg::new("/root"),
             name => Arg::unknown(format!("~{name}"), "the home of another user is not known"),
         };
@@ -339,6 +344,15 @@ impl Shell<'_> {
     /// Evaluates what runs inside an arithmetic expression, and forgets what it may assign.
     pub(super) fn arithmetic(&mut self, word: &Word) {
         let shown = word.shown();
+        if shown.contains(';') || has_adjacent_words(&word.without_substitutions()) {
+            self.opaque(format!("arithmetic not understood: `{}`", excerpt(&shown)));
+        }
+        self.computed(word);
+    }
+
+    /// The same for the head of `for ((…; …; …))`.
+    pub(super) fn computed(&mut self, word: &Word) {
+        let shown = word.shown();
         let pieces: Vec<Piece<'_>> = word.atoms.iter().map(piece).collect();
         let _ = self.fields(&pieces, true);
         let assigns = shown.contains('=') || shown.contains("++") || shown.contains("--");
@@ -354,9 +368,6 @@ impl Shell<'_> {
                 let number = Arg::unknown(format!("${name}"), &format!("variable {name} is computed"));
                 self.set(name, Value::One(number));
             }
-        }
-        if shown.contains(';') || shown.contains('\n') && shown.contains(' ') && !shown.contains(['+', '-', '*', '=', '<', '>']) {
-            self.opaque(format!("arithmetic not understood: `{}`", excerpt(&shown)));
         }
     }
 
@@ -394,7 +405,9 @@ impl Shell<'_> {
             _ => None,
         };
         match (operator, known) {
-            (":-" | ":=" | ":?" | "-" | "=" | "?", Some(text)) if !(text.is_empty() && operator.starts_with(':')) => {
+            (":-" | ":=" | ":?" | "-" | "=" | "?", Some(text))
+                if !(text.is_empty() && operator.starts_with(':')) =>
+            {
                 Given::Text(text)
             }
             (":-" | "-", Some(_)) if word.is_known() => Given::Text(word.text),
@@ -427,8 +440,9 @@ impl Shell<'_> {
                     None => Given::Unknown("the arguments are not known".to_owned()),
                 };
             }
-            "?" | "$" | "#" | "!" | "-" | "0" | "RANDOM" | "SECONDS" | "LINENO" | "EPOCHSECONDS" | "BASHPID"
-            | "_" | "REPLY" | "PIPESTATUS" | "BASH_SOURCE" | "FUNCNAME" | "OPTARG" | "OPTIND" | "BASH_REMATCH" => {
+            "?" | "$" | "#" | "!" | "-" | "0" | "RANDOM" | "SECONDS" | "LINENO" | "EPOCHSECONDS"
+            | "BASHPID" | "_" | "REPLY" | "PIPESTATUS" | "BASH_SOURCE" | "FUNCNAME" | "OPTARG" | "OPTIND"
+            | "BASH_REMATCH" => {
                 if !self.state.vars.contains_key(name) {
                     return Given::Unknown(format!("${name} is only known when it runs"));
                 }
@@ -450,7 +464,9 @@ impl Shell<'_> {
             "" => return Given::Unknown("a substitution that is not understood".to_owned()),
             _ => {}
         }
-        if let Some(position) = name.bytes().all(|b| b.is_ascii_digit()).then(|| name.parse::<usize>().ok()).flatten() {
+        if let Some(position) =
+            name.bytes().all(|b| b.is_ascii_digit()).then(|| name.parse::<usize>().ok()).flatten()
+        {
             return match &self.state.positional {
                 Some(list) if position > 0 => {
                     Given::One(list.get(position - 1).cloned().unwrap_or_default()).settled()
@@ -465,11 +481,14 @@ impl Shell<'_> {
         }
         match (self.state.vars.get(name), index) {
             (Some(Value::One(arg)), None) => Given::One(arg.clone()).settled(),
-            (Some(Value::List(list)), Some(index)) if matches!(index.text.as_str(), "@" | "*") && index.is_known() => {
+            (Some(Value::List(list)), Some(index))
+                if matches!(index.text.as_str(), "@" | "*") && index.is_known() =>
+            {
                 Given::List(list.clone())
             }
             (Some(Value::List(list)), index) => {
-                let position = index.map_or(Some(0), |i| if i.is_known() { i.text.parse::<usize>().ok() } else { None });
+                let position =
+                    index.map_or(Some(0), |i| if i.is_known() { i.text.parse::<usize>().ok() } else { None });
                 match position.and_then(|p| list.get(p)) {
                     Some(arg) => Given::One(arg.clone()).settled(),
                     None => Given::Unknown(format!("an element of {name} is not known")),
@@ -492,6 +511,23 @@ impl Given {
             other => other,
         }
     }
+}
+
+/// Whether two words stand side by side, as in a command and never in arithmetic.
+pub(super) fn has_adjacent_words(text: &str) -> bool {
+    let mut words = text.split_whitespace().peekable();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    while let Some(word) = words.next() {
+        if let Some(next) = words.peek() {
+            let name_before = word.ends_with(is_name) || word.ends_with(['\'', '"']);
+            let begins = next.starts_with(|c: char| is_name(c) || matches!(c, '/' | '.' | '~' | '\'' | '"'))
+                || (next.starts_with('-') && next[1..].starts_with(|c: char| c.is_ascii_alphabetic()));
+            if name_before && begins && *next != "/" {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 /// `$HOME` and `$PWD` say where something is, they do not hide what it is.
@@ -647,20 +683,22 @@ fn sequence<'a>(inside: &[Piece<'a>]) -> Option<Option<Vec<Vec<Piece<'a>>>>> {
     let (Some(first), Some(last)) = (parts.next(), parts.next()) else {
         return Some(None);
     };
-    let step = parts.next().map_or(Ok(1), str::parse::<i64>).unwrap_or(1).unsigned_abs().clamp(1, 1 << 40) as i64;
+    let step =
+        parts.next().map_or(Ok(1), str::parse::<i64>).unwrap_or(1).unsigned_abs().clamp(1, 1 << 40) as i64;
     let chars = |s: &str| {
         let mut c = s.chars();
         c.next().filter(|c| c.is_ascii_alphabetic() && s.len() == 1)
     };
-    let (from, to, letters, width) = match (first.parse::<i64>(), last.parse::<i64>(), chars(first), chars(last)) {
-        (Ok(a), Ok(b), ..) => {
-            let padded = |s: &str| s.trim_start_matches('-').starts_with('0') && s.len() > 1;
-            let width = if padded(first) || padded(last) { first.len().max(last.len()) } else { 0 };
-            (a, b, false, width)
-        }
-        (.., Some(a), Some(b)) => (i64::from(u32::from(a)), i64::from(u32::from(b)), true, 0),
-        _ => return Some(None),
-    };
+    let (from, to, letters, width) =
+        match (first.parse::<i64>(), last.parse::<i64>(), chars(first), chars(last)) {
+            (Ok(a), Ok(b), ..) => {
+                let padded = |s: &str| s.trim_start_matches('-').starts_with('0') && s.len() > 1;
+                let width = if padded(first) || padded(last) { first.len().max(last.len()) } else { 0 };
+                (a, b, false, width)
+            }
+            (.., Some(a), Some(b)) => (i64::from(u32::from(a)), i64::from(u32::from(b)), true, 0),
+            _ => return Some(None),
+        };
     let steps = from.abs_diff(to) / step.unsigned_abs();
     if steps >= MAX_FIELDS as u64 {
         return None;

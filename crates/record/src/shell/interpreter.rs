@@ -9,12 +9,16 @@ use super::wrapper::code;
 
 /// Runs what standard input holds as shell commands.
 pub(super) fn stdin_script(shell: &mut Shell<'_>, name: &str) {
+    stdin_script_with(shell, name, None);
+}
+
+fn stdin_script_with(shell: &mut Shell<'_>, name: &str, positional: Option<Vec<Arg>>) {
     match shell.stdin.clone() {
         Stdin::Text(text) => {
             if shell.decoded {
                 shell.opaque(format!("{name} runs text that was decoded on the way"));
             }
-            shell.nested(&text, None);
+            shell.nested(&text, positional);
         }
         Stdin::File(file) => shell.touch(Effect::Execute, &file),
         Stdin::From(source) => {
@@ -27,8 +31,10 @@ pub(super) fn stdin_script(shell: &mut Shell<'_>, name: &str) {
 
 pub(super) fn shell(shell: &mut Shell<'_>, call: &Call<'_>) {
     // `+x` and the like are options as well.
-    let args: Vec<Arg> = call.args.iter().filter(|a| !(a.text.starts_with('+') && a.text.len() > 1)).cloned().collect();
-    let parsed = shell.options("+ -c,--command -o,-O= --rcfile,--init-file=x -s -l,--login -i -C,--init-command=", &args);
+    let args: Vec<Arg> =
+        call.args.iter().filter(|a| !(a.text.starts_with('+') && a.text.len() > 1)).cloned().collect();
+    let parsed = shell
+        .options("+ -c,--command -o,-O= --rcfile,--init-file=x -s -l,--login -i -C,--init-command=", &args);
     shell.option_files(&parsed);
     if let Some(text) = parsed.value("-C").cloned().filter(|_| call.name == "fish") {
         code(shell, call.name, &text, None);
@@ -45,7 +51,10 @@ pub(super) fn shell(shell: &mut Shell<'_>, call: &Call<'_>) {
     }
     match operands.next() {
         Some(file) if !parsed.has("-s") => script_file(shell, call.name, file),
-        _ => stdin_script(shell, call.name),
+        first => {
+            let positional = first.into_iter().chain(operands).cloned().collect();
+            stdin_script_with(shell, call.name, Some(positional));
+        }
     }
 }
 
@@ -70,7 +79,9 @@ fn foreign(shell: &mut Shell<'_>, name: &str, what: &str) {
 /// A program of another language in a file, on standard input, or none at all.
 fn program(shell: &mut Shell<'_>, name: &str, file: Option<&Arg>) {
     match file {
-        Some(file) if file.source.is_some() || matches!(file.text.as_str(), "-" | "/dev/stdin" | "/dev/fd/0") => {
+        Some(file)
+            if file.source.is_some() || matches!(file.text.as_str(), "-" | "/dev/stdin" | "/dev/fd/0") =>
+        {
             foreign(shell, name, "standard input");
         }
         Some(file) => shell.touch(Effect::Execute, file),
@@ -120,7 +131,8 @@ pub(super) fn python(shell: &mut Shell<'_>, call: &Call<'_>) {
 fn python_module(shell: &mut Shell<'_>, name: &str, module: &Arg, rest: &[Arg]) {
     match module.text.as_str() {
         // Modules that are commands of the table under the same name.
-        "pip" | "pip3" | "pytest" | "black" | "ruff" | "isort" | "mypy" | "twine" | "poetry" | "uv" | "pipx" => {
+        "pip" | "pip3" | "pytest" | "black" | "ruff" | "isort" | "mypy" | "twine" | "poetry" | "uv"
+        | "pipx" => {
             shell.execute(name);
             let mut args = vec![Arg::new(module.text.clone())];
             args.extend(rest.iter().cloned());

@@ -59,9 +59,7 @@ impl Shell<'_> {
                 return self.call_function(&first.text, &body, rest);
             }
             if let Some(text) = self.state.aliases.get(&first.text).cloned() {
-                if let Some(output) = self.alias(&first.text, &text, rest) {
-                    return output;
-                }
+                self.alias(&first.text, &text, rest);
             }
         }
         let mut name = first.text.as_str();
@@ -76,7 +74,7 @@ impl Shell<'_> {
             let system = SYSTEM_FOLDERS.contains(&folder) && name.starts_with('/');
             if !system {
                 self.push(Action::new(Verb::Execute, Resource::new("file", &path)));
-                if !(folder.ends_with("/bin") || folder.ends_with("/.bin")) && row_of(base).is_none_or(|r| !r.0) {
+                if !(folder.ends_with("/bin") || folder.ends_with("/.bin")) {
                     return Output { text: None, from: base.to_owned() };
                 }
             }
@@ -84,11 +82,13 @@ impl Shell<'_> {
         }
         let from = name.to_owned();
         match row_of(name) {
-            Some((_, row)) => {
+            Some(row) => {
                 self.quiet = false;
                 self.lost_delete = false;
                 self.run_row(row, &Call { name, args: rest });
-                if self.pushes == before && !self.quiet {
+                // What a filter reads and writes is named by its redirections.
+                let named = self.redirected && is_filter(name, row);
+                if self.pushes == before && !self.quiet && !named {
                     let action = Action::new(Verb::Execute, Resource::proc(name));
                     self.push(if self.lost_delete { action.destructive() } else { action });
                 }
@@ -106,16 +106,15 @@ impl Shell<'_> {
         Output { text: self.printed.take(), from }
     }
 
-    /// An alias that this command line has defined. Whether the shell expands it depends on its
-    /// settings, so this is said.
-    fn alias(&mut self, name: &str, text: &str, rest: &[Arg]) -> Option<Output> {
+    /// An alias that this command line has defined. The command of that name is looked at as
+    /// well, because whether the shell expands the alias depends on its settings.
+    fn alias(&mut self, name: &str, text: &str, rest: &[Arg]) {
         let mark = format!("alias {name}");
         if !self.enter_active(&mark) {
-            return None;
+            return;
         }
         self.opaque(format!("`{}` is an alias here", excerpt(name)));
         let parsed = syntax::parse(text, self.depth.min(syntax::MAX_NESTING));
-        let mut output = Output::default();
         let single = match &parsed.script[..] {
             [item] => match &item.pipelines[..] {
                 [(_, pipeline)] => match &pipeline.stages[..] {
@@ -133,12 +132,11 @@ impl Shell<'_> {
                     args.extend(self.expand(word));
                 }
                 args.extend(rest.iter().cloned());
-                output = self.invoke(&args);
+                self.invoke(&args);
             }
             None => self.inline(text),
         }
         self.leave_active();
-        Some(output)
     }
 
     /// Looks at commands that run on another machine or in another root: only that they run
@@ -167,20 +165,41 @@ pub(super) enum Elsewhere<'a> {
     Args(&'a [Arg]),
 }
 
-/// The line of the table for a name, perhaps without its version (`python3.12`, `gcc-13`), and
-/// whether the program is one that is run by path (`./gradlew`).
-fn row_of(name: &str) -> Option<(bool, &'static table::Row)> {
-    let by_path = matches!(name, "gradlew" | "mvnw");
+/// Commands whose only business is what they read and write.
+fn is_filter(name: &str, row: &table::Row) -> bool {
+    matches!(row.act, table::Act::All(_) | table::Act::Filter | table::Act::After(..))
+        || matches!(
+            name,
+            "cat"
+                | "grep"
+                | "egrep"
+                | "fgrep"
+                | "sed"
+                | "awk"
+                | "jq"
+                | "yq"
+                | "tr"
+                | "tee"
+                | "base64"
+                | "cut"
+        )
+}
+
+/// The line of the table for a name, perhaps without its version (`python3.12`, `gcc-13`).
+fn row_of(name: &str) -> Option<&'static table::Row> {
     if let Some(row) = table::find(name) {
-        return Some((by_path, row));
+        return Some(row);
     }
     if name.starts_with("mkfs.") {
-        return table::find("mkfs").map(|row| (false, row));
+        return table::find("mkfs");
     }
     let stem = name.strip_suffix(".exe").unwrap_or(name);
+    if let Some(row) = table::find(stem) {
+        return Some(row);
+    }
     let stem = stem.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
     if stem.len() < 2 || stem == name {
         return None;
     }
-    table::find(stem).map(|row| (false, row))
+    table::find(stem)
 }

@@ -111,7 +111,8 @@ impl Shell<'_> {
             let whole = entries.iter().find(|e| e.has(name)).or_else(|| {
                 // GNU commands accept any beginning of a long name.
                 let long = name.starts_with("--") && name.len() > 3;
-                long.then(|| entries.iter().find(|e| e.names.split(',').any(|n| n.starts_with(name)))).flatten()
+                long.then(|| entries.iter().find(|e| e.names.split(',').any(|n| n.starts_with(name))))
+                    .flatten()
             });
             if let Some(entry) = whole {
                 if name.len() > 2 || attached.is_none() {
@@ -139,7 +140,9 @@ impl Shell<'_> {
             for (i, letter) in text.char_indices().skip(1) {
                 let name = &text[i..i + letter.len_utf8()];
                 let entry = entries.iter().find(|e| {
-                    e.names.split(',').any(|n| n.len() == name.len() + 1 && n.starts_with('-') && n.ends_with(name))
+                    e.names
+                        .split(',')
+                        .any(|n| n.len() == name.len() + 1 && n.starts_with('-') && n.ends_with(name))
                 });
                 let Some(entry) = entry else {
                     continue;

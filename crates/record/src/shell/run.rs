@@ -4,8 +4,10 @@
 //! Nothing is run. Where both outcomes of a condition are possible, both are walked, and what
 //! differs afterwards (the directory, a variable) is no longer known.
 
-use super::expand::Arg;
-use super::syntax::{Assign, Command, Compound, Item, Link, Pipeline, Redirect, RedirectOp, Script, Target, excerpt};
+use super::expand::{Arg, has_adjacent_words};
+use super::syntax::{
+    Assign, Command, Compound, Item, Link, Pipeline, Redirect, RedirectOp, Script, Target, excerpt,
+};
 use super::table::Effect;
 use super::{Context, syntax};
 use crate::{Action, Normalised, Resource, Verb, clean_path};
@@ -104,7 +106,9 @@ fn merged(a: State, b: State) -> State {
         let names: HashSet<&String> = state.vars.keys().chain(b.vars.keys()).collect();
         for name in names {
             let same = match (state.vars.get(name), b.vars.get(name)) {
-                (Some(Value::One(x)), Some(Value::One(y))) => x.text == y.text && x.is_known() && y.is_known(),
+                (Some(Value::One(x)), Some(Value::One(y))) => {
+                    x.text == y.text && x.is_known() && y.is_known()
+                }
                 _ => false,
             };
             if !same {
@@ -131,7 +135,10 @@ fn merged(a: State, b: State) -> State {
 
 /// Whether the two know the same.
 fn unchanged(a: &State, b: &State) -> bool {
-    a.cwd == b.cwd && Rc::ptr_eq(&a.vars, &b.vars) && Rc::ptr_eq(&a.functions, &b.functions) && a.tainted == b.tainted
+    a.cwd == b.cwd
+        && Rc::ptr_eq(&a.vars, &b.vars)
+        && Rc::ptr_eq(&a.functions, &b.functions)
+        && a.tainted == b.tainted
 }
 
 /// A loop or a function that `break`, `continue` or `return` can leave.
@@ -161,6 +168,8 @@ pub(super) struct Shell<'c> {
     pub skip_functions: bool,
     /// What comes through the pipe was decoded from base64.
     pub decoded: bool,
+    /// Redirections of the command being looked at name a file.
+    pub redirected: bool,
     pub depth: usize,
     actions: Vec<Action>,
     places: HashMap<(Verb, Resource, Option<Resource>), usize>,
@@ -202,6 +211,7 @@ impl<'c> Shell<'c> {
             quiet: false,
             skip_functions: false,
             decoded: false,
+            redirected: false,
             depth: 0,
             actions: Vec::new(),
             places: HashMap::new(),
@@ -328,7 +338,8 @@ impl<'c> Shell<'c> {
                 Some(path)
             }
             Err(why) => {
-                let reason = format!("`{}` is relative to a folder that is not known: {why}", excerpt(&arg.text));
+                let reason =
+                    format!("`{}` is relative to a folder that is not known: {why}", excerpt(&arg.text));
                 self.opaque(reason);
                 None
             }
@@ -367,7 +378,8 @@ impl<'c> Shell<'c> {
         };
         let mut action = Action::new(verb, Resource::new("file", &path));
         action.recursive = recursive || arg.tree;
-        action.destructive = effect.is_destructive() || (device && matches!(effect, Effect::Write | Effect::Create));
+        action.destructive =
+            effect.is_destructive() || (device && matches!(effect, Effect::Write | Effect::Create));
         if action.destructive && !arg.text.starts_with('/') {
             if let Some((reason, _)) = &self.state.doubt {
                 let reason = reason.clone();
@@ -494,60 +506,84 @@ impl<'c> Shell<'c> {
     }
 
     fn list(&mut self, item: &Item) -> Output {
+        if let [(_, pipeline)] = &item.pipelines[..] {
+            let start = self.state.cwd.clone();
+            let output = self.pipeline(pipeline);
+            self.doubt(item, &start, false);
+            return output;
+        }
         let start = self.state.cwd.clone();
-        let mut output = Output::default();
-        let mut before_last = self.state.clone();
+        let mut from = String::new();
+        // The state if the list has failed so far, and if it was cut short before its last part.
+        let mut failed: Option<State> = None;
+        let mut cut_short: Option<State> = None;
         let mut last: Option<&Pipeline> = None;
         let mut guarded = false;
         for (link, pipeline) in &item.pipelines {
+            let moves = simple_name(pipeline).is_some_and(|name| is_directory_builtin(&name));
             match link {
-                Link::First => {
-                    before_last = self.state.clone();
-                    output = self.pipeline(pipeline);
-                }
-                Link::And => {
-                    let left = self.state.clone();
-                    before_last = left.clone();
-                    self.pipeline(pipeline);
-                    if left.dead || !last.is_some_and(is_taken_to_succeed) {
-                        let right = std::mem::replace(&mut self.state, left.clone());
-                        self.state = if left.dead { left } else { merged(left, right) };
+                Link::First | Link::And => {
+                    if last.is_some_and(is_taken_to_succeed) {
+                        failed = None;
                     }
+                    cut_short = failed.clone();
+                    let before = self.state.clone();
+                    from = self.pipeline(pipeline).from;
+                    if before.dead {
+                        self.state = before;
+                        continue;
+                    }
+                    // A `cd` that fails leaves the directory as it was.
+                    let now = if moves { before } else { self.state.clone() };
+                    failed = Some(match failed {
+                        Some(earlier) => merged(earlier, now),
+                        None => now,
+                    });
                 }
                 Link::Or => {
-                    let left = self.state.clone();
-                    // If a single `cd` failed, the directory is still the one before.
-                    if last.is_some_and(|p| simple_name(p).is_some_and(|n| is_directory_builtin(&n))) {
-                        self.state.cwd = before_last.cwd.clone();
+                    let succeeded = self.state.clone();
+                    if let Some(state) = failed.take() {
+                        self.state = state;
                     }
-                    self.state.dead = false;
-                    before_last = self.state.clone();
-                    self.pipeline(pipeline);
+                    let before = self.state.clone();
+                    from = self.pipeline(pipeline).from;
                     guarded |= self.state.dead;
-                    let right = std::mem::replace(&mut self.state, left.clone());
-                    self.state = if left.dead { right } else { merged(left, right) };
+                    failed = Some(if moves { before } else { self.state.clone() });
+                    let now = std::mem::replace(&mut self.state, succeeded.clone());
+                    self.state = merged(succeeded, now);
+                    cut_short = None;
                 }
             }
             last = Some(pipeline);
-            if item.pipelines.len() > 1 {
-                output.text = None;
-            }
         }
+        if let Some(state) = cut_short {
+            let now = std::mem::replace(&mut self.state, state.clone());
+            self.state = merged(state, now);
+        }
+        self.doubt(item, &start, guarded);
+        Output { text: None, from }
+    }
+
+    /// Notes that a `cd` which nothing guards may have failed.
+    fn doubt(&mut self, item: &Item, start: &Result<String, String>, guarded: bool) {
         if let (Ok(cwd), false, false) = (&self.state.cwd, guarded, self.state.stops_on_error) {
             if start.as_ref() != Ok(cwd) {
                 let cd = item.pipelines.iter().find_map(|(_, p)| match &p.stages[..] {
                     [Command::Simple { words, redirects, .. }]
-                        if words.first().and_then(|w| w.literal()).is_some_and(|n| is_directory_builtin(&n)) =>
+                        if words
+                            .first()
+                            .and_then(|w| w.literal())
+                            .is_some_and(|n| is_directory_builtin(&n)) =>
                     {
                         Some(!redirects.is_empty())
                     }
                     _ => None,
                 });
-                let reason = format!("if the change to `{}` fails, what follows acts elsewhere", excerpt(cwd));
+                let reason =
+                    format!("if the change to `{}` fails, what follows acts elsewhere", excerpt(cwd));
                 self.state.doubt = Some((reason, cd.unwrap_or(false)));
             }
         }
-        output
     }
 
     fn pipeline(&mut self, pipeline: &Pipeline) -> Output {
@@ -612,7 +648,15 @@ impl<'c> Shell<'c> {
             Compound::Coprocess(command) => {
                 self.subshell(|shell| shell.stage(command));
             }
-            Compound::Arithmetic(word) => self.arithmetic(word),
+            Compound::Arithmetic(word) => {
+                self.arithmetic(word);
+                self.stay_silent("((");
+                // Shells without arithmetic commands see a subshell in a subshell.
+                let shown = word.shown();
+                if has_adjacent_words(&word.without_substitutions()) {
+                    self.subshell(|shell| shell.inline(&shown));
+                }
+            }
             Compound::Test(words) => {
                 for word in words {
                     let _ = self.expand(word);
@@ -659,7 +703,7 @@ impl<'c> Shell<'c> {
                 shell.script(body);
             }),
             Compound::ArithmeticFor { head, body } => {
-                self.arithmetic(head);
+                self.computed(head);
                 for name in head.shown().split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
                     if name.starts_with(|c: char| c.is_ascii_alphabetic()) {
                         let number = Arg::unknown(format!("${name}"), "a counter");
@@ -774,7 +818,10 @@ impl<'c> Shell<'c> {
             }
             // These decide where `cd` goes, for this one command.
             let directory = args.first().is_some_and(|a| is_directory_builtin(&a.text));
+            let named = io.named || !io.written.is_empty();
+            let outer = std::mem::replace(&mut self.redirected, named);
             output = self.invoke(&args);
+            self.redirected = outer;
             if directory && reach.iter().any(|n| matches!(n.as_str(), "HOME" | "CDPATH" | "OLDPWD")) {
                 self.state.cwd = Err("its target depends on a variable set for `cd`".to_owned());
             }
@@ -880,7 +927,9 @@ impl<'c> Shell<'c> {
                 }
             }
             RedirectOp::Read | RedirectOp::DuplicateIn => {
+                let before = self.pushes;
                 self.touch(Effect::Read, &arg);
+                io.named |= self.pushes > before;
                 if input {
                     io.stdin = Some(match &arg.source {
                         Some(output) => output_stdin(output),
@@ -968,6 +1017,8 @@ struct Streams {
     written: Vec<(Effect, Arg)>,
     /// Standard output does not go to the pipe.
     redirected: bool,
+    /// A file is read.
+    named: bool,
 }
 
 fn text_stdin(arg: Arg) -> Stdin {
@@ -999,10 +1050,15 @@ fn is_directory_builtin(name: &str) -> bool {
 /// Commands after which `&&` is taken to go on, so that a `cd` behind them counts afterwards.
 fn is_taken_to_succeed(pipeline: &Pipeline) -> bool {
     match &pipeline.stages[..] {
-        [Command::Simple { words, assigns, .. }] if words.is_empty() && !pipeline.negated => !assigns.is_empty(),
+        [Command::Simple { words, assigns, .. }] if words.is_empty() && !pipeline.negated => {
+            !assigns.is_empty()
+        }
         _ => simple_name(pipeline).is_some_and(|name| {
             is_directory_builtin(&name)
-                || matches!(name.as_str(), "mkdir" | "echo" | "printf" | "true" | ":" | "export" | "set" | "touch" | "pwd")
+                || matches!(
+                    name.as_str(),
+                    "mkdir" | "echo" | "printf" | "true" | ":" | "export" | "set" | "touch" | "pwd"
+                )
         }),
     }
 }

@@ -193,6 +193,16 @@ impl Word {
             .collect()
     }
 
+    /// The text with a zero for each substitution.
+    pub fn without_substitutions(&self) -> String {
+        let char = |atom: &Atom| match atom {
+            Atom::Char(c, _) => Some(*c),
+            Atom::Quotes => None,
+            Atom::Sub(..) => Some('0'),
+        };
+        self.atoms.iter().filter_map(char).collect()
+    }
+
     /// The text with substitutions as they were written.
     pub fn shown(&self) -> String {
         let mut text = String::new();
@@ -1418,7 +1428,8 @@ fn is_meta(b: u8) -> bool {
 /// The beginning of a text, for a message.
 pub(super) fn excerpt(text: &str) -> String {
     const LONGEST: usize = 60;
-    let mut short: String = text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut short: String =
+        text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(LONGEST).is_some() {
         short.push('…');
     }

@@ -5,7 +5,7 @@ use super::invoke::{Call, Elsewhere};
 use super::run::{Shell, Stdin, Value, output_stdin};
 use super::syntax::excerpt;
 use super::table::Effect;
-use crate::{Action, Resource, Verb, clean_path};
+use crate::{Resource, Verb, clean_path};
 use std::rc::Rc;
 
 /// Runs what is left of the arguments as a command, or names the wrapper itself.
@@ -112,8 +112,10 @@ pub(super) fn su(shell: &mut Shell<'_>, call: &Call<'_>) {
 }
 
 pub(super) fn env(shell: &mut Shell<'_>, call: &Call<'_>) {
-    let parsed =
-        shell.options("+ -u,--unset= -C,--chdir= -S,--split-string= -i,--ignore-environment -P= -a,--argv0=", call.args);
+    let parsed = shell.options(
+        "+ -u,--unset= -C,--chdir= -S,--split-string= -i,--ignore-environment -P= -a,--argv0=",
+        call.args,
+    );
     let cwd = shell.state.cwd.clone();
     if let Some(folder) = parsed.value("-C").cloned() {
         enter(shell, &folder);
@@ -315,7 +317,8 @@ pub(super) fn parallel(shell: &mut Shell<'_>, call: &Call<'_>) {
             shell.touch(Effect::Read, file);
         }
     }
-    let read = known.unwrap_or_else(|| vec![Arg::unknown("parallel input", "parallel reads it from its input")]);
+    let read =
+        known.unwrap_or_else(|| vec![Arg::unknown("parallel input", "parallel reads it from its input")]);
     let text = joined(command);
     if parsed.has("-S") {
         let host = parsed.value("-S").map_or("", |h| h.text.as_str()).to_owned();
@@ -380,7 +383,10 @@ pub(super) fn flock(shell: &mut Shell<'_>, call: &Call<'_>) {
 }
 
 pub(super) fn script(shell: &mut Shell<'_>, call: &Call<'_>) {
-    let parsed = shell.options("+ -c,--command= -O,--log-out=w -I,--log-in=w -B,--log-io=w -T,--log-timing=w -t? -E= -o=", call.args);
+    let parsed = shell.options(
+        "+ -c,--command= -O,--log-out=w -I,--log-in=w -B,--log-io=w -T,--log-timing=w -t? -E= -o=",
+        call.args,
+    );
     shell.option_files(&parsed);
     match parsed.operands.first() {
         Some(file) => shell.touch(Effect::Write, file),
@@ -470,13 +476,11 @@ pub(super) fn multiplexer(shell: &mut Shell<'_>, call: &Call<'_>) {
     }
     let parsed = shell.options("+ -L= -S= -f=r", call.args);
     let sub = parsed.operand(0).to_owned();
-    let inner = shell.options(
-        "-s= -t= -n= -c= -e= -x= -y= -F= -l -d -p= -b=",
-        skip(&parsed.operands, 1),
-    );
+    let inner = shell.options("-s= -t= -n= -c= -e= -x= -y= -F= -l -d -p= -b=", skip(&parsed.operands, 1));
     match sub.as_str() {
-        "new" | "new-session" | "new-window" | "neww" | "split-window" | "splitw" | "respawn-pane" | "respawn-window"
-        | "run-shell" | "run" | "if-shell" | "if" | "pipe-pane" | "popup" | "display-popup" => {
+        "new" | "new-session" | "new-window" | "neww" | "split-window" | "splitw" | "respawn-pane"
+        | "respawn-window" | "run-shell" | "run" | "if-shell" | "if" | "pipe-pane" | "popup"
+        | "display-popup" => {
             if !inner.operands.is_empty() {
                 code(shell, call.name, &joined(&inner.operands), None);
             }
@@ -627,34 +631,34 @@ fn unescaped(text: &str) -> Option<String> {
             continue;
         }
         match chars.next()? {
-                'n' => out.push('\n'),
-                't' => out.push('\t'),
-                'r' => out.push('\r'),
-                'a' => out.push('\u{7}'),
-                'b' => out.push('\u{8}'),
-                'e' | 'E' => out.push('\u{1b}'),
-                'f' => out.push('\u{c}'),
-                'v' => out.push('\u{b}'),
-                '\\' => out.push('\\'),
-                '"' => out.push('"'),
-                '\'' => out.push('\''),
-                kind @ ('x' | '0'..='7') => {
-                    let (radix, most, seed) = match kind {
-                        'x' => (16, 2, 0),
-                        '0' => (8, 3, 0),
-                        digit => (8, 2, digit.to_digit(8)?),
+            'n' => out.push('\n'),
+            't' => out.push('\t'),
+            'r' => out.push('\r'),
+            'a' => out.push('\u{7}'),
+            'b' => out.push('\u{8}'),
+            'e' | 'E' => out.push('\u{1b}'),
+            'f' => out.push('\u{c}'),
+            'v' => out.push('\u{b}'),
+            '\\' => out.push('\\'),
+            '"' => out.push('"'),
+            '\'' => out.push('\''),
+            kind @ ('x' | '0'..='7') => {
+                let (radix, most, seed) = match kind {
+                    'x' => (16, 2, 0),
+                    '0' => (8, 3, 0),
+                    digit => (8, 2, digit.to_digit(8)?),
+                };
+                let mut value = seed;
+                for _ in 0..most {
+                    let Some(digit) = chars.peek().and_then(|c| c.to_digit(radix)) else {
+                        break;
                     };
-                    let mut value = seed;
-                    for _ in 0..most {
-                        let Some(digit) = chars.peek().and_then(|c| c.to_digit(radix)) else {
-                            break;
-                        };
-                        value = value * radix + digit;
-                        chars.next();
-                    }
-                    out.push(char::from_u32(value).filter(char::is_ascii)?);
+                    value = value * radix + digit;
+                    chars.next();
                 }
-                _ => return None,
+                out.push(char::from_u32(value).filter(char::is_ascii)?);
+            }
+            _ => return None,
         }
     }
     Some(out)
@@ -665,7 +669,8 @@ pub(super) fn echo(shell: &mut Shell<'_>, call: &Call<'_>) {
     let mut args = call.args;
     let (mut newline, mut escapes) = (true, false);
     while let Some((first, tail)) = args.split_first() {
-        let flags = first.text.strip_prefix('-').filter(|f| !f.is_empty() && f.bytes().all(|b| b"neE".contains(&b)));
+        let flags =
+            first.text.strip_prefix('-').filter(|f| !f.is_empty() && f.bytes().all(|b| b"neE".contains(&b)));
         let Some(flags) = flags else {
             break;
         };
@@ -760,8 +765,7 @@ pub(super) fn shift(shell: &mut Shell<'_>, call: &Call<'_>) {
 }
 
 pub(super) fn declare(shell: &mut Shell<'_>, call: &Call<'_>) {
-    let flags: String =
-        call.args.iter().filter(|a| a.text.starts_with('-')).map(|a| &a.text[1..]).collect();
+    let flags: String = call.args.iter().filter(|a| a.text.starts_with('-')).map(|a| &a.text[1..]).collect();
     let exports = call.name == "export" || flags.contains('x');
     let operands: Vec<&Arg> = call.args.iter().filter(|a| !a.text.starts_with(['-', '+'])).collect();
     if operands.is_empty() && call.name != "local" {
@@ -779,7 +783,8 @@ pub(super) fn declare(shell: &mut Shell<'_>, call: &Call<'_>) {
     }
     shell.stay_silent(call.name);
     for operand in operands {
-        if operand.splits {
+        // The value of an assignment is not split here.
+        if operand.splits && !operand.known().contains('=') {
             shell.unknown(operand);
         }
         let (name, value) = match operand.text.split_once('=') {
@@ -987,7 +992,10 @@ impl Shell<'_> {
                 self.act(Verb::Configure, "env", name);
                 let odd = value.text.split(':').any(|part| {
                     !matches!(part, "$PATH" | "${PATH}" | "\"$PATH\"")
-                        && (!part.starts_with('/') || part.starts_with("/tmp") || part.starts_with("/var/tmp") || part.starts_with("/dev"))
+                        && (!part.starts_with('/')
+                            || part.starts_with("/tmp")
+                            || part.starts_with("/var/tmp")
+                            || part.starts_with("/dev"))
                 });
                 if odd {
                     self.opaque("PATH is changed: commands may not be what their names say");
@@ -1003,34 +1011,87 @@ impl Shell<'_> {
                 self.act(Verb::Configure, "env", name);
                 self.opaque(format!("{name} runs a file in every shell or interpreter"));
             }
-            "PROMPT_COMMAND" | "PS4" | "PERL5OPT" | "RUBYOPT" | "NODE_OPTIONS" | "GIT_SSH_COMMAND" | "GIT_SSH"
-            | "GIT_EXTERNAL_DIFF" | "GIT_ASKPASS" | "GIT_PROXY_COMMAND" | "GIT_CONFIG_PARAMETERS" | "LESSOPEN"
-            | "LESSCLOSE" | "SUDO_ASKPASS" | "SSH_ASKPASS" | "LD_LIBRARY_PATH" | "DYLD_LIBRARY_PATH"
-            | "BASH_FUNC_ls%%" | "GCONV_PATH" | "PERL5DB" | "JAVA_TOOL_OPTIONS" | "_JAVA_OPTIONS" | "MAKEFLAGS"
-            | "RUSTC_WRAPPER" | "CC" | "CXX" => {
+            "PROMPT_COMMAND"
+            | "PS4"
+            | "PERL5OPT"
+            | "RUBYOPT"
+            | "NODE_OPTIONS"
+            | "GIT_SSH_COMMAND"
+            | "GIT_SSH"
+            | "GIT_EXTERNAL_DIFF"
+            | "GIT_ASKPASS"
+            | "GIT_PROXY_COMMAND"
+            | "GIT_CONFIG_PARAMETERS"
+            | "LESSOPEN"
+            | "LESSCLOSE"
+            | "SUDO_ASKPASS"
+            | "SSH_ASKPASS"
+            | "LD_LIBRARY_PATH"
+            | "DYLD_LIBRARY_PATH"
+            | "BASH_FUNC_ls%%"
+            | "GCONV_PATH"
+            | "PERL5DB"
+            | "JAVA_TOOL_OPTIONS"
+            | "_JAVA_OPTIONS"
+            | "MAKEFLAGS"
+            | "RUSTC_WRAPPER"
+            | "CC"
+            | "CXX" => {
                 self.act(Verb::Configure, "env", name);
-                let harmless = matches!(name, "CC" | "CXX" | "MAKEFLAGS" | "LD_LIBRARY_PATH" | "DYLD_LIBRARY_PATH")
-                    || (name == "NODE_OPTIONS" && value.is_known() && !value.text.contains("require") && !value.text.contains("import") && !value.text.contains("loader"))
-                    || value.text.is_empty();
+                let harmless =
+                    matches!(name, "CC" | "CXX" | "MAKEFLAGS" | "LD_LIBRARY_PATH" | "DYLD_LIBRARY_PATH")
+                        || (name == "NODE_OPTIONS"
+                            && value.is_known()
+                            && !value.text.contains("require")
+                            && !value.text.contains("import")
+                            && !value.text.contains("loader"))
+                        || value.text.is_empty();
                 if !harmless {
-                    self.opaque(format!("{name} makes other commands run its value: `{}`", excerpt(&value.text)));
+                    self.opaque(format!(
+                        "{name} makes other commands run its value: `{}`",
+                        excerpt(&value.text)
+                    ));
                 }
             }
-            "PAGER" | "GIT_PAGER" | "MANPAGER" | "EDITOR" | "VISUAL" | "GIT_EDITOR" | "GIT_SEQUENCE_EDITOR" | "BROWSER" => {
+            "PAGER"
+            | "GIT_PAGER"
+            | "MANPAGER"
+            | "EDITOR"
+            | "VISUAL"
+            | "GIT_EDITOR"
+            | "GIT_SEQUENCE_EDITOR"
+            | "BROWSER" => {
                 let program = value.text.split(' ').next().unwrap_or("");
-                let usual = matches!(program, "" | "cat" | "less" | "more" | "true" | ":" | "vim" | "vi" | "nano" | "emacs" | "code" | "bat");
+                let usual = matches!(
+                    program,
+                    "" | "cat"
+                        | "less"
+                        | "more"
+                        | "true"
+                        | ":"
+                        | "vim"
+                        | "vi"
+                        | "nano"
+                        | "emacs"
+                        | "code"
+                        | "bat"
+                );
                 if !usual || !value.is_known() {
                     self.act(Verb::Configure, "env", name);
-                    self.opaque(format!("{name} makes other commands run its value: `{}`", excerpt(&value.text)));
+                    self.opaque(format!(
+                        "{name} makes other commands run its value: `{}`",
+                        excerpt(&value.text)
+                    ));
                     if value.is_known() {
                         let text = value.text.clone();
                         self.nested(&text, Some(Vec::new()));
                     }
                 }
             }
-            "GIT_DIR" | "GIT_WORK_TREE" | "GIT_CONFIG_GLOBAL" | "GIT_INDEX_FILE" | "HISTFILE" | "HISTSIZE" | "PYTHONPATH"
-            | "NODE_PATH" | "PERL5LIB" | "RUBYLIB" | "CLASSPATH" | "KUBECONFIG" | "AWS_PROFILE" | "DOCKER_HOST"
-            | "http_proxy" | "https_proxy" | "HTTP_PROXY" | "HTTPS_PROXY" | "ALL_PROXY" => {
+            "GIT_DIR" | "GIT_WORK_TREE" | "GIT_CONFIG_GLOBAL" | "GIT_INDEX_FILE" | "HISTFILE"
+            | "HISTSIZE" | "PYTHONPATH" | "NODE_PATH" | "PERL5LIB" | "RUBYLIB" | "CLASSPATH"
+            | "KUBECONFIG" | "AWS_PROFILE" | "DOCKER_HOST" | "http_proxy" | "https_proxy" | "HTTP_PROXY"
+            | "HTTPS_PROXY" | "ALL_PROXY" => {
                 self.act(Verb::Configure, "env", name);
             }
             _ if name.starts_with("GIT_CONFIG_") => {
@@ -1039,11 +1100,5 @@ impl Shell<'_> {
             }
             _ => {}
         }
-    }
-
-    /// Adds a plain execute action for a remote machine or container.
-    pub fn execute_on(&mut self, kind: &str, name: &str, destructive: bool) {
-        let action = Action::new(Verb::Execute, Resource::new(kind, name));
-        self.push(if destructive { action.destructive() } else { action });
     }
 }
