@@ -86,7 +86,10 @@ impl Filter {
             session: args.session.clone(),
             agent: args.agent.clone(),
             runtime: args.runtime.as_deref().map(Glob::new),
-            kinds: words("kind", &args.kind, Kind::ALL, |kind| kind.as_str())?.iter().map(|kind| kind.as_str()).collect(),
+            kinds: words("kind", &args.kind, Kind::ALL, |kind| kind.as_str())?
+                .iter()
+                .map(|kind| kind.as_str())
+                .collect(),
             verbs: words("action", &args.action, &Verb::ALL, |verb| verb.as_str())?,
             resource: args.resource.as_deref().map(Glob::resource),
             decisions: words("decision", &args.decision, &DECISIONS, |decision| decision.as_str())?,
@@ -156,7 +159,9 @@ impl Filter {
     }
 
     fn matches_record(&self, row: &Row, facts: &Facts) -> bool {
-        if self.since.is_some_and(|since| row.when() < since) || self.until.is_some_and(|until| row.when() >= until) {
+        if self.since.is_some_and(|since| row.when() < since)
+            || self.until.is_some_and(|until| row.when() >= until)
+        {
             return false;
         }
         if let Some(prefix) = &self.session
@@ -169,11 +174,17 @@ impl Filter {
         }
         let Some(record) = row.record() else {
             // What can't be read can be asked for only by what is known of it.
-            let by_agent = self.agent.as_ref().is_none_or(|agent| row.agent().is_some_and(|id| id.starts_with(agent.as_str())));
+            let by_agent = self
+                .agent
+                .as_ref()
+                .is_none_or(|agent| row.agent().is_some_and(|id| id.starts_with(agent.as_str())));
             return by_agent && !self.asks_for_more();
         };
         if let Some(wanted) = &self.agent
-            && !record.agent.as_ref().is_some_and(|agent| agent.name == *wanted || agent.id.starts_with(wanted.as_str()))
+            && !record
+                .agent
+                .as_ref()
+                .is_some_and(|agent| agent.name == *wanted || agent.id.starts_with(wanted.as_str()))
         {
             return false;
         }
@@ -204,13 +215,16 @@ impl Filter {
         if self.verbs.is_empty() && self.resource.is_none() && !self.destructive {
             return true;
         }
-        let in_scope = |resource: &Resource| self.resource.as_ref().is_none_or(|glob| glob.matches(resource.as_str()));
+        let in_scope =
+            |resource: &Resource| self.resource.as_ref().is_none_or(|glob| glob.matches(resource.as_str()));
         match &record.body {
             Body::Action(body) => body.actions.iter().any(|action| {
                 let link = action.resolves_to.as_deref().map(|path| Resource::new("file", path));
                 let resources = [Some(&action.resource), action.to.as_ref(), link.as_ref()];
                 (self.verbs.is_empty() || self.verbs.contains(&action.action))
-                    && (!self.destructive || action.destructive || body.destructive && body.actions.len() == 1)
+                    && (!self.destructive
+                        || action.destructive
+                        || body.destructive && body.actions.len() == 1)
                     && resources.into_iter().flatten().any(in_scope)
             }),
             Body::Context(body) => self.only_resource() && body.resource.as_ref().is_some_and(in_scope),
@@ -233,7 +247,9 @@ impl Filter {
             _ => false,
         };
         let decided = || self.decisions.is_empty() || self.decisions.contains(&facts.effective().0);
-        let came_out = || self.outcomes.is_empty() || facts.outcome.is_some_and(|outcome| self.outcomes.contains(&outcome));
+        let came_out = || {
+            self.outcomes.is_empty() || facts.outcome.is_some_and(|outcome| self.outcomes.contains(&outcome))
+        };
         judged && decided() && came_out()
     }
 
@@ -274,13 +290,20 @@ pub fn tool_of(body: &Body) -> Option<&str> {
     match body {
         Body::Action(body) => Some(&body.tool),
         Body::Result(body) => Some(&body.tool),
-        Body::ApprovalRequest(body) | Body::ApprovalGrant(body) | Body::ApprovalDeny(body) => Some(&body.tool),
+        Body::ApprovalRequest(body) | Body::ApprovalGrant(body) | Body::ApprovalDeny(body) => {
+            Some(&body.tool)
+        }
         _ => None,
     }
 }
 
 /// Reads words of a closed list, whatever the case of their letters.
-pub fn words<T: Copy>(name: &str, typed: &[String], known: &[T], word: impl Fn(&T) -> &'static str) -> anyhow::Result<Vec<T>> {
+pub fn words<T: Copy>(
+    name: &str,
+    typed: &[String],
+    known: &[T],
+    word: impl Fn(&T) -> &'static str,
+) -> anyhow::Result<Vec<T>> {
     let find = |text: &String| {
         let found = known.iter().find(|item| word(item).eq_ignore_ascii_case(text.trim())).copied();
         found.ok_or_else(|| {
@@ -309,7 +332,8 @@ fn time_of(text: &str, look: &Look) -> Option<Timestamp> {
         return Some(time);
     }
     let now = look.zoned(look.now);
-    let at = |zoned: jiff::Zoned| u64::try_from(zoned.timestamp().as_nanosecond()).ok().map(Timestamp);
+    let at =
+        |zoned: jiff::ZonedDateTime| u64::try_from(zoned.timestamp().as_nanosecond()).ok().map(Timestamp);
     match text {
         "now" => return Some(look.now),
         "today" => return at(now.start_of_day().ok()?),
@@ -331,7 +355,7 @@ fn time_of(text: &str, look: &Look) -> Option<Timestamp> {
         };
         return at(now.checked_sub(span).ok()?);
     }
-    let local = |time: jiff::civil::DateTime| at(time.to_zoned(look.zone.clone()).ok()?);
+    let local = |time: jiff::civil::DateTime| at(time.to_zoned_datetime(look.zone.clone()).ok()?);
     if let Ok(time) = jiff::civil::DateTime::strptime("%Y-%m-%d %H:%M", text.replace('T', " ")) {
         return local(time);
     }
@@ -341,7 +365,8 @@ fn time_of(text: &str, look: &Look) -> Option<Timestamp> {
     if let Ok(date) = jiff::civil::Date::strptime("%Y-%m-%d", text) {
         return local(date.to_datetime(jiff::civil::Time::midnight()));
     }
-    let clock = jiff::civil::Time::strptime("%H:%M", text).or_else(|_| jiff::civil::Time::strptime("%H:%M:%S", text));
+    let clock =
+        jiff::civil::Time::strptime("%H:%M", text).or_else(|_| jiff::civil::Time::strptime("%H:%M:%S", text));
     local(now.date().to_datetime(clock.ok()?))
 }
 
@@ -400,7 +425,9 @@ impl Glob {
     pub fn resource(text: &str) -> Glob {
         let home = || std::env::var("HOME").unwrap_or_default();
         match text.strip_prefix('~') {
-            Some(rest) if rest.is_empty() || rest.starts_with('/') => Glob::new(&format!("file:{}{rest}", home())),
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+                Glob::new(&format!("file:{}{rest}", home()))
+            }
             _ if text.starts_with('/') => Glob::new(&format!("file:{text}")),
             _ => Glob::new(text),
         }
@@ -432,7 +459,9 @@ impl Glob {
 
     /// Parts that may match nothing at all are passed.
     fn pass_empty(&self, reached: &mut [bool]) {
-        for (at, part) in self.parts.iter().enumerate().filter(|(_, part)| !matches!(part, Part::One(_) | Part::AnyOne)) {
+        for (at, part) in
+            self.parts.iter().enumerate().filter(|(_, part)| !matches!(part, Part::One(_) | Part::AnyOne))
+        {
             let behind = if *part == Part::Slash { at + 2 } else { at + 1 };
             reached[behind] |= reached[at];
         }

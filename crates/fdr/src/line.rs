@@ -62,7 +62,9 @@ impl Places {
     /// A resource, escaped.
     pub fn resource(&self, resource: &Resource) -> String {
         match resource.kind() {
-            kind @ ("file" | "proc") if resource.name().starts_with('/') => format!("{kind}:{}", self.path(resource.name())),
+            kind @ ("file" | "proc") if resource.name().starts_with('/') => {
+                format!("{kind}:{}", self.path(resource.name()))
+            }
             _ => text::line(resource.as_str()),
         }
     }
@@ -130,7 +132,10 @@ pub fn call_of(body: &ActionBody, places: &Places) -> String {
     let tool = text::line(&body.tool);
     let summary = body.summary.trim();
     let said = body.actions.len() == 1 && body.actions.iter().any(|action| summary == action.resource.name());
-    if summary.is_empty() || said || body.actions.first().is_some_and(|a| places.path(summary) == places.path(a.resource.name())) {
+    if summary.is_empty()
+        || said
+        || body.actions.first().is_some_and(|a| places.path(summary) == places.path(a.resource.name()))
+    {
         return tool;
     }
     format!("{tool} `{}`", text::line(summary))
@@ -155,14 +160,16 @@ pub fn sentence(row: &Row, places: &Places) -> String {
             }
         }
         Body::SessionEnd(body) => {
-            let reason = body.reason.as_deref().map(|reason| format!(" ({})", text::line(reason))).unwrap_or_default();
+            let reason =
+                body.reason.as_deref().map(|reason| format!(" ({})", text::line(reason))).unwrap_or_default();
             format!("{}{reason}", body.status.as_str())
         }
         Body::Prompt(body) => quoted(&body.preview),
         Body::Context(_) => saw(record, places),
         Body::Decision(body) => {
             let calls: Vec<String> = body.calls.iter().map(|call| text::line(&call.tool)).collect();
-            let asked = if calls.is_empty() { String::new() } else { format!(" (asked for {})", calls.join(", ")) };
+            let asked =
+                if calls.is_empty() { String::new() } else { format!(" (asked for {})", calls.join(", ")) };
             format!("{}{asked}", rationale(record).unwrap_or_default()).trim_start().to_owned()
         }
         Body::Action(body) => {
@@ -189,7 +196,11 @@ pub fn sentence(row: &Row, places: &Places) -> String {
         }
         Body::ApprovalRequest(body) | Body::ApprovalGrant(body) | Body::ApprovalDeny(body) => {
             let by = body.by.map(|by| format!(" by {}", by.as_str())).unwrap_or_default();
-            let reason = body.reason.as_deref().map(|reason| format!(": {}", short_reason(reason))).unwrap_or_default();
+            let reason = body
+                .reason
+                .as_deref()
+                .map(|reason| format!(": {}", short_reason(reason)))
+                .unwrap_or_default();
             format!("{} `{}`{by}{reason}", text::line(&body.tool), text::line(&body.summary))
         }
         Body::Message(body) if body.role == "assistant" => quoted(&body.preview),
@@ -197,10 +208,16 @@ pub fn sentence(row: &Row, places: &Places) -> String {
         Body::ConfigChange(body) => {
             let resource = body.resource.as_ref().map(|resource| format!(" {}", places.resource(resource)));
             let detail = body.detail.as_deref().map(|detail| format!(": {}", text::line(detail)));
-            format!("{}{}{}", text::line(&body.what), resource.unwrap_or_default(), detail.unwrap_or_default())
+            format!(
+                "{}{}{}",
+                text::line(&body.what),
+                resource.unwrap_or_default(),
+                detail.unwrap_or_default()
+            )
         }
         Body::Unparsed(body) => {
-            let event = body.event.as_deref().map(|event| format!("{}: ", text::line(event))).unwrap_or_default();
+            let event =
+                body.event.as_deref().map(|event| format!("{}: ", text::line(event))).unwrap_or_default();
             format!("{event}{}", text::line(&body.reason))
         }
         Body::Gap(body) => {
@@ -208,8 +225,13 @@ pub fn sentence(row: &Row, places: &Places) -> String {
             format!("{}{long}: {}", text::line(&body.what), text::line(&body.detail))
         }
         Body::LogRestart(body) => {
-            let how = if body.clean { "after an orderly stop" } else { "after the one before ended without closing the log" };
-            let gap = body.gap_millis.map(|ms| format!(", {} after the newest record", text::duration_ms(ms)));
+            let how = if body.clean {
+                "after an orderly stop"
+            } else {
+                "after the one before ended without closing the log"
+            };
+            let gap =
+                body.gap_millis.map(|ms| format!(", {} after the newest record", text::duration_ms(ms)));
             format!(
                 "fdr {} started, {} mode, {how}{}",
                 text::line(&body.version),
@@ -245,7 +267,9 @@ pub fn saw(record: &Record, places: &Places) -> String {
 /// `hmac-sha256 9c1e…` of a digest.
 pub fn digest(digest: &str) -> String {
     match digest.split_once(':') {
-        Some((algorithm, hex)) => format!("{} {}…", text::line(algorithm), text::line(&hex.chars().take(4).collect::<String>())),
+        Some((algorithm, hex)) => {
+            format!("{} {}…", text::line(algorithm), text::line(&hex.chars().take(4).collect::<String>()))
+        }
         None => text::cut(&text::line(digest), 16),
     }
 }
@@ -338,30 +362,36 @@ impl Verdicts<'_> {
         let (effective, by, basis) = self.facts.effective();
         let policy = &self.body.policy;
         let mut parts = Vec::new();
-        let after = self.answered_after_ms.map(|ms| format!(" after {}", text::duration_ms(ms))).unwrap_or_default();
-        let because = |reason: Option<&String>| reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        let after =
+            self.answered_after_ms.map(|ms| format!(" after {}", text::duration_ms(ms))).unwrap_or_default();
+        let because =
+            |reason: Option<&String>| reason.map(|reason| format!(": {reason}")).unwrap_or_default();
         let enforced_deny = policy.decision == Verdict::Deny && policy.mode == Mode::Enforce;
         match effective {
             Effective::Deny => {
-                let ours = enforced_deny && matches!(by, None | Some(Decider::Policy | Decider::Runtime(DecidedBy::Hook)));
+                let ours = enforced_deny
+                    && matches!(by, None | Some(Decider::Policy | Decider::Runtime(DecidedBy::Hook)));
                 parts.push(match (ours, by) {
                     (true, _) => self.policy_words(),
-                    (false, Some(by)) => format!("{}{after}{}", by_whom(by, basis), because(self.reason.as_ref())),
+                    (false, Some(by)) => {
+                        format!("{}{after}{}", by_whom(by, basis), because(self.reason.as_ref()))
+                    }
                     (false, None) => format!("nothing tells by whom{}", because(self.reason.as_ref())),
                 });
             }
             Effective::Rejected => parts.push(format!("by runtime{}", because(self.reason.as_ref()))),
             Effective::Ask => parts.push("no answer recorded".to_owned()),
-            Effective::Permit | Effective::Pending | Effective::Unknown => {
-                match (self.facts.answer, by) {
-                    (Some((true, by)), _) => {
-                        let arrow = if effective == Effective::Permit { "→ " } else { "" };
-                        parts.push(format!("{arrow}granted {}{after}", by_whom(Decider::Runtime(by), Basis::Stated)));
-                    }
-                    (_, Some(by)) => parts.push(by_whom(by, basis)),
-                    _ => {}
+            Effective::Permit | Effective::Pending | Effective::Unknown => match (self.facts.answer, by) {
+                (Some((true, by)), _) => {
+                    let arrow = if effective == Effective::Permit { "→ " } else { "" };
+                    parts.push(format!(
+                        "{arrow}granted {}{after}",
+                        by_whom(Decider::Runtime(by), Basis::Stated)
+                    ));
                 }
-            }
+                (_, Some(by)) => parts.push(by_whom(by, basis)),
+                _ => {}
+            },
         }
         if effective != Effective::Deny {
             match (policy.decision, policy.mode) {
@@ -371,8 +401,12 @@ impl Verdicts<'_> {
                     }
                 }
                 (Verdict::Permit, _) => {}
-                (verdict, Mode::Observe) => parts.push(format!("policy would {}: {}", verdict.as_str(), self.policy_words())),
-                (verdict, Mode::Enforce) => parts.push(format!("policy {}: {}", verdict.as_str(), self.policy_words())),
+                (verdict, Mode::Observe) => {
+                    parts.push(format!("policy would {}: {}", verdict.as_str(), self.policy_words()))
+                }
+                (verdict, Mode::Enforce) => {
+                    parts.push(format!("policy {}: {}", verdict.as_str(), self.policy_words()))
+                }
             }
         }
         match (self.facts.outcome, effective) {
@@ -425,7 +459,8 @@ pub fn one_line(look: &Look, row: &Row, facts: &Facts) -> String {
     let (effective, word_tone) = said.word();
     let what = text::cut(&sentence(row, &places), left.saturating_sub(10).max(20));
     let rest = left.saturating_sub(text::width(&what) + 2 + effective.len());
-    let outcome = outcome(facts).filter(|_| !matches!(facts.outcome, Some(Outcome::Denied | Outcome::Rejected)));
+    let outcome =
+        outcome(facts).filter(|_| !matches!(facts.outcome, Some(Outcome::Denied | Outcome::Rejected)));
     let outcome = outcome.map(|outcome| format!(" {outcome}")).filter(|outcome| text::width(outcome) <= rest);
     format!("{head}{what}  {}{}", look.paint(word_tone, effective), outcome.unwrap_or_default())
 }
@@ -447,11 +482,17 @@ pub fn fields(value: &Value) -> Vec<(String, String)> {
 }
 
 fn collect_fields(name: String, value: &Value, out: &mut Vec<(String, String)>) {
-    let below = |key: &str| if name.is_empty() { text::line(key) } else { format!("{name}.{}", text::line(key)) };
+    let below =
+        |key: &str| if name.is_empty() { text::line(key) } else { format!("{name}.{}", text::line(key)) };
     match value {
-        Value::Object(fields) => fields.iter().for_each(|(key, value)| collect_fields(below(key), value, out)),
+        Value::Object(fields) => {
+            fields.iter().for_each(|(key, value)| collect_fields(below(key), value, out))
+        }
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(at, value)| collect_fields(below(&at.to_string()), value, out));
+            items
+                .iter()
+                .enumerate()
+                .for_each(|(at, value)| collect_fields(below(&at.to_string()), value, out));
         }
         Value::String(said) => out.push((name, text::line(said))),
         Value::Null => {}

@@ -117,8 +117,22 @@ struct Printer<'a> {
 }
 
 const CSV_HEADINGS: [&str; 16] = [
-    "index", "time", "id", "session", "agent", "runtime", "kind", "action", "resource", "tool", "summary",
-    "decision", "by", "outcome", "duration_ms", "destructive",
+    "index",
+    "time",
+    "id",
+    "session",
+    "agent",
+    "runtime",
+    "kind",
+    "action",
+    "resource",
+    "tool",
+    "summary",
+    "decision",
+    "by",
+    "outcome",
+    "duration_ms",
+    "destructive",
 ];
 
 impl Printer<'_> {
@@ -139,7 +153,8 @@ impl Printer<'_> {
             return self.csv_row(row, facts);
         }
         if self.found == 1 {
-            let heading = format!("{:14}  {:7}  {:8}  {:20}  {:9} RECORD", "TIME", "INDEX", "SESSION", "AGENT", "WHAT");
+            let heading =
+                format!("{:14}  {:7}  {:8}  {:20}  {:9} RECORD", "TIME", "INDEX", "SESSION", "AGENT", "WHAT");
             writeln!(self.out, "{}", self.look.paint(Tone::Strong, &heading))?;
         }
         writeln!(self.out, "{}", one_line(self.look, row, facts))?;
@@ -152,7 +167,11 @@ impl Printer<'_> {
         } else if !self.args.json && !self.args.csv {
             let said = match self.found {
                 0 => format!("nothing matches among {}", text::counted(len, "record")),
-                n => format!("{} of {} · fdr show @INDEX for one of them", text::count(n), text::counted(len, "record")),
+                n => format!(
+                    "{} of {} · fdr show @INDEX for one of them",
+                    text::count(n),
+                    text::counted(len, "record")
+                ),
             };
             writeln!(self.out, "{}", self.look.paint(Tone::Dim, &said))?;
         } else if self.args.csv && self.found == 0 {
@@ -193,7 +212,12 @@ impl Printer<'_> {
         match row.body() {
             Some(Body::Action(body)) if !body.actions.is_empty() => {
                 for action in &body.actions {
-                    self.csv_line(&line(action.action.as_str(), action.resource.as_str(), &body.summary, action.destructive))?;
+                    self.csv_line(&line(
+                        action.action.as_str(),
+                        action.resource.as_str(),
+                        &body.summary,
+                        action.destructive,
+                    ))?;
                 }
                 Ok(())
             }

@@ -170,8 +170,9 @@ impl Tally {
     /// Main agents newest first, each with its sub-agents behind it, oldest first.
     fn finish(mut self, now: Timestamp) -> Vec<(Summary, Vec<Summary>)> {
         let roots = self.roots();
-        let ended: Vec<bool> =
-            (0..self.summaries.len()).map(|at| self.summaries[at].end.is_some() || self.summaries[roots[at]].end.is_some()).collect();
+        let ended: Vec<bool> = (0..self.summaries.len())
+            .map(|at| self.summaries[at].end.is_some() || self.summaries[roots[at]].end.is_some())
+            .collect();
         for (owner, facts) in self.actions.values().chain(&self.loose) {
             let at = *owner as usize;
             let Some(summary) = self.summaries.get_mut(at) else { continue };
@@ -256,7 +257,9 @@ fn list(args: &SessionsArgs, home: &Path, out: &mut dyn Write) -> anyhow::Result
     let mut groups = tally.finish(look.now);
     let known = groups.len();
     groups.retain(|(main, subs)| {
-        let named = |s: &Summary| args.agent.as_ref().is_none_or(|name| s.name == *name || s.agent.starts_with(name.as_str()));
+        let named = |s: &Summary| {
+            args.agent.as_ref().is_none_or(|name| s.name == *name || s.agent.starts_with(name.as_str()))
+        };
         let all = || std::iter::once(main).chain(subs);
         since.is_none_or(|since| main.started >= since)
             && (statuses.is_empty() || all().any(|summary| statuses.contains(&summary.status)))
@@ -317,7 +320,11 @@ fn push(table: &mut Table, summary: &Summary, main: Option<&Summary>, look: &Loo
             (&summary.session, started, summary.name.clone(), prompt, Tone::Voice)
         }
         Some(main) => {
-            let agent = if summary.name == summary.runtime { summary.name.clone() } else { format!("{}/{}", summary.runtime, summary.name) };
+            let agent = if summary.name == summary.runtime {
+                summary.name.clone()
+            } else {
+                format!("{}/{}", summary.runtime, summary.name)
+            };
             let said = format!("(sub-agent of {})", line::short(&main.session));
             (&summary.agent, format!("└ {started}"), agent, said, Tone::Dim)
         }
@@ -344,7 +351,9 @@ fn push(table: &mut Table, summary: &Summary, main: Option<&Summary>, look: &Loo
 
 fn quote_cut(said: &str) -> String {
     match said.strip_suffix('"') {
-        Some(open) if text::width(said) > PROMPT_COLUMNS => format!("{}\"", text::cut(open, PROMPT_COLUMNS - 1)),
+        Some(open) if text::width(said) > PROMPT_COLUMNS => {
+            format!("{}\"", text::cut(open, PROMPT_COLUMNS - 1))
+        }
         _ => said.to_owned(),
     }
 }
@@ -369,7 +378,11 @@ fn write_footer(
     }
     let mut parts = vec![counts.join(", "), format!("log {}", text::counted(trail.len(), "record"))];
     if matched > groups.len() {
-        parts.push(format!("the newest {} of {}, --limit 0 for all", groups.len(), text::count(matched as u64)));
+        parts.push(format!(
+            "the newest {} of {}, --limit 0 for all",
+            groups.len(),
+            text::count(matched as u64)
+        ));
     }
     if let Some((main, _)) = groups.iter().find(|(main, _)| main.attention > 0).or(groups.first()) {
         parts.push(format!("fdr show {}", line::short(&main.session).chars().take(4).collect::<String>()));
@@ -380,7 +393,10 @@ fn write_footer(
         writeln!(
             out,
             "{}",
-            look.paint(Tone::Dim, &format!("unknown: {} without a recorded end", text::counted(outcomes as u64, "session")))
+            look.paint(
+                Tone::Dim,
+                &format!("unknown: {} without a recorded end", text::counted(outcomes as u64, "session"))
+            )
         )?;
     }
     Ok(())

@@ -83,7 +83,12 @@ fn tail(args: &TailArgs, home: &Path, out: &mut dyn Write) -> anyhow::Result<u8>
 
 /// The newest `limit` records before `before` that match, newest first, each with what is
 /// known of its action. Read backwards, results come before their actions.
-pub fn newest(trail: &Trail, filter: &Filter, before: u64, limit: usize) -> anyhow::Result<Vec<(Row, Facts)>> {
+pub fn newest(
+    trail: &Trail,
+    filter: &Filter,
+    before: u64,
+    limit: usize,
+) -> anyhow::Result<Vec<(Row, Facts)>> {
     let mut found = Vec::new();
     let mut known = Known::default();
     if limit == 0 {
@@ -106,7 +111,8 @@ pub fn newest(trail: &Trail, filter: &Filter, before: u64, limit: usize) -> anyh
 
 /// Whether a line may be a result or an answer to a request for approval.
 pub fn tells_of_action(line: &[u8]) -> bool {
-    memchr::memmem::find(line, b"\"result\"").is_some() || memchr::memmem::find(line, b"\"approval.").is_some()
+    memchr::memmem::find(line, b"\"result\"").is_some()
+        || memchr::memmem::find(line, b"\"approval.").is_some()
 }
 
 /// Facts on actions, gathered while records are read one by one.

@@ -37,9 +37,10 @@ pub struct LookArgs {
 }
 
 /// What a piece of text says about itself by its colour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tone {
     /// Nothing.
+    #[default]
     Plain,
     /// Beside the point.
     Dim,
@@ -101,10 +102,11 @@ impl Look {
     }
 
     /// The moment in the zone of the reader.
-    pub fn zoned(&self, time: Timestamp) -> jiff::Zoned {
+    pub fn zoned(&self, time: Timestamp) -> jiff::ZonedDateTime {
         // A `Timestamp` ends in 2554, far before what jiff can hold.
-        let time = jiff::Timestamp::from_nanosecond(i128::from(time.0)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        time.to_zoned(self.zone.clone())
+        let time =
+            jiff::Timestamp::from_nanosecond(i128::from(time.0)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        time.to_zoned_datetime(self.zone.clone())
     }
 
     /// `14:02:11`.
@@ -192,7 +194,9 @@ pub fn line(text: &str) -> String {
 /// a line feed is an old way to end a line and harmless, any other is shown.
 pub fn block(text: &str) -> Vec<String> {
     let text = text.strip_suffix('\n').unwrap_or(text);
-    text.split('\n').map(|part| line(&part.strip_suffix('\r').unwrap_or(part).replace('\t', "    "))).collect()
+    text.split('\n')
+        .map(|part| line(&part.strip_suffix('\r').unwrap_or(part).replace('\t', "    ")))
+        .collect()
 }
 
 /// JSON with what is hostile in it written as `\uXXXX`: the same value, safe to look at.
@@ -393,7 +397,10 @@ mod tests {
     #[test]
     fn quantities_are_short() {
         assert_eq!([count(0), count(999), count(1204), count(1_234_567)], ["0", "999", "1,204", "1,234,567"]);
-        assert_eq!([bytes(412), bytes(1200), bytes(999_999), bytes(3_400_000)], ["412 B", "1.2 kB", "1.0 MB", "3.4 MB"]);
+        assert_eq!(
+            [bytes(412), bytes(1200), bytes(999_999), bytes(3_400_000)],
+            ["412 B", "1.2 kB", "1.0 MB", "3.4 MB"]
+        );
         assert_eq!(
             [duration_ms(12), duration_ms(1400), duration_ms(125_000), duration_ms(11_400_000)],
             ["12 ms", "1.4 s", "2 min 5 s", "3 h 10 min"]

@@ -62,7 +62,8 @@ impl Trail {
                 return Err(nothing_recorded(home, "nothing has been recorded there"));
             }
             Err(error) => {
-                return Err(anyhow!(error).context(format!("can't read the log in {}", text::line(&dir.display().to_string()))));
+                return Err(anyhow!(error)
+                    .context(format!("can't read the log in {}", text::line(&dir.display().to_string()))));
             }
         };
         let trail = Trail { reader, damages: RefCell::default() };
@@ -178,7 +179,9 @@ impl Trail {
     fn note(&self, damage: Damage) -> anyhow::Result<()> {
         let mut damages = self.damages.borrow_mut();
         if damages.len() >= MAX_DAMAGES {
-            return Err(anyhow!("more than {MAX_DAMAGES} places in the log are damaged\n  to see what is still proven:  fdr verify"));
+            return Err(anyhow!(
+                "more than {MAX_DAMAGES} places in the log are damaged\n  to see what is still proven:  fdr verify"
+            ));
         }
         if !damages.contains(&damage) {
             damages.push(damage);
@@ -377,7 +380,9 @@ fn unread(line: &[u8], error: &serde_json::Error) -> Unread {
     let kind = owned(head.kind);
     let known = kind.as_deref().is_some_and(|kind| Kind::ALL.iter().any(|known| known.as_str() == kind));
     let why = match (head.v, &kind) {
-        (Some(v), _) if v > u64::from(VERSION) => format!("written in format {v}, this fdr knows up to {VERSION}"),
+        (Some(v), _) if v > u64::from(VERSION) => {
+            format!("written in format {v}, this fdr knows up to {VERSION}")
+        }
         (_, Some(kind)) if !known => format!("this fdr knows no kind '{}'", text::line(kind)),
         _ => format!("not a record: {error}"),
     };
@@ -396,7 +401,9 @@ fn unread(line: &[u8], error: &serde_json::Error) -> Unread {
 pub fn is_late(record: &Record) -> bool {
     record.observed.as_ref().is_some_and(|observed| observed.late)
         || record.claimed.as_ref().is_some_and(|claimed| {
-            claimed.file.is_some() || claimed.source.starts_with("import") || claimed.source.starts_with("transcript")
+            claimed.file.is_some()
+                || claimed.source.starts_with("import")
+                || claimed.source.starts_with("transcript")
         })
 }
 
@@ -570,16 +577,22 @@ impl Facts {
             (!granted).then_some((Decider::Runtime(by), Basis::Stated))
         };
         match self.outcome {
-            Some(Outcome::Rejected) => (Effective::Rejected, Some(Decider::Runtime(DecidedBy::Runtime)), Basis::Stated),
+            Some(Outcome::Rejected) => {
+                (Effective::Rejected, Some(Decider::Runtime(DecidedBy::Runtime)), Basis::Stated)
+            }
             Some(Outcome::Denied) => match refused() {
                 Some((by, basis)) => (Effective::Deny, Some(by), basis),
                 None => (Effective::Deny, None, Basis::Stated),
             },
-            Some(Outcome::Ok | Outcome::Error | Outcome::Interrupted) => match (stated_by(Verdict::Permit), self.answer) {
-                (Some((by, basis)), _) => (Effective::Permit, Some(by), basis),
-                (None, Some((true, by))) => (Effective::Permit, Some(Decider::Runtime(by)), Basis::Stated),
-                (None, _) => (Effective::Permit, None, Basis::Inferred),
-            },
+            Some(Outcome::Ok | Outcome::Error | Outcome::Interrupted) => {
+                match (stated_by(Verdict::Permit), self.answer) {
+                    (Some((by, basis)), _) => (Effective::Permit, Some(by), basis),
+                    (None, Some((true, by))) => {
+                        (Effective::Permit, Some(Decider::Runtime(by)), Basis::Stated)
+                    }
+                    (None, _) => (Effective::Permit, None, Basis::Inferred),
+                }
+            }
             Some(Outcome::Unknown) => match (refused(), stated_by(Verdict::Permit)) {
                 (Some((by, basis)), _) => (Effective::Deny, Some(by), basis),
                 (None, Some((by, basis))) => (Effective::Permit, Some(by), basis),
@@ -630,9 +643,10 @@ pub fn action_of(record: &Record) -> Option<RecordId> {
     match record.kind {
         Kind::Action => Some(record.id),
         Kind::Result => record.link(Rel::ResultOf).or_else(|| record.link(Rel::About)),
-        Kind::ApprovalRequest | Kind::ApprovalGrant | Kind::ApprovalDeny => {
-            record.link(Rel::Approves).or_else(|| record.link(Rel::About)).or_else(|| record.link(Rel::CausedBy))
-        }
+        Kind::ApprovalRequest | Kind::ApprovalGrant | Kind::ApprovalDeny => record
+            .link(Rel::Approves)
+            .or_else(|| record.link(Rel::About))
+            .or_else(|| record.link(Rel::CausedBy)),
         _ => None,
     }
 }
@@ -709,7 +723,8 @@ impl Trail {
                 0 => vec![id.to_owned()],
                 _ => {
                     let known: HashSet<&str> = rows.values().filter_map(Row::session).collect();
-                    let new: Vec<String> = known.iter().filter(|s| !members.contains(**s)).map(|s| (*s).to_owned()).collect();
+                    let new: Vec<String> =
+                        known.iter().filter(|s| !members.contains(**s)).map(|s| (*s).to_owned()).collect();
                     if new.is_empty() {
                         break;
                     }
@@ -724,7 +739,8 @@ impl Trail {
                 if !known && needles.iter().any(|needle| needle.find(&entry.bytes).is_some()) {
                     let row = Row::read(entry);
                     let parent = row.record().and_then(|record| record.agent.as_ref()?.parent.as_deref());
-                    if [row.session(), parent].into_iter().flatten().any(|id| new.iter().any(|new| new == id)) {
+                    if [row.session(), parent].into_iter().flatten().any(|id| new.iter().any(|new| new == id))
+                    {
                         rows.insert(row.index, row);
                     }
                 } else if pass == 0 && of_recorder.find(&entry.bytes).is_some() {
@@ -735,7 +751,8 @@ impl Trail {
             pass += 1;
         }
         let range = rows.keys().next().copied().unwrap_or(0)..=rows.keys().next_back().copied().unwrap_or(0);
-        let about_recorder = recorder.into_iter().filter(|row| range.contains(&row.index) && row.session().is_none());
+        let about_recorder =
+            recorder.into_iter().filter(|row| range.contains(&row.index) && row.session().is_none());
         let mut rows: Vec<Row> = rows.into_values().chain(about_recorder).collect();
         rows.sort_by_key(|row| (row.when(), row.index));
         Ok(SessionView::build(id.to_owned(), rows))
@@ -838,7 +855,10 @@ impl SessionView {
             if let Some(Body::Action(body)) = row.body() {
                 let mut facts = Facts::default();
                 facts.add_action(body);
-                steps.insert(at, Step { action: at, decision: None, results: vec![], approvals: vec![], facts });
+                steps.insert(
+                    at,
+                    Step { action: at, decision: None, results: vec![], approvals: vec![], facts },
+                );
             }
         }
         // Records that are shown with an action and not by themselves.
@@ -850,10 +870,16 @@ impl SessionView {
                 let by_call = || {
                     let Body::Decision(body) = &record.body else { return None };
                     let session = row.session()?;
-                    body.calls.iter().filter_map(|call| calls.get(&(session, call.id.as_str()))).min().copied()
+                    body.calls
+                        .iter()
+                        .filter_map(|call| calls.get(&(session, call.id.as_str())))
+                        .min()
+                        .copied()
                 };
                 let target = by_link.or_else(by_call);
-                if let Some(step) = target.and_then(|target| steps.get_mut(&target)).filter(|step| step.decision.is_none()) {
+                if let Some(step) =
+                    target.and_then(|target| steps.get_mut(&target)).filter(|step| step.decision.is_none())
+                {
                     step.decision = Some(at);
                     taken[at] = true;
                 }
@@ -862,7 +888,8 @@ impl SessionView {
             if record.kind == Kind::Action {
                 continue;
             }
-            let step = action_of(record).and_then(|id| actions.get(&id)).and_then(|target| steps.get_mut(target));
+            let step =
+                action_of(record).and_then(|id| actions.get(&id)).and_then(|target| steps.get_mut(target));
             if let Some(step) = step {
                 step.facts.add(&record.body);
                 match record.kind {
@@ -931,6 +958,19 @@ impl SessionView {
             Some(Body::SessionEnd(body)) => Some(body.status),
             _ => None,
         }
+    }
+
+    /// Whether a record belongs to an agent or to one that works for it.
+    pub fn is_below(&self, row: &Row, agent: usize) -> bool {
+        let owner = row.agent().or(row.session()).unwrap_or(&self.id);
+        let mut at = self.agents.iter().position(|agent| agent.id == owner);
+        while let Some(owner) = at {
+            if owner == agent {
+                return true;
+            }
+            at = self.agents[owner].parent;
+        }
+        false
     }
 
     /// The actions of an agent.
