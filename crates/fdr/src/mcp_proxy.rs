@@ -44,8 +44,11 @@ const MAX_LINE_BYTES: usize = 64 << 20;
 const MAX_QUEUE_BYTES: usize = 64 << 20;
 /// How many messages may wait.
 const MAX_QUEUE_COUNT: usize = 65_536;
-/// How long a call to the recorder may take before its message is spooled.
-const DEADLINE: Duration = Duration::from_secs(8);
+/// How long a call to the recorder may take before its message is spooled, when somebody waits
+/// for it.
+const AWAITED_DEADLINE: Duration = Duration::from_secs(8);
+/// The same when nobody does. It also bounds how long the proxy outlives the server.
+const DEADLINE: Duration = Duration::from_secs(3);
 /// How long a recorder that failed is left alone, and messages are spooled at once.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// How long output is awaited that something else may still write after the server ended.
@@ -228,6 +231,9 @@ impl Upstream {
             Unit::Piece { bytes, unsent } => (bytes, unsent, "client.part"),
         };
         let heads = if event == "client" { Heads::read(bytes) } else { Heads::Unreadable };
+        if bytes.is_empty() {
+            return write_all(&mut self.server, unsent);
+        }
         if heads.is_harmless() {
             self.queue.put(event, bytes.to_vec());
             return write_all(&mut self.server, unsent);
@@ -727,7 +733,7 @@ impl Keeper {
             Some(at) if Instant::now() < at && !urgent => {
                 "no recorder could be reached a moment ago".to_owned()
             }
-            _ => match self.send(&request) {
+            _ => match self.send(&request, if awaited { AWAITED_DEADLINE } else { DEADLINE }) {
                 Ok(response) => return Kept::Recorded(response),
                 Err(reason) => {
                     self.client = None;
@@ -752,8 +758,8 @@ impl Keeper {
         Kept::Elsewhere(reason)
     }
 
-    fn send(&mut self, request: &Request) -> Result<Response, String> {
-        let deadline = Instant::now() + DEADLINE;
+    fn send(&mut self, request: &Request, limit: Duration) -> Result<Response, String> {
+        let deadline = Instant::now() + limit;
         self.give_spooled(deadline)?;
         let response = self.call(request, deadline)?;
         self.retry_at = None;
