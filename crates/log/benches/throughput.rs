@@ -116,6 +116,24 @@ fn sqlite(path: &Path) -> rusqlite::Connection {
     connection
 }
 
+/// What the device itself takes for one durable write of 4 KiB into blocks written before.
+fn raw(path: &Path, time: Duration) -> Figures {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut buffer = fdr_log::disk::AlignedBuffer::with_capacity(1 << 20);
+    buffer.resize(1 << 20);
+    let plain = std::fs::File::create(path).unwrap();
+    (0..16).for_each(|n| plain.write_all_at(&buffer, n << 20).unwrap());
+    plain.sync_all().unwrap();
+    let flags = (rustix::fs::OFlags::DIRECT | rustix::fs::OFlags::DSYNC).bits() as i32;
+    let file = std::fs::OpenOptions::new().write(true).custom_flags(flags).open(path);
+    match file {
+        Ok(file) => {
+            until(time, 1, |seq| file.write_all_at(&buffer[..4096], seq * 4096 % (16 << 20)).unwrap())
+        }
+        Err(_) => Figures::of(Vec::new(), 1, time), // no O_DIRECT here
+    }
+}
+
 fn memory_mib(field: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with(field)).unwrap_or_default();
@@ -145,6 +163,7 @@ fn main() {
         std::thread::yield_now();
     }
     let mut mean_group = 1;
+    raw(&home.path().join("raw"), time).print("raw 4 KiB O_DIRECT, O_DSYNC", "the device, before");
     for (count, in_flight) in [(1, 1), (16, 1), (64, 1), (16, 64)] {
         let (figures, mean) = clients(&log, count, in_flight, time);
         figures.print(&format!("fdr-log, {count} x {in_flight}"), &format!("{mean:.1} records a group"));
@@ -152,6 +171,9 @@ fn main() {
             mean_group = mean.round() as usize;
         }
     }
+    raw(&home.path().join("raw"), time).print("raw 4 KiB O_DIRECT, O_DSYNC", "the device, after");
+    let (figures, _) = clients(&log, 1, 1, time);
+    figures.print("fdr-log, 1 x 1, again", "");
     let rss = memory_mib("VmRSS");
     log.close().unwrap();
 

@@ -1129,14 +1129,14 @@ impl Committer<'_> {
         let mut end = self.writer.position + bytes as u64;
         if end > self.writer.segment_bytes {
             let segment_bytes = self.shared.options.segment_bytes;
-            let (number, file) = self.shared.reserve.take_next(segment_bytes).map_err(full)?;
+            let (number, file, zeroed) = self.shared.reserve.take_next(segment_bytes).map_err(full)?;
             self.writer.number = number;
             self.writer.file = file;
             self.writer.segment_bytes = segment_bytes;
             self.writer
                 .begin(&self.shared.verifier)
                 .map_err(|error| Trouble::Lost(format!("writing the header of segment {number}: {error}")))?;
-            self.zeroed = segment_bytes;
+            self.zeroed = zeroed;
             end = self.writer.position + bytes as u64;
         }
         if end > self.zeroed {

@@ -13,7 +13,8 @@ use crate::segment::{SegmentWindow, segment_name};
 /// Zeros are written in pieces of this size, so that a group's write never waits long behind one.
 const STEP_BYTES: usize = 256 * 1024;
 /// The active segment's zeros are made durable and handed to the writer in pieces of this size.
-const PUBLISH_BYTES: u64 = 2 * 1024 * 1024;
+/// About the largest group, so that the writer seldom waits for more than one piece.
+const PUBLISH_BYTES: u64 = 4 * 1024 * 1024;
 
 /// An error that several waiters can be told of.
 #[derive(Clone, Debug)]
@@ -41,7 +42,10 @@ struct State {
     /// The active segment is zero and durable from its last group up to here.
     zeroed: u64,
     next_number: u64,
-    ready: Option<Arc<dyn DiskFile>>,
+    /// The segment in reserve, and how far it is zeroed.
+    ready: Option<(Arc<dyn DiskFile>, u64)>,
+    /// The committer waits for the next segment: hand it over as soon as its first piece is ready.
+    wanted: bool,
     failure: Option<Failure>,
     stop: bool,
 }
@@ -59,6 +63,7 @@ impl Reserve {
             zeroed,
             next_number: active_number + 1,
             ready: None,
+            wanted: false,
             failure: None,
             stop: false,
         };
@@ -76,20 +81,31 @@ impl Reserve {
         self.wait(|state| state.zeroed >= end).map(|state| state.zeroed)
     }
 
-    /// Takes the segment in reserve, waiting for it if need be, and makes it the active one.
-    pub(crate) fn take_next(&self, segment_bytes: u64) -> Result<(u64, Arc<dyn DiskFile>), Failure> {
-        let mut state = self.wait(|state| state.ready.is_some())?;
-        let Some(file) = state.ready.take() else {
+    /// Takes the segment in reserve and makes it the active one; returns its number, file and how far it is zeroed.
+    ///
+    /// If it is not ready, waits for its first piece only: the rest is zeroed while the first is written.
+    pub(crate) fn take_next(&self, segment_bytes: u64) -> Result<(u64, Arc<dyn DiskFile>, u64), Failure> {
+        self.lock().wanted = true;
+        let waited = self.wait(|state| state.ready.is_some());
+        let mut state = match waited {
+            Ok(state) => state,
+            Err(failure) => {
+                self.lock().wanted = false;
+                return Err(failure);
+            }
+        };
+        state.wanted = false;
+        let Some((file, zeroed)) = state.ready.take() else {
             return Err(Failure { kind: io::ErrorKind::Other, text: "no segment in reserve".to_owned() });
         };
         let number = state.next_number;
         state.active = file.clone();
         state.active_bytes = segment_bytes;
-        state.zeroed = segment_bytes;
+        state.zeroed = zeroed;
         state.next_number += 1;
         drop(state);
         self.changed.notify_all();
-        Ok((number, file))
+        Ok((number, file, zeroed))
     }
 
     fn wait(&self, enough: impl Fn(&State) -> bool) -> Result<MutexGuard<'_, State>, Failure> {
@@ -188,8 +204,13 @@ impl Reserve {
         Ok(true)
     }
 
-    /// Makes segment `number` ready: a file that is zero and durable from end to end.
-    fn prepare(&self, disk: &dyn Disk, number: u64, bytes: u64) -> io::Result<Option<Arc<dyn DiskFile>>> {
+    /// Makes segment `number` ready: a file that is zero and durable, from end to end unless it is wanted at once.
+    fn prepare(
+        &self,
+        disk: &dyn Disk,
+        number: u64,
+        bytes: u64,
+    ) -> io::Result<Option<(Arc<dyn DiskFile>, u64)>> {
         let name = segment_name(number);
         let file = match disk.open(&name, Access::Create) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.open(&name, Access::Write)?,
@@ -201,13 +222,20 @@ impl Reserve {
             let text = format!("the segment in reserve, {name}, is not zero; run verify");
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
-        let from = there.file_bytes() / BLOCK_BYTES as u64 * BLOCK_BYTES as u64;
-        if !self.zero(file.as_ref(), from, bytes)? {
-            return Ok(None);
+        let mut zeroed = (there.file_bytes() / BLOCK_BYTES as u64 * BLOCK_BYTES as u64).min(bytes);
+        while zeroed < bytes {
+            let to = bytes.min(zeroed + PUBLISH_BYTES);
+            if !self.zero(file.as_ref(), zeroed, to)? {
+                return Ok(None);
+            }
+            zeroed = to;
+            if self.lock().wanted {
+                break;
+            }
         }
         file.sync()?;
         disk.sync_names()?;
-        Ok(Some(file))
+        Ok(Some((file, zeroed)))
     }
 }
 
