@@ -9,9 +9,14 @@
 //! that restarts gets the same state by reading the log again.
 #![forbid(unsafe_code)]
 
+pub mod claude_code;
+mod claude_code_tools;
+pub mod claude_code_transcript;
+pub mod mcp;
 mod state;
+mod writer;
 
-pub use state::{Session, State};
+pub use state::{AgentState, Call, Session, State};
 
 use fdr_record::{Content, ContentKey, Env, Mode, Observed, Principal, Record, Timestamp};
 
@@ -51,6 +56,19 @@ pub struct Captured {
     pub contents: Vec<Content>,
     /// What the runtime is told.
     pub reply: Reply,
+}
+
+/// One `unparsed` record with the bytes as they came, for a message of `runtime` that nothing here
+/// can read.
+pub fn unparsed(
+    runtime: &str,
+    event: &str,
+    payload: &[u8],
+    reason: &str,
+    arrival: &Arrival<'_>,
+    state: &mut State,
+) -> Captured {
+    writer::unparsed(runtime, Some(event), payload, reason, arrival, state)
 }
 
 /// What a hook answers its runtime.
