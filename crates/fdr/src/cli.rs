@@ -2,9 +2,10 @@
 
 use crate::home::Home;
 use crate::{
-    cat, config, control, demo, doctor, import, install, mcp_proxy, normalize, query, recorder, run, sessions, show,
-    tail, verify,
+    cat, config, control, demo, import, mcp_proxy, normalize, query, recorder, sessions, show, tail, verify,
 };
+#[cfg(any())]
+use crate::{doctor, install, run};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
@@ -27,7 +28,6 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Record a real agent session in a temporary folder, show it, verify it, and attack it.
-    #[cfg(any())]
     Demo(demo::DemoArgs),
     /// Set up capture for an agent.
     #[cfg(any())]
@@ -42,19 +42,14 @@ enum Command {
     #[cfg(any())]
     Run(run::RunArgs),
     /// List sessions.
-    #[cfg(any())]
     Sessions(sessions::SessionsArgs),
     /// Show a session as a timeline, or one record.
-    #[cfg(any())]
     Show(show::ShowArgs),
     /// Print the newest records, and follow.
-    #[cfg(any())]
     Tail(tail::TailArgs),
     /// Find records.
-    #[cfg(any())]
     Query(query::QueryArgs),
     /// Print the log as JSON lines, byte for byte as stored.
-    #[cfg(any())]
     Cat(cat::CatArgs),
     /// Recompute the whole log and say what holds and what could not be excluded.
     Verify(verify::VerifyArgs),
@@ -65,7 +60,6 @@ enum Command {
     /// Take in the transcripts that an agent keeps on disk.
     Import(import::ImportArgs),
     /// Say what a command or a payload means in canonical words.
-    #[cfg(any())]
     Normalize(normalize::NormalizeArgs),
     /// Stand between an agent and an MCP server and record what they say.
     McpProxy(mcp_proxy::McpProxyArgs),
@@ -110,7 +104,6 @@ impl Cli {
         let home = Home::find(self.home.as_deref())?;
         let dir = home.dir();
         match self.command {
-            #[cfg(any())]
             Command::Demo(args) => demo::run(&args, out),
             #[cfg(any())]
             Command::Install(args) => install::install(&args, dir, !home.is_default(), out),
@@ -120,21 +113,15 @@ impl Cli {
             Command::Doctor(args) => doctor::run(&args, &home, out),
             #[cfg(any())]
             Command::Run(args) => run::run(&args, dir),
-            #[cfg(any())]
             Command::Sessions(args) => sessions::run(&args, dir, out),
-            #[cfg(any())]
             Command::Show(args) => show::run(&args, dir, out),
-            #[cfg(any())]
             Command::Tail(args) => tail::run(&args, dir, out),
-            #[cfg(any())]
             Command::Query(args) => query::run(&args, dir, out),
-            #[cfg(any())]
             Command::Cat(args) => cat::run(&args, dir, out),
             Command::Verify(args) => verify::verify(&args, &home, out),
             Command::Checkpoint => control::checkpoint(&home, out),
             Command::Prove(args) => verify::prove(&args, &home, out),
             Command::Import(args) => import::run(&args, &home, out),
-            #[cfg(any())]
             Command::Normalize(args) => normalize::run(&args, out),
             Command::McpProxy(args) => mcp_proxy::run(&args, dir),
             Command::Serve { background } => serve(home, background, out),

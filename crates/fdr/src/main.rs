@@ -3,43 +3,35 @@
 //! [`cli`] is what can be typed; every command is a file of its own.
 #![forbid(unsafe_code)]
 
-#[cfg(any())]
 mod cat;
+mod child;
 #[cfg(any())]
 mod claude_settings;
 mod cli;
 mod config;
 mod control;
-#[cfg(any())]
 mod demo;
 #[cfg(any())]
 mod doctor;
-#[cfg(any())]
 mod filter;
 mod home;
 mod import;
 #[cfg(any())]
 mod install;
+mod line;
 mod mcp_proxy;
-#[cfg(any())]
 mod normalize;
-#[cfg(any())]
 mod query;
-#[cfg(any())]
 mod recorder;
 #[cfg(any())]
 mod run;
-#[cfg(any())]
 mod sessions;
-#[cfg(any())]
 mod show;
 mod surroundings;
 mod table;
-#[cfg(any())]
 mod tail;
 mod text;
 mod time;
-#[cfg(any())]
 mod trail;
 mod verify;
 
