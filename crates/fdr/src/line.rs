@@ -160,8 +160,8 @@ pub fn sentence(row: &Row, places: &Places) -> String {
             }
         }
         Body::SessionEnd(body) => {
-            let reason =
-                body.reason.as_deref().map(|reason| format!(" ({})", text::line(reason))).unwrap_or_default();
+            let reason = body.reason.as_deref().filter(|reason| !reason.trim().is_empty());
+            let reason = reason.map(|reason| format!(" ({})", text::line(reason))).unwrap_or_default();
             format!("{}{reason}", body.status.as_str())
         }
         Body::Prompt(body) => quoted(&body.preview),
@@ -353,6 +353,9 @@ impl Verdicts<'_> {
         match (effective, self.facts.answer) {
             // A human let it through: the question is the answer.
             (Effective::Permit, Some((true, _))) => (Effective::Ask.as_str(), Tone::Good),
+            (Effective::Permit, None) if self.facts.outcome == Some(Outcome::Error) => {
+                (effective.as_str(), Tone::Warn)
+            }
             _ => (effective.as_str(), tone_of(effective)),
         }
     }
@@ -441,7 +444,7 @@ pub fn one_line(look: &Look, row: &Row, facts: &Facts) -> String {
     let agent = row.record().and_then(|record| record.agent.as_ref());
     let agent = agent.map(agent_name).unwrap_or_default();
     let session = row.session().map(short).unwrap_or_default();
-    let at = look.day_and_second(row.when());
+    let at = if row.when() == Timestamp(0) { String::new() } else { look.day_and_second(row.when()) };
     let index = format!("@{}", row.index);
     let head = format!(
         "{}  {}  {}  {}  {} ",
@@ -453,11 +456,11 @@ pub fn one_line(look: &Look, row: &Row, facts: &Facts) -> String {
     );
     let left = look.width.saturating_sub(14 + 7 + SHORT_ID + 20 + 9 + 9).max(24);
     let Some(Body::Action(body)) = row.body() else {
-        return format!("{head}{}", text::cut(&sentence(row, &places), left));
+        return format!("{head}{}", text::cut_quoted(&sentence(row, &places), left));
     };
     let said = Verdicts { body, facts: *facts, reason: None, answered_after_ms: None, ended: false };
     let (effective, word_tone) = said.word();
-    let what = text::cut(&sentence(row, &places), left.saturating_sub(10).max(20));
+    let what = text::cut_quoted(&sentence(row, &places), left.saturating_sub(10).max(20));
     let rest = left.saturating_sub(text::width(&what) + 2 + effective.len());
     let outcome =
         outcome(facts).filter(|_| !matches!(facts.outcome, Some(Outcome::Denied | Outcome::Rejected)));

@@ -206,7 +206,11 @@ impl Printer<'_> {
         let tool = row.body().and_then(tool_of).unwrap_or_default();
         let line = |verb: &str, resource: &str, summary: &str, destructive: bool| {
             let tail = [verb, resource, tool, summary, &decision, by, outcome, &duration];
-            let flag = if judged { destructive.to_string() } else { String::new() };
+            let flag = if matches!(row.body(), Some(Body::Action(_))) {
+                destructive.to_string()
+            } else {
+                String::new()
+            };
             head.iter().cloned().chain(tail.map(str::to_owned)).chain([flag]).collect::<Vec<String>>()
         };
         match row.body() {

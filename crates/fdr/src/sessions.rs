@@ -255,7 +255,7 @@ fn list(args: &SessionsArgs, home: &Path, out: &mut dyn Write) -> anyhow::Result
         Ok(ControlFlow::Continue(()))
     })?;
     let mut groups = tally.finish(look.now);
-    let known = groups.len();
+    let known: Vec<String> = groups.iter().map(|(main, _)| main.session.clone()).collect();
     groups.retain(|(main, subs)| {
         let named = |s: &Summary| {
             args.agent.as_ref().is_none_or(|name| s.name == *name || s.agent.starts_with(name.as_str()))
@@ -282,10 +282,17 @@ fn list(args: &SessionsArgs, home: &Path, out: &mut dyn Write) -> anyhow::Result
             out.write_all(b"\n")?;
         }
     } else if groups.is_empty() {
-        writeln!(out, "no session matches; there are {}: fdr sessions --limit 0", text::count(known as u64))?;
+        match known.len() {
+            0 => writeln!(out, "no sessions yet: what is recorded is about the recorder itself (fdr tail)")?,
+            n => writeln!(
+                out,
+                "none of {} matches; all: fdr sessions --limit 0",
+                text::counted(n as u64, "session")
+            )?,
+        }
     } else {
         write_table(&groups, &look, out)?;
-        write_footer(&groups, matched, &trail, &look, out)?;
+        write_footer(&groups, matched, &known, &trail, &look, out)?;
     }
     out.flush()?;
     Ok(trail.finish(if matched == 0 { trail::NOTHING } else { trail::FOUND }))
@@ -344,23 +351,21 @@ fn push(table: &mut Table, summary: &Summary, main: Option<&Summary>, look: &Loo
         Cell::plain(text::count(summary.actions)),
         Cell::new(if summary.denied > 0 { Tone::Bad } else { Tone::Dim }, text::count(summary.denied)),
         Cell::new(Tone::Warn, attention),
-        // The quotation marks stay when the text is cut.
-        Cell::new(tone, quote_cut(&said)),
+        Cell::new(tone, said),
     ]);
 }
 
-fn quote_cut(said: &str) -> String {
-    match said.strip_suffix('"') {
-        Some(open) if text::width(said) > PROMPT_COLUMNS => {
-            format!("{}\"", text::cut(open, PROMPT_COLUMNS - 1))
-        }
-        _ => said.to_owned(),
-    }
+/// The shortest beginning of `id`, from four characters on, that no other id has.
+fn unique_prefix<'a>(id: &'a str, known: &[String]) -> &'a str {
+    let others = || known.iter().filter(|other| *other != id);
+    let ends = id.char_indices().map(|(at, c)| at + c.len_utf8()).skip(3);
+    ends.map(|end| &id[..end]).find(|prefix| !others().any(|other| other.starts_with(prefix))).unwrap_or(id)
 }
 
 fn write_footer(
     groups: &[(Summary, Vec<Summary>)],
     matched: usize,
+    known: &[String],
     trail: &Trail,
     look: &Look,
     out: &mut dyn Write,
@@ -385,7 +390,7 @@ fn write_footer(
         ));
     }
     if let Some((main, _)) = groups.iter().find(|(main, _)| main.attention > 0).or(groups.first()) {
-        parts.push(format!("fdr show {}", line::short(&main.session).chars().take(4).collect::<String>()));
+        parts.push(format!("fdr show {}", text::line(unique_prefix(&main.session, known))));
     }
     writeln!(out, "{}", look.paint(Tone::Dim, &parts.join(" · ")))?;
     let outcomes = all().filter(|summary| summary.status == Status::Unknown).count();

@@ -146,7 +146,11 @@ fn choose(found: Candidates, id: &str) -> Result<Target, String> {
     if let Some((_, index)) = found.records.iter().find(|(record, _)| record.to_string() == id) {
         return Ok(Target::Record(*index));
     }
-    let sessions: Vec<(&String, &Option<String>)> = found.sessions.iter().collect();
+    let mut sessions: Vec<(&String, &Option<String>)> = found.sessions.iter().collect();
+    // A session stands for its sub-agents.
+    let main: Vec<String> =
+        sessions.iter().filter(|(_, within)| within.is_none()).map(|(id, _)| (*id).clone()).collect();
+    sessions.retain(|(_, within)| within.as_ref().is_none_or(|within| !main.contains(within)));
     match (&sessions[..], &found.records[..]) {
         ([], []) => Err(format!(
             "nothing here has an id that begins with '{}'\n  to list sessions:       fdr sessions\n  to search for records:  fdr query --text …",
@@ -164,15 +168,17 @@ fn choose(found: Candidates, id: &str) -> Result<Target, String> {
                 };
                 list.push(format!("  {}  {what}", text::line(session)));
             }
+            let mut unlisted = 0;
             if sessions.is_empty() {
                 list.extend(
                     found.records.iter().map(|(record, index)| format!("  {record}  record @{index}")),
                 );
+                unlisted = found.more_records;
             }
-            let more = list.len().saturating_sub(MAX_LISTED);
+            let more = list.len().saturating_sub(MAX_LISTED) as u64 + unlisted;
             list.truncate(MAX_LISTED);
             if more > 0 {
-                list.push(format!("  and {more} more"));
+                list.push(format!("  and {} more", text::count(more)));
             }
             Err(format!("'{}' is ambiguous; it can be\n{}", text::line(id), list.join("\n")))
         }
@@ -278,6 +284,9 @@ impl<'a> Timeline<'a> {
             root => format!("sub-agent {} of session {id}", line::short(&self.view.agents[root].id)),
         };
         parts.push(format!("{id}  {}", name.unwrap_or_else(|| "unknown agent".to_owned())));
+        if let Some(parent) = main.and_then(|agent| agent.parent.as_deref()) {
+            parts.push(format!("sub-agent of {}", line::short(parent)));
+        }
         if let Some(model) = records().find_map(|record| record.agent.as_ref()?.model.clone()) {
             parts.push(format!("model {}", text::line(&model)));
         }
@@ -556,24 +565,30 @@ impl<'a> Timeline<'a> {
         }
     }
 
+    /// `asked for permission at 14:02:20; granted at 14:02:29 by user`. The answer's reason is
+    /// on the action's own line, unless there are several.
     fn approval_notes(&self, step: &Step, notes: &mut Vec<(Tone, String)>) {
+        let several = step.approvals.len() > 2;
+        let mut said = Vec::new();
+        let mut tone = Tone::Warn;
         for at in &step.approvals {
             let row = &self.view.rows[*at];
-            let Some(body) = row.body() else { continue };
-            let clock = self.look.clock(row.when());
-            let (said, approval, tone) = match body {
-                Body::ApprovalRequest(approval) => ("asked for permission", approval, Tone::Dim),
-                Body::ApprovalGrant(approval) => ("granted", approval, Tone::Good),
-                Body::ApprovalDeny(approval) => ("refused", approval, Tone::Bad),
+            let (verb, approval) = match row.body() {
+                Some(Body::ApprovalRequest(approval)) => ("asked for permission", approval),
+                Some(Body::ApprovalGrant(approval)) => ("granted", approval),
+                Some(Body::ApprovalDeny(approval)) => ("refused", approval),
                 _ => continue,
             };
+            if row.kind() != Kind::ApprovalRequest.as_str() {
+                tone = Tone::Dim;
+            }
             let by = approval.by.map(|by| format!(" by {}", by.as_str())).unwrap_or_default();
-            let reason = approval
-                .reason
-                .as_deref()
-                .map(|reason| format!(": {}", text::line(reason)))
-                .unwrap_or_default();
-            notes.push((tone, format!("{said} at {clock}{by}{reason}")));
+            let reason = approval.reason.as_deref().filter(|_| several);
+            let reason = reason.map(|reason| format!(": {}", text::line(reason))).unwrap_or_default();
+            said.push(format!("{verb} at {}{by}{reason}", self.look.clock(row.when())));
+        }
+        if !said.is_empty() {
+            notes.push((tone, said.join("; ")));
         }
     }
 
@@ -724,7 +739,8 @@ impl<'a> Timeline<'a> {
         let status = self.view.status(agent);
         let reason = end.and_then(|at| match self.view.rows[at].body() {
             Some(Body::SessionEnd(body)) => {
-                body.reason.as_deref().map(|reason| format!(" ({})", text::line(reason)))
+                let reason = body.reason.as_deref().filter(|reason| !reason.trim().is_empty());
+                reason.map(|reason| format!(" ({})", text::line(reason)))
             }
             _ => None,
         });
@@ -927,7 +943,7 @@ impl Layout {
             resource = resource.min(room * 3 / 5);
             call = room.saturating_sub(resource);
         } else if resource + call > room {
-            resource = resource.min((room / 2).max(room.saturating_sub(call)));
+            resource = resource.min((room * 3 / 5).max(room.saturating_sub(call)));
             call = call.min(room - resource);
         }
         Layout { label, resource, call, narrow }
@@ -955,7 +971,7 @@ impl Layout {
             }
             Said::Action { resource, call, word, word_tone, detail } => {
                 let resource = text::pad(&text::cut_middle(resource, self.resource), self.resource);
-                let call = call_cut(call, self.call);
+                let call = text::cut_quoted(call, self.call);
                 let word = look.paint(*word_tone, &text::pad(word, WORD_COLUMNS));
                 if self.narrow {
                     writeln!(out, "{}", format!("{head}{resource}  {call}").trim_end())?;
@@ -992,16 +1008,6 @@ impl Layout {
             )?;
         }
         Ok(())
-    }
-}
-
-/// A call cut to `columns`, its closing backtick kept.
-fn call_cut(call: &str, columns: usize) -> String {
-    match call.strip_suffix('`') {
-        Some(open) if text::width(call) > columns && columns > 4 => {
-            format!("{}`", text::cut(open, columns - 1))
-        }
-        _ => text::cut(call, columns),
     }
 }
 
@@ -1100,6 +1106,9 @@ fn show_record(
     let value: Value = serde_json::from_slice(&row.line).unwrap_or(Value::Null);
     for part in ["principal", "env", "claimed", "observed", "trace", "body"] {
         for (name, said) in value.get(part).map(line::fields).unwrap_or_default() {
+            if part == "body" && name.starts_with("actions.") {
+                continue;
+            }
             facts.push(("", format!("{part}.{name}\t{said}")));
         }
     }

@@ -68,7 +68,7 @@ impl Table {
             let mut line = String::new();
             let mut blank = 0;
             for ((cell, width), (_, align, _)) in row.iter().zip(&widths).zip(&self.columns) {
-                let shown = text::cut(&cell.text, *width);
+                let shown = text::cut_quoted(&cell.text, *width);
                 let space = width.saturating_sub(text::width(&shown));
                 let before = if *align == Align::Right { space } else { 0 };
                 if !shown.is_empty() {

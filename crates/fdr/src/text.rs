@@ -244,6 +244,17 @@ pub fn cut(text: &str, columns: usize) -> String {
     out
 }
 
+/// As [`cut`], with a closing quotation mark or backtick kept.
+pub fn cut_quoted(text: &str, columns: usize) -> String {
+    let close = text.chars().last().filter(|c| matches!(c, '"' | '`' | ')'));
+    match close {
+        Some(close) if columns > 4 && width(text) > columns => {
+            format!("{}{close}", cut(&text[..text.len() - 1], columns - 1))
+        }
+        _ => cut(text, columns),
+    }
+}
+
 /// The beginning and the end of `text` in at most `columns`: for paths, whose end tells most.
 pub fn cut_middle(text: &str, columns: usize) -> String {
     if width(text) <= columns || columns < 8 {
@@ -345,7 +356,8 @@ pub fn duration_ms(ms: u64) -> String {
     let s = ms / 1000;
     match s {
         0 => format!("{ms} ms"),
-        1..60 => format!("{}.{} s", s, ms % 1000 / 100),
+        1..60 if ms % 1000 < 100 => format!("{s} s"),
+        1..60 => format!("{s}.{} s", ms % 1000 / 100),
         60..3600 => format!("{} min {} s", s / 60, s % 60),
         3600..86_400 => format!("{} h {} min", s / 3600, s / 60 % 60),
         _ => format!("{} d {} h", s / 86_400, s / 3600 % 24),
@@ -383,6 +395,7 @@ mod tests {
     fn cuts_and_wraps_count_columns_not_characters() {
         assert_eq!(cut("日本語", 6), "日本語");
         assert_eq!(cut("日本語x", 6), "日本…");
+        assert_eq!(cut_quoted("\"日本語\"", 7), "\"日本…\"");
         assert_eq!(cut_middle("file:./a/very/long/path/main.rs", 18), "file:…path/main.rs");
         assert_eq!(wrap("one two three", 8), ["one two", "three"]);
         assert_eq!(wrap("aaaaaaaaaaaa b", 8), ["aaaaaaaa", "aaaa b"]);

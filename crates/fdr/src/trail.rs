@@ -263,6 +263,8 @@ pub struct Row {
     pub index: u64,
     /// The line as it is stored.
     pub line: Vec<u8>,
+    /// When it was stored, by the clock of the log's writer.
+    pub stored: Timestamp,
     /// What it says.
     pub parsed: Parsed,
 }
@@ -315,7 +317,7 @@ impl Row {
             Ok(record) => Parsed::Record(Box::new(record)),
             Err(error) => Parsed::Unread(unread(&entry.bytes, &error)),
         };
-        Row { index: entry.index, line: entry.bytes, parsed }
+        Row { index: entry.index, line: entry.bytes, stored: Timestamp(entry.stored_wall_ns), parsed }
     }
 
     /// The record, if it is one.
@@ -351,7 +353,7 @@ impl Row {
     pub fn when(&self) -> Timestamp {
         match &self.parsed {
             Parsed::Record(record) => when(record),
-            Parsed::Unread(unread) => unread.ts.unwrap_or_default(),
+            Parsed::Unread(unread) => unread.ts.unwrap_or(self.stored),
         }
     }
 
@@ -667,6 +669,8 @@ pub struct Candidates {
     pub sessions: BTreeMap<String, Option<String>>,
     /// Records: id and index.
     pub records: Vec<(RecordId, u64)>,
+    /// How many more records there are.
+    pub more_records: u64,
 }
 
 /// The most candidates that are kept for an error message.
@@ -697,10 +701,11 @@ impl Trail {
                     found.sessions.entry(agent.to_owned()).or_insert_with(|| Some(session.to_owned()));
                 }
                 let id = head.id.as_deref().filter(|id| id.starts_with(prefix));
-                if let Some(Ok(id)) = id.map(str::parse)
-                    && found.records.len() < MAX_CANDIDATES
-                {
-                    found.records.push((id, index));
+                if let Some(Ok(id)) = id.map(str::parse) {
+                    match found.records.len() < MAX_CANDIDATES {
+                        true => found.records.push((id, index)),
+                        false => found.more_records += 1,
+                    }
                 }
             }
             Ok(ControlFlow::Continue(()))
