@@ -60,6 +60,9 @@ pub(super) fn tar(shell: &mut Shell<'_>, call: &Call<'_>) {
             shell.unknown(action);
         }
     }
+    if parsed.has("-T") {
+        shell.opaque("tar takes the names of its files from a file");
+    }
     let archive = parsed.value("-f").filter(|f| f.text != "-").cloned();
     // `host:file` is an archive on another machine.
     let remote = archive.as_ref().filter(|a| a.is_known()).and_then(|a| a.text.split_once(':'));
@@ -106,10 +109,8 @@ fn tar_members(shell: &mut Shell<'_>, parsed: &Parsed<'_>, args: &[Arg]) {
     while let Some(arg) = rest.next() {
         let folder = if arg.text == "-C" || arg.text == "--directory" || arg.text == "--cd" {
             rest.next().cloned()
-        } else if let Some(attached) = arg.text.strip_prefix("--directory=") {
-            Some(arg.with_text(attached))
         } else {
-            None
+            arg.text.strip_prefix("--directory=").map(|attached| arg.with_text(attached))
         };
         if let Some(folder) = folder {
             shell.state.cwd = match shell.path(&folder) {
@@ -119,12 +120,10 @@ fn tar_members(shell: &mut Shell<'_>, parsed: &Parsed<'_>, args: &[Arg]) {
             continue;
         }
         let is_member = members.clone().next().is_some_and(|m| m.text == arg.text);
-        if is_member {
-            if let Some(member) = members.next() {
-                shell.touch_with(Effect::Read, member, true);
-                if removes {
-                    shell.touch_with(Effect::Delete, member, true);
-                }
+        if is_member && let Some(member) = members.next() {
+            shell.touch_with(Effect::Read, member, true);
+            if removes {
+                shell.touch_with(Effect::Delete, member, true);
             }
         }
     }
@@ -144,6 +143,9 @@ pub(super) fn zip(shell: &mut Shell<'_>, call: &Call<'_>) {
     shell.option_files(&parsed);
     if let Some(text) = parsed.value("-TT").cloned() {
         code(shell, call.name, &text, None);
+    }
+    if call.args.iter().any(|a| a.text == "-@") {
+        shell.opaque("zip takes the names of its files from its input");
     }
     let Some((archive, members)) = parsed.operands.split_first() else {
         return shell.execute(call.name);
@@ -270,7 +272,7 @@ pub(super) fn rar(shell: &mut Shell<'_>, call: &Call<'_>) {
         }
         "x" | "e" => {
             shell.touch(Effect::Read, archive);
-            let folder = operands.last().cloned().unwrap_or_else(here);
+            let folder = operands.next_back().cloned().unwrap_or_else(here);
             shell.touch_with(Effect::Write, &folder, true);
         }
         _ => shell.touch(Effect::Read, archive),
@@ -279,10 +281,13 @@ pub(super) fn rar(shell: &mut Shell<'_>, call: &Call<'_>) {
 
 pub(super) fn cpio(shell: &mut Shell<'_>, call: &Call<'_>) {
     let parsed = shell.options(
-        "-o,--create -i,--extract -p,--pass-through -t,--list -F,--file= -O=c -I=r -D,--directory= -E,--pattern-file=r -H,--format= -R,--owner= -C=",
+        "-o,--create -i,--extract -p,--pass-through -t,--list -F,--file= -O=c -I=r -D,--directory= -E,--pattern-file=r -H,--format= -R,--owner= -C= --rsh-command=",
         call.args,
     );
     shell.option_files(&parsed);
+    if let Some(command) = parsed.value("--rsh-command").cloned() {
+        code(shell, call.name, &command, None);
+    }
     let archive = parsed.value("-F").cloned();
     let folder = parsed.value("-D").cloned().unwrap_or_else(here);
     if parsed.has("-o") {

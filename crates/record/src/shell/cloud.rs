@@ -125,12 +125,13 @@ pub(super) fn docker(shell: &mut Shell<'_>, call: &Call<'_>) {
             if let Some(image) = inner.operands.first().filter(|i| !i.is_known()) {
                 shell.unknown(image);
             }
-            let command = rest(&inner.operands);
+            let mut command: Vec<Arg> = inner.value("--entrypoint").cloned().into_iter().collect();
+            command.extend(rest(&inner.operands).iter().cloned());
             let resource = Resource::new("pkg", format!("docker/{image}"));
             if command.is_empty() {
                 shell.push(Action::new(Verb::Execute, resource));
             } else {
-                shell.elsewhere(Elsewhere::Args(command), resource);
+                shell.elsewhere(Elsewhere::Args(&command), resource);
             }
         }
         "exec" => {
@@ -331,6 +332,10 @@ pub(super) fn kubectl(shell: &mut Shell<'_>, call: &Call<'_>) {
         "get" | "describe" | "logs" | "top" | "explain" | "events" | "diff" | "api-resources"
         | "api-versions" | "version" | "cluster-info" | "auth" | "wait" => {
             apply(shell, Verb::Read, false);
+        }
+        "create" if kind == "secret" => {
+            let name = args.get(2).map_or("*", |a| a.text.as_str()).to_owned();
+            shell.act(Verb::Configure, "secret", &format!("{base}/{name}"));
         }
         _ if dry => apply(shell, Verb::Read, false),
         "delete" => apply(shell, Verb::Delete, true),

@@ -23,10 +23,10 @@ fn words(sql: &str) -> Vec<Vec<String>> {
     let mut word = String::new();
     let mut chars = sql.chars().peekable();
     let end = |word: &mut String, statements: &mut Vec<Vec<String>>| {
-        if !word.is_empty() {
-            if let Some(last) = statements.last_mut() {
-                last.push(std::mem::take(word));
-            }
+        if !word.is_empty()
+            && let Some(last) = statements.last_mut()
+        {
+            last.push(std::mem::take(word));
         }
     };
     while let Some(c) = chars.next() {
@@ -81,6 +81,11 @@ fn words(sql: &str) -> Vec<Vec<String>> {
             ';' => {
                 end(&mut word, &mut statements);
                 statements.push(Vec::new());
+            }
+            // The end of a comment that MySQL runs.
+            '*' if chars.peek() == Some(&'/') => {
+                end(&mut word, &mut statements);
+                chars.next();
             }
             '(' | ')' | ',' | '=' | '*' => {
                 end(&mut word, &mut statements);
@@ -420,6 +425,10 @@ pub(super) fn mysql(shell: &mut Shell<'_>, call: &Call<'_>) {
         if text.text.contains("\\!") || text.text.trim_start().to_ascii_lowercase().starts_with("system ") {
             shell.opaque(format!("mysql runs a command: `{}`", excerpt(&text.text)));
         }
+        let trimmed = text.text.trim();
+        if let Some(file) = trimmed.strip_prefix("source ").or(trimmed.strip_prefix("\\. ")) {
+            shell.touch(Effect::Execute, &text.with_text(file.trim_end_matches(';').trim()));
+        }
         sql(shell, "mysql", &database, text);
     }
     if !parsed.has("-e") {
@@ -463,6 +472,11 @@ pub(super) fn sqlite(shell: &mut Shell<'_>, call: &Call<'_>) {
             }
         }
         writes |= words(&plain).iter().flat_map(|s| classify(s)).any(|s| s.verb != Verb::Read);
+        for statement in words(&plain).iter().filter(|s| s[0].eq_ignore_ascii_case("attach")) {
+            if let Some(other) = statement[1..].iter().find(|w| !w.eq_ignore_ascii_case("database")) {
+                shell.touch(Effect::Write, &Arg::new(other.trim_matches('\'')));
+            }
+        }
         if !plain.trim().is_empty() || !text.is_known() {
             sql(shell, engine, &database, &Arg { text: plain, ..text.clone() });
         }

@@ -164,7 +164,7 @@ impl Shell<'_> {
                     }
                 }
                 Piece::Quotes => there = true,
-                Piece::Sub(sub, quoted) => match self.substitute(sub, quoted) {
+                Piece::Sub(sub, quoted) => match self.substitute(sub) {
                     Given::Text(text) if quoted || whole => {
                         current.expanded |= !is_place(sub);
                         there = there || quoted || !text.is_empty();
@@ -214,6 +214,10 @@ impl Shell<'_> {
             fields.push(current);
         }
         for field in &fields {
+            // zsh: the qualifiers of a pattern may run code.
+            if field.glob && (field.text.contains("(e") || field.text.contains("(+")) {
+                self.opaque(format!("a pattern may run code: `{}`", excerpt(&field.text)));
+            }
             if !self.spend(field.text.len()) {
                 return vec![Arg::unknown("…", "the command is too large")];
             }
@@ -279,7 +283,7 @@ impl Shell<'_> {
         }
     }
 
-    fn substitute(&mut self, sub: &Sub, quoted: bool) -> Given {
+    fn substitute(&mut self, sub: &Sub) -> Given {
         match &sub.kind {
             SubKind::Command(script) => self.command_output(script),
             SubKind::Process { write, script } => {
@@ -312,27 +316,24 @@ impl Shell<'_> {
                 Given::List(list)
             }
             SubKind::Variable { name, index, length, indirect, operation } => {
-                self.variable(sub, name, index.as_ref(), *length, *indirect, operation.as_ref(), quoted)
+                self.variable(sub, name, index.as_ref(), *length, *indirect, operation.as_ref())
             }
         }
     }
 
     fn command_output(&mut self, script: &Script) -> Given {
         // `$(<file)` is the content of the file.
-        if let [item] = &script[..] {
-            if let [(_, pipeline)] = &item.pipelines[..] {
-                if let [Command::Simple { assigns, words, redirects }] = &pipeline.stages[..] {
-                    if assigns.is_empty() && words.is_empty() {
-                        if let [redirect] = &redirects[..] {
-                            if let (RedirectOp::Read, Target::Word(word)) = (redirect.op, &redirect.target) {
-                                let file = self.expand_one(word);
-                                self.touch(super::table::Effect::Read, &file);
-                                return Given::Unknown("the content of a file".to_owned());
-                            }
-                        }
-                    }
-                }
-            }
+        if let [item] = &script[..]
+            && let [(_, pipeline)] = &item.pipelines[..]
+            && let [Command::Simple { assigns, words, redirects }] = &pipeline.stages[..]
+            && assigns.is_empty()
+            && words.is_empty()
+            && let [redirect] = &redirects[..]
+            && let (RedirectOp::Read, Target::Word(word)) = (redirect.op, &redirect.target)
+        {
+            let file = self.expand_one(word);
+            self.touch(super::table::Effect::Read, &file);
+            return Given::Unknown("the content of a file".to_owned());
         }
         let output = self.subshell(|shell| shell.script(script));
         match output.text {
@@ -371,7 +372,6 @@ impl Shell<'_> {
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn variable(
         &mut self,
         sub: &Sub,
@@ -380,14 +380,11 @@ impl Shell<'_> {
         length: bool,
         indirect: bool,
         operation: Option<&(String, Word)>,
-        _quoted: bool,
     ) -> Given {
         let index = index.map(|word| self.expand_one(word));
-        let operand = match operation {
-            Some((operator, word)) => Some((operator.as_str(), self.expand_one(word))),
-            None => None,
-        };
+        let operand = operation.map(|(operator, word)| (operator.as_str(), self.expand_one(word)));
         if indirect {
+            self.push(Action::new(Verb::Read, Resource::new("env", "*")));
             return Given::Unknown(format!("`{}` is an indirect reference", excerpt(&sub.raw)));
         }
         if operand.as_ref().is_some_and(|(op, word)| *op == "@" && word.text == "P") {
@@ -442,10 +439,10 @@ impl Shell<'_> {
             }
             "?" | "$" | "#" | "!" | "-" | "0" | "RANDOM" | "SECONDS" | "LINENO" | "EPOCHSECONDS"
             | "BASHPID" | "_" | "REPLY" | "PIPESTATUS" | "BASH_SOURCE" | "FUNCNAME" | "OPTARG" | "OPTIND"
-            | "BASH_REMATCH" => {
-                if !self.state.vars.contains_key(name) {
-                    return Given::Unknown(format!("${name} is only known when it runs"));
-                }
+            | "BASH_REMATCH"
+                if !self.state.vars.contains_key(name) =>
+            {
+                return Given::Unknown(format!("${name} is only known when it runs"));
             }
             "IFS" if !self.state.vars.contains_key("IFS") => return Given::Text(" \t\n".to_owned()),
             "PWD" if !self.state.vars.contains_key("PWD") => {
@@ -474,10 +471,10 @@ impl Shell<'_> {
                 _ => Given::Unknown(format!("argument {position} is not known")),
             };
         }
-        if let Some(why) = &self.state.tainted {
-            if self.state.vars.contains_key(name) {
-                return Given::Unknown(format!("variable {name} may be changed by {why}"));
-            }
+        if let Some(why) = &self.state.tainted
+            && self.state.vars.contains_key(name)
+        {
+            return Given::Unknown(format!("variable {name} may be changed by {why}"));
         }
         match (self.state.vars.get(name), index) {
             (Some(Value::One(arg)), None) => Given::One(arg.clone()).settled(),
@@ -549,11 +546,11 @@ fn piece(atom: &Atom) -> Piece<'_> {
 
 /// Hangs `next` on `current`.
 fn append(current: &mut Arg, next: Arg, quoted: bool) {
-    if current.unknown.is_none() {
-        if let Some(reason) = next.unknown {
-            current.known_bytes = current.text.len() + next.known_bytes;
-            current.unknown = Some(reason);
-        }
+    if current.unknown.is_none()
+        && let Some(reason) = next.unknown
+    {
+        current.known_bytes = current.text.len() + next.known_bytes;
+        current.unknown = Some(reason);
     }
     if current.unknown.is_some() {
         current.splits |= !quoted || next.splits;

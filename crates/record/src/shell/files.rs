@@ -117,7 +117,11 @@ pub(super) fn mv(shell: &mut Shell<'_>, call: &Call<'_>) {
 impl Shell<'_> {
     /// Moves a file.
     pub fn moved(&mut self, source: &Arg, target: &Arg) {
-        match (self.path(source), self.path(target)) {
+        let (from, to) = (self.path(source), self.path(target));
+        for path in [&from, &to].into_iter().flatten() {
+            self.behind_link(path, true);
+        }
+        match (from, to) {
             (Some(from), Some(to)) => {
                 let lost = is_stream(&to);
                 let mut action =
@@ -174,6 +178,9 @@ pub(super) fn ln(shell: &mut Shell<'_>, call: &Call<'_>) {
         } else {
             shell.path(&source)
         };
+        if let Some(target) = target.as_deref().filter(|_| parsed.has("-s")) {
+            shell.link(&link_path, target);
+        }
         shell.push(match target {
             Some(target) => action.to(Resource::new("file", target)),
             None => action,
@@ -190,6 +197,77 @@ pub(super) fn rm(shell: &mut Shell<'_>, call: &Call<'_>) {
     if parsed.operands.is_empty() && call.args.iter().any(|a| !a.is_known()) {
         shell.lost_delete = true;
     }
+}
+
+pub(super) fn gio(shell: &mut Shell<'_>, call: &Call<'_>) {
+    let parsed = shell.options("-f,--force -a= -t=", call.args);
+    let files = parsed.operands.get(1..).unwrap_or(&[]);
+    match parsed.operand(0) {
+        "trash" | "remove" => {
+            for file in files {
+                shell.touch_with(Effect::Delete, file, true);
+            }
+        }
+        "copy" => cp(shell, &Call { name: "cp", args: files }),
+        "move" | "rename" => mv(shell, &Call { name: "mv", args: files }),
+        "cat" | "info" | "list" | "tree" => {
+            for file in files {
+                shell.touch(Effect::Read, file);
+            }
+        }
+        "save" => {
+            for file in files {
+                shell.touch(Effect::Write, file);
+            }
+        }
+        _ => shell.execute(call.name),
+    }
+}
+
+pub(super) fn pager(shell: &mut Shell<'_>, call: &Call<'_>) {
+    let parsed = shell.options(
+        "-o,-O,--log-file=w -p,--pattern= -t,--tag= -T,--tag-file=r -k,--lesskey-file=r -x= -j=",
+        call.args,
+    );
+    shell.option_files(&parsed);
+    for file in parsed.operands.iter().filter(|f| f.text != "-") {
+        if file.text.starts_with('+') {
+            if file.text.contains(['!', '|', 'v', '&']) {
+                shell.execute(call.name);
+                shell.opaque(format!(
+                    "{} runs commands of its own language: `{}`",
+                    call.name,
+                    excerpt(&file.text)
+                ));
+            }
+        } else {
+            shell.touch(Effect::Read, file);
+        }
+    }
+}
+
+pub(super) fn man(shell: &mut Shell<'_>, call: &Call<'_>) {
+    let parsed = shell.options("-P,--pager= -H,--html? -C,--config-file=r -M,--manpath= -S,-s,--sections= -L= -m= -E= -p= -r= -l,--local-file", call.args);
+    shell.option_files(&parsed);
+    for option in ["-P", "-H"] {
+        if let Some(text) = parsed.value(option).cloned() {
+            code(shell, call.name, &text, None);
+        }
+    }
+    shell.execute(call.name);
+}
+
+pub(super) fn fzf(shell: &mut Shell<'_>, call: &Call<'_>) {
+    let parsed = shell.options("--preview= --bind= -q,--query= -f,--filter= --height= --prompt= --header= --delimiter,-d= --nth,-n= --with-shell=", call.args);
+    if let Some(text) = parsed.value("--preview").cloned() {
+        let found = Arg::unknown("a found line", "fzf gives it");
+        let text = substituted(&text, "{}", &found);
+        code(shell, call.name, &text, None);
+    }
+    if parsed.has("--bind") || parsed.has("--with-shell") {
+        shell.opaque("fzf may run commands when keys are pressed");
+    }
+    shell.execute(call.name);
 }
 
 pub(super) fn mknod(shell: &mut Shell<'_>, call: &Call<'_>) {
@@ -265,11 +343,11 @@ pub(super) fn base64(shell: &mut Shell<'_>, call: &Call<'_>) {
             shell.touch(Effect::Read, file);
         }
     }
-    if let (Stdin::Text(text), true, true) = (&shell.stdin, parsed.has("-d"), parsed.operands.is_empty()) {
-        if let Some(text) = decoded_base64(text) {
-            shell.printed = Some(text);
-            shell.decoded = true;
-        }
+    if let (Stdin::Text(text), true, true) = (&shell.stdin, parsed.has("-d"), parsed.operands.is_empty())
+        && let Some(text) = decoded_base64(text)
+    {
+        shell.printed = Some(text);
+        shell.decoded = true;
     }
 }
 
@@ -302,10 +380,10 @@ pub(super) fn media_info(shell: &mut Shell<'_>, call: &Call<'_>) {
         effect = Effect::Write;
     }
     let operands: Vec<&Arg> = call.args.iter().filter(|a| !a.text.starts_with('-')).collect();
-    if call.name == "pdftotext" {
-        if let Some(output) = operands.get(1) {
-            shell.touch(Effect::Write, output);
-        }
+    if call.name == "pdftotext"
+        && let Some(output) = operands.get(1)
+    {
+        shell.touch(Effect::Write, output);
     }
     let file = if call.name == "pdftotext" { operands.first() } else { operands.last() };
     if let Some(file) = file {
@@ -355,9 +433,7 @@ pub(super) fn jq(shell: &mut Shell<'_>, call: &Call<'_>) {
             "--args" | "--jsonargs" => files = false,
             text if text.starts_with('-') && text.len() > 1 && arg.is_known() => {}
             _ => {
-                if operands.is_empty() && !filter_given {
-                    operands.push(arg.clone());
-                } else if files {
+                if files || (operands.is_empty() && !filter_given) {
                     operands.push(arg.clone());
                 }
             }
@@ -486,7 +562,14 @@ pub(super) fn find(shell: &mut Shell<'_>, call: &Call<'_>) {
                 }
                 i += 1;
             }
-            "-newer" | "-anewer" | "-cnewer" | "-samefile" | "-files0-from" => {
+            "-files0-from" => {
+                shell.opaque("find takes its roots from a file");
+                if let Some(file) = value {
+                    shell.touch(Effect::Read, file);
+                }
+                i += 1;
+            }
+            "-newer" | "-anewer" | "-cnewer" | "-samefile" => {
                 if let Some(file) = value {
                     shell.touch(Effect::Read, file);
                 }
@@ -602,11 +685,9 @@ pub(super) fn sed(shell: &mut Shell<'_>, call: &Call<'_>) {
     }
     let given = parsed.has("-e") || parsed.has("-f");
     let mut scripts: Vec<Arg> = parsed.values("-e").cloned().collect();
-    if !given {
-        if let Some((script, files)) = operands.split_first() {
-            scripts.push(script.clone());
-            operands = files;
-        }
+    if !given && let Some((script, files)) = operands.split_first() {
+        scripts.push(script.clone());
+        operands = files;
     }
     if parsed.has("-f") {
         shell.opaque("sed runs a script that is not read here");
@@ -615,7 +696,8 @@ pub(super) fn sed(shell: &mut Shell<'_>, call: &Call<'_>) {
         if script.is_known() {
             sed_script(shell, &script.text);
         } else {
-            sed_unknown(shell, &script);
+            // Whether the unknown part stays inside a substitution cannot be told.
+            shell.unknown(&script);
         }
     }
     for file in operands {
@@ -623,12 +705,6 @@ pub(super) fn sed(shell: &mut Shell<'_>, call: &Call<'_>) {
             shell.touch(if edits { Effect::Write } else { Effect::Read }, file);
         }
     }
-}
-
-/// A script with a variable in it: harmless only if that stands inside a substitution, which
-/// cannot be told.
-fn sed_unknown(shell: &mut Shell<'_>, script: &Arg) {
-    shell.unknown(script);
 }
 
 /// The commands of sed that reach beyond the text: `w`, `r`, `e` and the flags of `s`.
@@ -748,11 +824,12 @@ pub(super) fn awk(shell: &mut Shell<'_>, call: &Call<'_>) {
     let mut programs: Vec<Arg> = parsed.values("-e").cloned().collect();
     let mut files: Vec<Arg> = parsed.values("-f").cloned().collect();
     files.extend(parsed.values("-E").cloned());
-    if programs.is_empty() && files.is_empty() {
-        if let Some((program, rest)) = operands.split_first() {
-            programs.push(program.clone());
-            operands = rest;
-        }
+    if programs.is_empty()
+        && files.is_empty()
+        && let Some((program, rest)) = operands.split_first()
+    {
+        programs.push(program.clone());
+        operands = rest;
     }
     for file in &files {
         shell.touch(Effect::Execute, file);
@@ -932,10 +1009,10 @@ pub(super) fn apply_patch(shell: &mut Shell<'_>, call: &Call<'_>) {
             named = true;
             shell.touch(Effect::Write, &Arg::new(path.trim()));
             current = Some(path.trim().to_owned());
-        } else if let Some(path) = line.strip_prefix("*** Move to: ") {
-            if let Some(from) = current.take() {
-                shell.moved(&Arg::new(from), &Arg::new(path.trim()));
-            }
+        } else if let Some(path) = line.strip_prefix("*** Move to: ")
+            && let Some(from) = current.take()
+        {
+            shell.moved(&Arg::new(from), &Arg::new(path.trim()));
         }
     }
     if !named {
@@ -972,7 +1049,20 @@ pub(super) fn dd(shell: &mut Shell<'_>, call: &Call<'_>) {
 }
 
 pub(super) fn editor(shell: &mut Shell<'_>, call: &Call<'_>) {
-    let parsed = shell.options("-c,--cmd= -u=r -S=x -s=x -W=w -p -e -E -es", call.args);
+    let spec = match call.name {
+        "emacs" => "--eval,--execute= -l,--load,--script=x -f,--funcall= -Q --batch -nw",
+        "ed" => "-p= -s",
+        "code" | "subl" => "-n -g,--goto -d -r --install-extension= --uninstall-extension=",
+        _ => "-c,--cmd= -u=r -S=x -s=x -W=w -p -e -E -es",
+    };
+    let parsed = shell.options(spec, call.args);
+    if parsed.has("--eval") || parsed.has("-f") {
+        shell.execute(call.name);
+        shell.opaque(format!("{} runs code that is not read here", call.name));
+    }
+    if parsed.has("--install-extension") || parsed.has("--uninstall-extension") {
+        shell.act(Verb::Configure, "proc", call.name);
+    }
     shell.option_files(&parsed);
     let vi = matches!(call.name, "vi" | "vim" | "nvim" | "vimdiff" | "view" | "ex" | "ed");
     if parsed.has("-c") {
@@ -1032,6 +1122,12 @@ pub(super) fn convert(shell: &mut Shell<'_>, call: &Call<'_>) {
             shell.touch(Effect::Write, file);
         }
         return;
+    }
+    for operand in &operands {
+        // ImageMagick runs a name that begins with a bar.
+        if operand.text.starts_with('|') {
+            code(shell, call.name, &operand.tail(1), None);
+        }
     }
     if let (Some(first), Some(last)) = (operands.first(), operands.last()) {
         shell.touch(Effect::Read, first);

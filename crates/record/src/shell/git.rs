@@ -116,6 +116,10 @@ pub(super) fn git(shell: &mut Shell<'_>, call: &Call<'_>) {
         };
         setting(shell, &key, value.as_ref());
     }
+    if let Some(value) = parsed.value("--config-env") {
+        let key = value.text.split('=').next().unwrap_or("").to_owned();
+        setting(shell, &key, Some(&Arg::unknown(value.text.clone(), "it is in the environment")));
+    }
     if parsed.has("--exec-path") && parsed.value("--exec-path").is_some() {
         shell.opaque("git looks for its commands in another folder");
     }
@@ -146,7 +150,11 @@ fn subcommand(shell: &mut Shell<'_>, call: &Call<'_>, sub: &str, args: &[Arg]) {
             let parsed = shell.options("--chmod= --pathspec-from-file=r -n -A,--all -u -p", args);
             shell.option_files(&parsed);
             for file in &parsed.operands {
-                shell.touch_with(Effect::Read, file, matches!(file.text.as_str(), "." | "*"));
+                shell.touch_with(
+                    Effect::Read,
+                    file,
+                    matches!(file.text.as_str(), "." | "*") || file.text.ends_with('/'),
+                );
             }
             if parsed.operands.is_empty() && (parsed.has("-A") || parsed.has("-u")) {
                 tree(shell, Effect::Read);
@@ -561,14 +569,14 @@ fn config(shell: &mut Shell<'_>, args: &[Arg]) {
     );
     let mut operands = &parsed.operands[..];
     let mut sub = "";
-    if let Some(first) = operands.first() {
-        if matches!(
+    if let Some(first) = operands.first()
+        && matches!(
             first.text.as_str(),
             "get" | "set" | "list" | "unset" | "edit" | "remove-section" | "rename-section"
-        ) {
-            sub = first.text.as_str();
-            operands = &operands[1..];
-        }
+        )
+    {
+        sub = first.text.as_str();
+        operands = &operands[1..];
     }
     let reads = ["--get", "--get-all", "--get-regexp", "--get-urlmatch", "-l"].iter().any(|o| parsed.has(o))
         || matches!(sub, "get" | "list")

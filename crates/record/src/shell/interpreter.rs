@@ -36,6 +36,9 @@ pub(super) fn shell(shell: &mut Shell<'_>, call: &Call<'_>) {
     let parsed = shell
         .options("+ -c,--command -o,-O= --rcfile,--init-file=x -s -l,--login -i -C,--init-command=", &args);
     shell.option_files(&parsed);
+    if call.name == "fish" {
+        shell.opaque("fish has a grammar of its own, which is read as that of sh");
+    }
     if let Some(text) = parsed.value("-C").cloned().filter(|_| call.name == "fish") {
         code(shell, call.name, &text, None);
     }
@@ -216,7 +219,7 @@ pub(super) fn node(shell: &mut Shell<'_>, call: &Call<'_>) {
         general(
             shell,
             call,
-            "+ -e,--eval= -p,--print= -r,--require= --import= --loader,--experimental-loader= --env-file=r -C,--conditions= -P,--project=r",
+            "+ -e,--eval= -p,--print -r,--require= --import= --loader,--experimental-loader= --env-file=r -C,--conditions= -P,--project=r",
             &["-e", "-p"],
             &[],
         );
@@ -245,6 +248,24 @@ pub(super) fn perl(shell: &mut Shell<'_>, call: &Call<'_>) {
         return shell.execute(call.name);
     }
     program(shell, call.name, parsed.operands.first());
+}
+
+/// `dc` and some of its relatives run what follows a `!`.
+pub(super) fn calculator(shell: &mut Shell<'_>, call: &Call<'_>) {
+    let parsed = shell.options("-e,--expression= -f,--file=x -l -q", call.args);
+    shell.option_files(&parsed);
+    let input = match &shell.stdin {
+        Stdin::Text(text) => text.contains('!'),
+        Stdin::Inherited => false,
+        _ => true,
+    };
+    for file in &parsed.operands {
+        shell.touch(Effect::Execute, file);
+    }
+    if call.name == "dc" && (input || parsed.values("-e").any(|e| e.text.contains('!') || !e.is_known())) {
+        shell.opaque("dc may run commands");
+    }
+    shell.execute(call.name);
 }
 
 pub(super) fn php(shell: &mut Shell<'_>, call: &Call<'_>) {

@@ -63,6 +63,11 @@ impl Shell<'_> {
             }
         }
         let mut name = first.text.as_str();
+        if let Some(rest) = name.strip_prefix('=').filter(|rest| !rest.is_empty()) {
+            // zsh: `=name` is the path of the command.
+            self.opaque(format!("`{shown}` is the command {rest} in zsh"));
+            name = rest;
+        }
         let before = self.pushes;
         if let Some(slash) = name.rfind('/') {
             let base = &name[slash + 1..];

@@ -142,7 +142,11 @@ pub(super) fn curl(shell: &mut Shell<'_>, call: &Call<'_>) {
     if parsed.has("-K") {
         shell.opaque("curl takes options from a file");
     }
-    if parsed.has("--resolve") || parsed.has("--connect-to") {
+    if parsed.has("--resolve")
+        || parsed.has("--connect-to")
+        || parsed.has("--unix-socket")
+        || parsed.has("--abstract-unix-socket")
+    {
         shell.opaque("curl connects to another machine than the URL names");
     }
     for proxy in
@@ -233,11 +237,12 @@ pub(super) fn httpie(shell: &mut Shell<'_>, call: &Call<'_>) {
     );
     let mut operands = parsed.operands.iter().peekable();
     let mut method = String::new();
-    if let Some(first) = operands.peek() {
-        if first.text.len() > 2 && first.text.bytes().all(|b| b.is_ascii_uppercase()) {
-            method = first.text.clone();
-            operands.next();
-        }
+    if let Some(first) = operands.peek()
+        && first.text.len() > 2
+        && first.text.bytes().all(|b| b.is_ascii_uppercase())
+    {
+        method = first.text.clone();
+        operands.next();
     }
     let Some(url) = operands.next() else {
         return shell.execute(call.name);
@@ -268,10 +273,11 @@ pub(super) fn httpie(shell: &mut Shell<'_>, call: &Call<'_>) {
     };
     shell.url_with(if sends { Verb::Send } else { Verb::Network }, &local, method == "DELETE");
     shell.option_files(&parsed);
-    if parsed.has("-d") && !parsed.has("-o") {
-        if let Some(name) = url_file(url) {
-            shell.touch(Effect::Write, &Arg::new(name));
-        }
+    if parsed.has("-d")
+        && !parsed.has("-o")
+        && let Some(name) = url_file(url)
+    {
+        shell.touch(Effect::Write, &Arg::new(name));
     }
 }
 
@@ -430,6 +436,9 @@ pub(super) fn ssh(shell: &mut Shell<'_>, call: &Call<'_>) {
     if let Some(second) = &second {
         shell.option_files(second);
     }
+    if all().any(|(entry, _)| entry.has("-F")) {
+        shell.opaque("ssh takes settings from a file, which may run commands");
+    }
     let of = |name: &str| -> Vec<Arg> {
         first.values(name).cloned().chain(second.iter().flat_map(|s| s.values(name).cloned())).collect()
     };
@@ -546,6 +555,9 @@ pub(super) fn scp(shell: &mut Shell<'_>, call: &Call<'_>) {
     for setting in parsed.values("-o") {
         ssh_settings(shell, call.name, setting);
     }
+    if parsed.has("-F") {
+        shell.opaque("ssh takes settings from a file, which may run commands");
+    }
     transfer(shell, &parsed.operands, parsed.value("-P"), parsed.has("-r"), false);
 }
 
@@ -561,6 +573,9 @@ pub(super) fn rsync(shell: &mut Shell<'_>, call: &Call<'_>) {
         } else {
             code(shell, call.name, &command, None);
         }
+    }
+    if parsed.has("--files-from") {
+        shell.opaque("rsync takes the names of its files from a file");
     }
     if parsed.operands.len() == 1 {
         return shell.touch(Effect::Read, &parsed.operands[0]);
@@ -658,11 +673,11 @@ pub(super) fn ssh_keygen(shell: &mut Shell<'_>, call: &Call<'_>) {
 pub(super) fn ssh_copy_id(shell: &mut Shell<'_>, call: &Call<'_>) {
     let parsed = shell.options("-i=r -p= -o= -F=r -t= -f -n -s", call.args);
     shell.option_files(&parsed);
-    if let Some(host) = parsed.operands.first().cloned() {
-        if let Some(resource) = ssh_target(shell, &host, parsed.value("-p")) {
-            shell.push(Action::new(Verb::Send, resource.clone()));
-            shell.push(Action::new(Verb::Configure, resource));
-        }
+    if let Some(host) = parsed.operands.first().cloned()
+        && let Some(resource) = ssh_target(shell, &host, parsed.value("-p"))
+    {
+        shell.push(Action::new(Verb::Send, resource.clone()));
+        shell.push(Action::new(Verb::Configure, resource));
     }
 }
 

@@ -27,7 +27,8 @@ impl<'s> Entry<'s> {
         Entry { names: &text[..cut], tail: &text[cut..] }
     }
 
-    fn has(&self, name: &str) -> bool {
+    /// Whether this is the entry of the option.
+    pub fn has(&self, name: &str) -> bool {
         self.names.split(',').any(|n| n == name)
     }
 
@@ -114,21 +115,21 @@ impl Shell<'_> {
                 long.then(|| entries.iter().find(|e| e.names.split(',').any(|n| n.starts_with(name))))
                     .flatten()
             });
-            if let Some(entry) = whole {
-                if name.len() > 2 || attached.is_none() {
-                    let value = match attached {
-                        Some(value) => Some(value),
-                        None if arg.unknown.is_some() => {
-                            self.unknown(arg);
-                            None
-                        }
-                        None if entry.takes_value() => rest.next().cloned(),
-                        None => None,
-                    };
-                    self.value_taken(value.as_ref());
-                    parsed.options.push((*entry, value));
-                    continue;
-                }
+            if let Some(entry) = whole
+                && (name.len() > 2 || attached.is_none())
+            {
+                let value = match attached {
+                    Some(value) => Some(value),
+                    None if arg.unknown.is_some() => {
+                        self.unknown(arg);
+                        None
+                    }
+                    None if entry.takes_value() => rest.next().cloned(),
+                    None => None,
+                };
+                self.value_taken(value.as_ref());
+                parsed.options.push((*entry, value));
+                continue;
             }
             if text.starts_with("--") {
                 if arg.unknown.is_some() && attached.is_none() {

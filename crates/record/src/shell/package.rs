@@ -58,7 +58,7 @@ fn installs(shell: &mut Shell<'_>, call: &Call<'_>, kind: &str, names: &[Arg]) {
     shell.execute(call.name);
 }
 
-fn rest<'a>(operands: &'a [Arg]) -> &'a [Arg] {
+fn rest(operands: &[Arg]) -> &[Arg] {
     operands.get(1..).unwrap_or(&[])
 }
 
@@ -87,6 +87,10 @@ pub(super) fn node(shell: &mut Shell<'_>, call: &Call<'_>) {
         "-g,--global --prefix= --registry= -w,--workspace= --tag= --access= --otp= -D,--save-dev -S,--save -E --omit= --include= --production --cwd= --filter=",
         tail,
     );
+    if let Some(folder) = inner.value("--prefix").cloned() {
+        shell.state.cwd =
+            shell.path(&folder).ok_or_else(|| "the folder of the project is not known".to_owned());
+    }
     let global = parsed.has("-g") || inner.has("-g");
     let names = &inner.operands;
     if inner.has("--registry") || parsed.has("--registry") {
@@ -634,6 +638,17 @@ fn pacman(shell: &mut Shell<'_>, call: &Call<'_>) {
     }
 }
 
+pub(super) fn nix_shell(shell: &mut Shell<'_>, call: &Call<'_>) {
+    let parsed =
+        shell.options("-p,--packages --run,--command= -I= -A= -E,--expr= --arg= --argstr= --pure", call.args);
+    let names = if parsed.has("-p") { &parsed.operands[..] } else { &[] };
+    packages(shell, Verb::Network, "nix", names, false);
+    for text in parsed.values("--run").cloned().collect::<Vec<_>>() {
+        super::wrapper::code(shell, call.name, &text, None);
+    }
+    shell.execute(call.name);
+}
+
 pub(super) fn dpkg(shell: &mut Shell<'_>, call: &Call<'_>) {
     let parsed = shell.options(
         "-i,--install,-U,--upgrade -r,--remove -P,--purge -e,--erase -l,--list -L -s -S -q --root= -V -a",
@@ -667,8 +682,14 @@ pub(super) fn dpkg(shell: &mut Shell<'_>, call: &Call<'_>) {
 }
 
 pub(super) fn make(shell: &mut Shell<'_>, call: &Call<'_>) {
-    let parsed = shell.options("-C,--directory,-d,--working-directory= -f,--file,--makefile,--justfile,--rakefile=r -j? -I= -o= -W= -E,--eval= -k -n -s -B -t=", call.args);
-    shell.option_files(&parsed);
+    let parsed = shell.options("-C,--directory,-d,--working-directory= -f,--file,--makefile,--justfile,--rakefile= -j? -I= -o= -W= -E,--eval= -k -n -s -B -t=", call.args);
+    for file in parsed.values("-f") {
+        if file.text == "-" || file.source.is_some() {
+            shell.opaque(format!("{} reads its rules from its input", call.name));
+        } else {
+            shell.touch(Effect::Read, file);
+        }
+    }
     if let Some(text) = parsed.value("-E").cloned() {
         shell.opaque(format!("make runs a text as its rules: `{}`", excerpt(&text.text)));
     }

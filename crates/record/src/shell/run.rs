@@ -170,6 +170,8 @@ pub(super) struct Shell<'c> {
     pub decoded: bool,
     /// Redirections of the command being looked at name a file.
     pub redirected: bool,
+    /// Symbolic links that were made, and where they lead.
+    links: Vec<(String, String)>,
     pub depth: usize,
     actions: Vec<Action>,
     places: HashMap<(Verb, Resource, Option<Resource>), usize>,
@@ -212,6 +214,7 @@ impl<'c> Shell<'c> {
             skip_functions: false,
             decoded: false,
             redirected: false,
+            links: Vec::new(),
             depth: 0,
             actions: Vec::new(),
             places: HashMap::new(),
@@ -352,7 +355,11 @@ impl<'c> Shell<'c> {
     }
 
     pub fn touch_with(&mut self, effect: Effect, arg: &Arg, recursive: bool) {
-        if let (Some(_), Effect::Read | Effect::Search) = (&arg.source, effect) {
+        if let Some(source) = &arg.source {
+            if effect == Effect::Execute {
+                let reason = format!("the output of {} is run, which is not known", excerpt(&source.from));
+                self.opaque(reason);
+            }
             return;
         }
         let Some(path) = self.path(arg) else {
@@ -372,6 +379,7 @@ impl<'c> Shell<'c> {
         if is_stream(&path) {
             return;
         }
+        self.behind_link(&path, effect.is_removal());
         let device = path.starts_with("/dev/") && !path.starts_with("/dev/shm/");
         let Some(verb) = effect.verb() else {
             return;
@@ -380,13 +388,38 @@ impl<'c> Shell<'c> {
         action.recursive = recursive || arg.tree;
         action.destructive =
             effect.is_destructive() || (device && matches!(effect, Effect::Write | Effect::Create));
-        if action.destructive && !arg.text.starts_with('/') {
-            if let Some((reason, _)) = &self.state.doubt {
-                let reason = reason.clone();
-                self.opaque(reason);
-            }
+        if action.destructive
+            && !arg.text.starts_with('/')
+            && let Some((reason, _)) = &self.state.doubt
+        {
+            let reason = reason.clone();
+            self.opaque(reason);
         }
         self.push(action);
+    }
+
+    /// Says so where a path goes through a symbolic link that this command line has made.
+    /// `itself`: what is done to the link is not done to what it points to.
+    pub fn behind_link(&mut self, path: &str, itself: bool) {
+        let link = self.links.iter().find(|(link, _)| {
+            path.strip_prefix(link.as_str())
+                .is_some_and(|rest| rest.starts_with('/') || (rest.is_empty() && !itself))
+        });
+        if let Some((link, target)) = link {
+            let reason =
+                format!("`{}` goes through the link {} to {}", excerpt(path), excerpt(link), excerpt(target));
+            self.opaque(reason);
+        }
+    }
+
+    /// Remembers a symbolic link.
+    pub fn link(&mut self, link: &str, target: &str) {
+        const MOST_LINKS: usize = 64;
+        if self.links.len() < MOST_LINKS {
+            self.links.push((link.to_owned(), target.to_owned()));
+        } else {
+            self.opaque("more links are made than are followed");
+        }
     }
 
     // --- state ---
@@ -566,23 +599,19 @@ impl<'c> Shell<'c> {
 
     /// Notes that a `cd` which nothing guards may have failed.
     fn doubt(&mut self, item: &Item, start: &Result<String, String>, guarded: bool) {
-        if let (Ok(cwd), false, false) = (&self.state.cwd, guarded, self.state.stops_on_error) {
-            if start.as_ref() != Ok(cwd) {
-                let cd = item.pipelines.iter().find_map(|(_, p)| match &p.stages[..] {
-                    [Command::Simple { words, redirects, .. }]
-                        if words
-                            .first()
-                            .and_then(|w| w.literal())
-                            .is_some_and(|n| is_directory_builtin(&n)) =>
-                    {
-                        Some(!redirects.is_empty())
-                    }
-                    _ => None,
-                });
-                let reason =
-                    format!("if the change to `{}` fails, what follows acts elsewhere", excerpt(cwd));
-                self.state.doubt = Some((reason, cd.unwrap_or(false)));
-            }
+        if let (Ok(cwd), false, false) = (&self.state.cwd, guarded, self.state.stops_on_error)
+            && start.as_ref() != Ok(cwd)
+        {
+            let cd = item.pipelines.iter().find_map(|(_, p)| match &p.stages[..] {
+                [Command::Simple { words, redirects, .. }]
+                    if words.first().and_then(|w| w.literal()).is_some_and(|n| is_directory_builtin(&n)) =>
+                {
+                    Some(!redirects.is_empty())
+                }
+                _ => None,
+            });
+            let reason = format!("if the change to `{}` fails, what follows acts elsewhere", excerpt(cwd));
+            self.state.doubt = Some((reason, cd.unwrap_or(false)));
         }
     }
 
@@ -877,9 +906,6 @@ impl<'c> Shell<'c> {
                 Value::One(Arg::unknown(format!("${}", assign.name), &why))
             }
         };
-        if assign.name == "PWD" {
-            return None;
-        }
         self.set(&assign.name, value);
         None
     }

@@ -166,13 +166,14 @@ pub(super) fn manager(shell: &mut Shell<'_>, call: &Call<'_>) {
     ) {
         return shell.execute(call.name);
     }
-    if call.name == "pm2" && sub == "start" {
-        if let Some(file) = operands.get(1) {
-            shell.touch(Effect::Execute, file);
-        }
+    if call.name == "pm2"
+        && sub == "start"
+        && let Some(file) = operands.get(1)
+    {
+        shell.touch(Effect::Execute, file);
     }
     if call.name == "launchctl" {
-        for file in operands.iter().filter(|a| a.text.ends_with(".plist")) {
+        for file in operands.iter().filter(|a| a.text.ends_with(".plist") || a.text.contains('/')) {
             shell.touch(Effect::Configure, file);
         }
     }
@@ -198,6 +199,9 @@ pub(super) fn crontab(shell: &mut Shell<'_>, call: &Call<'_>) {
         return shell.act(Verb::Read, "proc", "crontab");
     }
     if let Some(file) = parsed.operands.first().filter(|f| f.text != "-") {
+        if file.source.is_some() {
+            shell.opaque("the commands in the crontab are not known");
+        }
         shell.touch(Effect::Read, file);
     }
     configure(shell, "crontab", parsed.has("-r"));
@@ -367,19 +371,33 @@ pub(super) fn kill(shell: &mut Shell<'_>, call: &Call<'_>) {
     if call.args.iter().any(|a| matches!(a.text.as_str(), "-l" | "-L" | "--list" | "-0")) {
         return shell.execute(call.name);
     }
-    let parsed = shell.options("-s,--signal= -n= -p -q= -9 -KILL,-SIGKILL", call.args);
-    let hard = parsed.has("-9")
-        || parsed.has("-KILL")
-        || parsed
-            .values("-s")
-            .chain(parsed.values("-n"))
-            .any(|s| matches!(s.text.to_ascii_uppercase().as_str(), "KILL" | "SIGKILL" | "9"));
-    // `kill -- -1` and a bare `-1` reach every process.
-    let every = parsed.operands.iter().any(|p| p.text == "-1");
-    if parsed.operands.is_empty() {
+    // The first argument may be a signal; after it, what begins with `-` is a process group.
+    let (mut signal, mut processes) = (String::new(), call.args);
+    while let Some((first, tail)) = processes.split_first() {
+        let Some(name) = first.text.strip_prefix('-').filter(|_| signal.is_empty() && first.is_known())
+        else {
+            break;
+        };
+        processes = tail;
+        match (name, tail.split_first()) {
+            ("s" | "n" | "-signal", Some((value, rest))) => {
+                signal.clone_from(&value.text);
+                processes = rest;
+            }
+            ("-", _) => break,
+            _ => signal = name.trim_start_matches("-signal=").to_owned(),
+        }
+    }
+    if processes.first().is_some_and(|a| a.text == "--") {
+        processes = &processes[1..];
+    }
+    let signal = signal.to_ascii_uppercase();
+    let hard = matches!(signal.as_str(), "9" | "KILL" | "SIGKILL");
+    let every = processes.iter().any(|p| p.text == "-1");
+    if processes.is_empty() {
         shell.execute(call.name);
     }
-    for process in &parsed.operands {
+    for process in processes {
         if process.is_known() {
             let action = Action::new(Verb::Configure, Resource::proc(&process.text));
             shell.push(if hard || every { action.destructive() } else { action });
@@ -430,10 +448,10 @@ pub(super) fn sysctl(shell: &mut Shell<'_>, call: &Call<'_>) {
 
 pub(super) fn module(shell: &mut Shell<'_>, call: &Call<'_>) {
     let operands = plain(shell, call, "-C= -d= -S= -r,--remove -a -l=r --initrd=r");
-    if call.name == "insmod" || call.name == "kexec" {
-        if let Some(file) = operands.first() {
-            shell.touch(Effect::Execute, file);
-        }
+    if (call.name == "insmod" || call.name == "kexec")
+        && let Some(file) = operands.first()
+    {
+        shell.touch(Effect::Execute, file);
     }
     let name = operands.first().map_or("*", |a| a.text.as_str()).to_owned();
     shell.act(Verb::Configure, "tool", &format!("kernel/{name}"));
@@ -508,20 +526,21 @@ pub(super) fn secrets(shell: &mut Shell<'_>, call: &Call<'_>) {
     shell.option_files(&parsed);
     let name = format!("{}/{}", call.name, parsed.operands.last().map_or("*", |a| a.text.as_str()));
     let sub = parsed.operand(0);
-    let word = sub.split('-').next().unwrap_or("");
-    let verb = match word {
+    // `vault kv put`, `op item delete`, `security add-generic-password`.
+    let verb_of = |operand: &str| match operand.split('-').next().unwrap_or("") {
         "insert" | "generate" | "edit" | "add" | "set" | "store" | "put" | "write" | "create" | "init"
-        | "import" | "login" | "unlock" => Verb::Configure,
-        "rm" | "delete" | "clear" | "remove" | "destroy" => Verb::Delete,
-        _ => Verb::Read,
+        | "import" | "login" | "unlock" | "patch" => Some(Verb::Configure),
+        "rm" | "delete" | "clear" | "remove" | "destroy" | "revoke" => Some(Verb::Delete),
+        _ => None,
     };
+    let verb = verb_of(sub).or_else(|| verb_of(parsed.operand(1))).unwrap_or(Verb::Read);
     let action = Action::new(verb, Resource::new("secret", name));
     shell.push(if verb == Verb::Delete { action.destructive() } else { action });
     // `op run -- command`.
-    if sub == "run" {
-        if let Some(at) = call.args.iter().position(|a| a.text == "--") {
-            shell.invoke(&call.args[at + 1..]);
-        }
+    if sub == "run"
+        && let Some(at) = call.args.iter().position(|a| a.text == "--")
+    {
+        shell.invoke(&call.args[at + 1..]);
     }
 }
 

@@ -40,6 +40,11 @@ impl Effect {
         })
     }
 
+    /// Whether it ends the thing itself, be it a link.
+    pub fn is_removal(self) -> bool {
+        matches!(self, Effect::Delete | Effect::Remove)
+    }
+
     pub fn is_destructive(self) -> bool {
         matches!(self, Effect::Delete | Effect::Overwrite)
     }
@@ -90,7 +95,7 @@ const fn row(names: &'static str, options: &'static str, act: Act) -> Row {
 }
 
 use Act::{After, All, Filter, Here, Own, Runs, Silent};
-use Effect::{Configure, Create, Delete, Execute, Read, Remove, Search, Write};
+use Effect::{Configure, Create, Delete, Read, Remove, Write};
 
 /// A group of the table, as the documentation shows it.
 pub(super) struct Family {
@@ -111,11 +116,8 @@ pub(super) const FAMILIES: &[Family] = &[
                 "-n,--lines= -c,--bytes= -s,--sleep-interval= --pid= --max-unchanged-stats=",
                 All(Read),
             ),
-            row(
-                "less more most zless zmore bat batcat",
-                "-o,-O,--log-file=w --language,-l= --style= -r,--line-range=",
-                All(Read),
-            ),
+            row("less more most zless zmore", "", Own(files::pager)),
+            row("bat batcat", "--language,-l= --style= -r,--line-range= --pager=x", All(Read)),
             row("wc", "--files0-from=r", All(Read)),
             row(
                 "cksum sum md5sum sha1sum sha224sum sha256sum sha384sum sha512sum b2sum md5 shasum crc32 b3sum",
@@ -165,10 +167,11 @@ pub(super) const FAMILIES: &[Family] = &[
             row("yq", "", Own(files::yq)),
             row("xmllint xmlstarlet", "-o,--output=w --xpath= --schema=r --dtdvalid=r --encode=", All(Read)),
             row(
-                "fzf shuf tsort numfmt factor",
-                "-o,--output=w -n,--head-count= -i,--input-range= --random-source=r -q,--query= -f,--filter=",
+                "shuf tsort numfmt factor",
+                "-o,--output=w -n,--head-count= -i,--input-range= --random-source=r",
                 All(Read),
             ),
+            row("fzf", "", Own(files::fzf)),
             row("iconv", "-o,--output=w -f,--from-code= -t,--to-code=", All(Read)),
             row("ldd nm objdump readelf size otool addr2line", "-j,--section= -M= -e,--exe=r", All(Read)),
             row("zcat bzcat xzcat lzcat zstdcat gzcat lz4cat brotlicat", "", All(Read)),
@@ -193,7 +196,8 @@ pub(super) const FAMILIES: &[Family] = &[
             row("find gfind", "", Own(files::find)),
             row("fd fdfind", "", Own(files::fd)),
             row("locate plocate mlocate updatedb", "-d,--database=r -n,--limit= -l= -o,--output=w", Runs),
-            row("which whereis type hash whatis apropos man info tldr", "", Runs),
+            row("which whereis type whatis apropos info tldr", "", Runs),
+            row("man", "", Own(files::man)),
         ],
     },
     Family {
@@ -204,6 +208,7 @@ pub(super) const FAMILIES: &[Family] = &[
             row("install ginstall", "", Own(files::install)),
             row("ln link gln", "", Own(files::ln)),
             row("rm grm trash trash-put rimraf del", "-r,-R,--recursive+ --interactive=", Own(files::rm)),
+            row("gio", "", Own(files::gio)),
             row("unlink srm wipe", "-r+", All(Delete)),
             row("shred", "-n,--iterations= -s,--size= --random-source=r", All(Delete)),
             row("rmdir", "", All(Remove)),
@@ -237,10 +242,9 @@ pub(super) const FAMILIES: &[Family] = &[
             row("rename prename", "", Own(files::rename)),
             row("dd gdd", "", Own(files::dd)),
             row("sd", "-f,--flags= -n,--max-replacements=", After(2, Write)),
-            row("ed ex", "", All(Write)),
             row(
-                "vi vim nvim nano emacs micro hx code subl pico joe gedit kate mcedit vimdiff view",
-                "-c,--cmd= -u=r -S=x -n -g,--goto -d -r",
+                "vi vim nvim nano emacs micro hx code subl pico joe gedit kate mcedit vimdiff view ed ex",
+                "",
                 Own(files::editor),
             ),
             row("ffmpeg", "", Own(files::ffmpeg)),
@@ -303,7 +307,7 @@ pub(super) const FAMILIES: &[Family] = &[
                 "-o,--out,--output=w -d,--dir= -i,--input-file=r -s= -x= -j= -n=",
                 Own(network::download),
             ),
-            row("nc ncat netcat", "", Own(network::netcat)),
+            row("nc ncat netcat nc.traditional nc.openbsd", "", Own(network::netcat)),
             row("socat", "", Own(network::socat)),
             row("telnet ftp tftp lftp", "-e,-c= -u= -p= -f=r -l=", Own(network::host_client)),
             row("ssh autossh mosh", "", Own(network::ssh)),
@@ -425,12 +429,13 @@ pub(super) const FAMILIES: &[Family] = &[
             row("ruby irb jruby", "", Own(interpreter::ruby)),
             row("php", "", Own(interpreter::php)),
             row(
-                "lua luajit Rscript R julia osascript tclsh expect groovy elixir escript pwsh powershell",
+                "lua luajit Rscript R julia osascript tclsh expect groovy elixir escript pwsh powershell gnuplot octave m4",
                 "",
                 Own(interpreter::other),
             ),
             row("java", "", Own(interpreter::java)),
-            row("bc dc expr units", "", Runs),
+            row("bc dc", "", Own(interpreter::calculator)),
+            row("expr units", "", Runs),
         ],
     },
     Family {
@@ -442,10 +447,14 @@ pub(super) const FAMILIES: &[Family] = &[
             row("nice", "", Own(wrapper::nice)),
             row("ionice chrt taskset numactl setarch prlimit", "", Own(wrapper::scheduling)),
             row(
-                "nohup setsid unbuffer catchsegv fakeroot dbus-run-session xvfb-run caffeinate proxychains proxychains4 torsocks rlwrap faketime winpty",
+                "nohup setsid unbuffer catchsegv fakeroot dbus-run-session xvfb-run caffeinate proxychains proxychains4 torsocks rlwrap faketime winpty noglob nocorrect",
                 "",
                 Own(wrapper::plain),
             ),
+            row("repeat", "", Own(wrapper::repeat)),
+            row("run-parts", "", Own(wrapper::run_parts)),
+            row("nix-shell", "", Own(package::nix_shell)),
+            row("hash", "", Own(wrapper::hash)),
             row("time", "", Own(wrapper::time)),
             row("timeout gtimeout", "", Own(wrapper::timeout)),
             row("stdbuf", "", Own(wrapper::stdbuf)),
@@ -527,7 +536,7 @@ pub(super) const FAMILIES: &[Family] = &[
                 Own(system::format),
             ),
             row(
-                "fdisk sfdisk cfdisk gdisk sgdisk parted cryptsetup mdadm zpool zfs pvcreate vgcreate lvcreate lvremove vgremove pvremove resize2fs tune2fs fsck e2fsck hdparm",
+                "fdisk sfdisk cfdisk gdisk sgdisk parted cryptsetup mdadm zpool zfs pvcreate vgcreate lvcreate lvremove vgremove pvremove resize2fs tune2fs fsck e2fsck hdparm debugfs dmsetup badblocks nvme",
                 "",
                 Own(system::disk),
             ),
@@ -551,12 +560,12 @@ pub(super) const FAMILIES: &[Family] = &[
             row("date", "", Own(system::date)),
             row("hostname domainname", "", Own(system::hostname)),
             row(
-                "whoami id groups logname tty stty clear reset tput cal seq yes sync dircolors locale getconf getent pinky uuidgen ldconfig test-path sw_vers link-check",
+                "whoami id groups logname tty stty clear reset tput cal seq yes sync dircolors locale getconf getent pinky uuidgen ldconfig sw_vers",
                 "",
                 Runs,
             ),
             row(
-                "setenforce aa-complain aa-enforce update-alternatives alternatives setsebool defaults dconf gsettings",
+                "setenforce aa-complain aa-enforce update-alternatives alternatives setsebool defaults dconf gsettings busctl dbus-send gdbus logrotate debconf-set-selections",
                 "",
                 Own(system::manager),
             ),
@@ -575,10 +584,6 @@ pub(super) const FAMILIES: &[Family] = &[
         ],
     },
 ];
-
-// Every effect has a use in the table, also those only functions name.
-const _: Effect = Execute;
-const _: Effect = Search;
 
 fn index() -> &'static HashMap<&'static str, &'static Row> {
     static INDEX: OnceLock<HashMap<&'static str, &'static Row>> = OnceLock::new();
@@ -621,12 +626,11 @@ impl Shell<'_> {
             let Some(value) = value else {
                 continue;
             };
-            let letter = entry.tail.bytes().nth(1);
+            let letter = entry.tail.as_bytes().get(1).copied();
             if let Some(effect) = letter.filter(|_| entry.tail.starts_with('=')).and_then(Effect::from_letter)
+                && value.text != "-"
             {
-                if value.text != "-" {
-                    self.touch(effect, value);
-                }
+                self.touch(effect, value);
             }
         }
     }

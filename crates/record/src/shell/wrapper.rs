@@ -77,6 +77,9 @@ pub(super) fn sudo(shell: &mut Shell<'_>, call: &Call<'_>) {
         return;
     }
     let args = assignments(shell, &parsed.operands).to_vec();
+    if args.is_empty() && (parsed.has("-s") || parsed.has("-i")) {
+        return super::interpreter::stdin_script(shell, call.name);
+    }
     let cwd = shell.state.cwd.clone();
     if parsed.has("-i") || parsed.has("-R") {
         shell.state.cwd = Err("sudo changes the folder or the root".to_owned());
@@ -169,6 +172,26 @@ pub(super) fn plain(shell: &mut Shell<'_>, call: &Call<'_>) {
         parsed.operands
     };
     rest(shell, call, skip(&operands, skipped));
+}
+
+pub(super) fn repeat(shell: &mut Shell<'_>, call: &Call<'_>) {
+    rest(shell, call, skip(call.args, 1));
+}
+
+pub(super) fn run_parts(shell: &mut Shell<'_>, call: &Call<'_>) {
+    let parsed = shell.options("-a,--arg= --regex= -u= --test --list", call.args);
+    for folder in &parsed.operands {
+        shell.touch_with(Effect::Execute, folder, true);
+    }
+}
+
+pub(super) fn hash(shell: &mut Shell<'_>, call: &Call<'_>) {
+    if call.args.iter().any(|a| a.text.starts_with("-p") || a.text.contains('=')) {
+        shell.execute(call.name);
+        shell.opaque("hash says which program a name runs");
+    } else {
+        shell.stay_silent(call.name);
+    }
 }
 
 pub(super) fn time(shell: &mut Shell<'_>, call: &Call<'_>) {
@@ -480,10 +503,10 @@ pub(super) fn multiplexer(shell: &mut Shell<'_>, call: &Call<'_>) {
     match sub.as_str() {
         "new" | "new-session" | "new-window" | "neww" | "split-window" | "splitw" | "respawn-pane"
         | "respawn-window" | "run-shell" | "run" | "if-shell" | "if" | "pipe-pane" | "popup"
-        | "display-popup" => {
-            if !inner.operands.is_empty() {
-                code(shell, call.name, &joined(&inner.operands), None);
-            }
+        | "display-popup"
+            if !inner.operands.is_empty() =>
+        {
+            code(shell, call.name, &joined(&inner.operands), None);
         }
         "send-keys" | "send" => {
             shell.opaque("tmux types into another terminal");
@@ -537,7 +560,15 @@ pub(super) fn cd(shell: &mut Shell<'_>, call: &Call<'_>) {
 
 fn change_to(shell: &mut Shell<'_>, target: &Arg) {
     let from = shell.state.cwd.clone();
-    let to = if target.text == "-" && target.is_known() {
+    let old_is_set = shell.state.vars.contains_key("OLDPWD");
+    if shell.state.vars.contains_key("PWD") || old_is_set {
+        let vars = Rc::make_mut(&mut shell.state.vars);
+        vars.remove("PWD");
+        vars.remove("OLDPWD");
+    }
+    let to = if target.text == "-" && old_is_set {
+        Err("OLDPWD was set by hand".to_owned())
+    } else if target.text == "-" && target.is_known() {
         shell.state.old_cwd.clone().ok_or_else(|| "the folder before this one is not known".to_owned())
     } else if target.splits || !target.is_known() {
         Err(format!("`cd {}` goes to a folder that is not known", excerpt(&target.text)))
@@ -874,7 +905,12 @@ pub(super) fn let_(shell: &mut Shell<'_>, call: &Call<'_>) {
 
 pub(super) fn read(shell: &mut Shell<'_>, call: &Call<'_>) {
     shell.stay_silent(call.name);
-    let parsed = shell.options("-p= -t= -n= -N= -d= -u= -a= -i= -s -r -e -O= -C= -c=", call.args);
+    let spec = if call.name == "read" {
+        "-p= -t= -n= -N= -d= -u= -a= -i= -s -r -e"
+    } else {
+        "-t -n= -d= -u= -O= -C= -c= -s="
+    };
+    let parsed = shell.options(spec, call.args);
     let array = parsed.value("-a").cloned();
     let operands = if call.name == "read" && parsed.operands.is_empty() && array.is_none() {
         vec![Arg::new("REPLY")]
@@ -1011,7 +1047,29 @@ impl Shell<'_> {
                 self.act(Verb::Configure, "env", name);
                 self.opaque(format!("{name} runs a file in every shell or interpreter"));
             }
-            "PROMPT_COMMAND"
+            "RSYNC_RSH"
+            | "TAR_OPTIONS"
+            | "ZIPOPT"
+            | "LESS"
+            | "GIT_EXEC_PATH"
+            | "GIT_TEMPLATE_DIR"
+            | "CURL_HOME"
+            | "WGETRC"
+            | "RUSTC"
+            | "FCEDIT"
+            | "SUDO_EDITOR"
+            | "SYSTEMD_EDITOR"
+            | "PSQL_EDITOR"
+            | "PSQL_PAGER"
+            | "PYTHONBREAKPOINT"
+            | "PYTHONHOME"
+            | "BASH_LOADABLES_PATH"
+            | "OPENSSL_CONF"
+            | "OPENSSL_ENGINES"
+            | "npm_config_script_shell"
+            | "PS1"
+            | "PS2"
+            | "PROMPT_COMMAND"
             | "PS4"
             | "PERL5OPT"
             | "RUBYOPT"
@@ -1045,6 +1103,9 @@ impl Shell<'_> {
                             && !value.text.contains("require")
                             && !value.text.contains("import")
                             && !value.text.contains("loader"))
+                        || (matches!(name, "LESS" | "PS1" | "PS2")
+                            && value.is_known()
+                            && !value.text.contains(['!', '`', '$']))
                         || value.text.is_empty();
                 if !harmless {
                     self.opaque(format!(

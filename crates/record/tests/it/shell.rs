@@ -142,3 +142,271 @@ fn every_command_of_the_tables_gives_what_stands_below_it() {
     assert!(bless || wrong.is_empty(), "{wrong}");
     assert!(count >= 250, "only {count} cases");
 }
+
+/// What holds for every answer, whatever the command.
+fn check_invariants(command: &str, found: &Normalised) {
+    assert!(!found.actions.is_empty(), "no action: {command:?}");
+    for action in &found.actions {
+        for resource in [Some(&action.resource), action.to.as_ref()].into_iter().flatten() {
+            if resource.kind() == "file" {
+                let path = resource.name();
+                assert_eq!(path, fdr_record::clean_path(path, "/"), "{command:?}");
+            }
+        }
+    }
+    let again: HashSet<_> = found.actions.iter().map(|a| (a.action, &a.resource, &a.to)).collect();
+    assert_eq!(again.len(), found.actions.len(), "an action stands twice: {command:?}");
+}
+
+/// Far above what any of these take; a machine under load must not fail the test.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn normalised_in_time(command: &str) -> Normalised {
+    let start = Instant::now();
+    let found = normalise(command, &CONTEXT);
+    let taken = start.elapsed();
+    let shown: String = command.chars().take(80).collect();
+    assert!(taken < PATIENCE, "{taken:?} for {shown:?}…");
+    check_invariants(&shown, &found);
+    found
+}
+
+#[test]
+fn deep_nesting_and_large_input_end_in_a_reason_not_in_a_crash() {
+    // A thread's stack on the platforms with the smallest default.
+    let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(|| {
+        let deep = 100_000;
+        for unit in [
+            "(",
+            "((",
+            "$(",
+            "\"$(",
+            "${x:-",
+            "`",
+            "{ ",
+            "[[ ",
+            "$((",
+            "<(",
+            "if ",
+            "while ",
+            "case x in x) ",
+            "f() { ",
+            "! ",
+            "x=(",
+            "a[",
+            "@(",
+            "$[",
+            "{a,",
+            "for i in a; do ",
+            "\"${x:-",
+            "<<a ",
+            "&& ",
+            "{",
+            "sudo ",
+            "env ",
+            "bash -c ",
+            "eval ",
+            "a|",
+            "a;",
+            "> f ",
+            "f$(",
+            "a=$(",
+            "coproc ",
+            "time ",
+            "\\\n",
+            "'",
+            "\"",
+            "#",
+            "function f ",
+            "${x[",
+            "$((a[",
+            "a[a]=b ",
+            "x+=(",
+        ] {
+            let command = unit.repeat(deep / unit.len());
+            normalised_in_time(&command);
+            normalised_in_time(&format!("{command}rm x"));
+        }
+        let closed = format!("{}rm x{}", "(".repeat(deep), ")".repeat(deep));
+        assert!(!normalised_in_time(&closed).opaque.is_empty());
+        let long = "a".repeat(fdr_record::shell::MAX_COMMAND_BYTES + 1);
+        assert!(!normalised_in_time(&long).opaque.is_empty());
+    });
+    thread.expect("a thread starts").join().expect("no case crashes");
+}
+
+#[test]
+fn what_multiplies_ends_in_a_reason() {
+    let twenty = "for i in 1 2 3 4 5 6 7 8 9 10; do ".repeat(20) + "rm x$i;" + &" done;".repeat(20);
+    let doubling =
+        (1..60).map(|i| format!("f{i}() {{ f{}; f{}; }}; ", i - 1, i - 1)).collect::<String>() + "f59";
+    let growing = "a=aaaaaaaa; ".to_owned() + &"a=$a$a$a; ".repeat(60) + "rm $a";
+    let braces = "rm ".to_owned() + &"{a,b}".repeat(60);
+    let sequence = "rm {1..1000000000}".to_owned();
+    let files = "rm ".to_owned() + &(0..30_000).map(|i| format!("f{i} ")).collect::<String>();
+    let variables = (0..20_000).map(|i| format!("v{i}=1;")).collect::<String>() + "rm $v3";
+    let subshells = (0..300).map(|i| format!("v{i}=1;")).collect::<String>() + &"(x=1);".repeat(20_000);
+    let shells = "bash -c '".to_owned() + &"rm x; ".repeat(20_000) + "'";
+    for command in [twenty, doubling, growing, braces, sequence, files, variables] {
+        assert!(!normalised_in_time(&command).opaque.is_empty(), "{}", &command[..60]);
+    }
+    normalised_in_time(&shells);
+    normalised_in_time(&subshells);
+}
+
+#[test]
+fn unknown_places_are_opaque_not_guessed() {
+    let nowhere = Context { cwd: "", home: "" };
+    for command in ["rm x", "rm ~/x", "rm \"$HOME/x\"", "cat < x", "cd x && rm y"] {
+        let found = normalise(command, &nowhere);
+        check_invariants(command, &found);
+        assert!(!found.opaque.is_empty(), "{command}");
+        assert!(found.actions.iter().all(|a| a.resource.kind() != "file"), "{command}");
+    }
+    assert!(normalise("rm /x", &nowhere).opaque.is_empty());
+}
+
+#[test]
+fn the_documentation_lists_every_command() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/shell.md");
+    let text = std::fs::read_to_string(document).expect("docs/shell.md is part of the sources");
+    let listed: HashSet<&str> = text.split('`').skip(1).step_by(2).collect();
+    let mut seen = HashSet::new();
+    for (family, names) in commands() {
+        for name in names {
+            assert!(seen.insert(name), "`{name}` stands twice in the table");
+            assert!(listed.contains(name), "`{name}` ({family}) is not in docs/shell.md");
+        }
+    }
+    assert!(seen.len() >= 250, "only {} commands", seen.len());
+}
+
+fn pieces() -> impl Strategy<Value = String> {
+    const WORDS: &[&str] = &[
+        "rm",
+        "x",
+        " ",
+        " ",
+        "-rf",
+        "/",
+        "$X",
+        "$(",
+        ")",
+        "\"",
+        "'",
+        "`",
+        ";",
+        "&&",
+        "||",
+        "|",
+        "&",
+        "\n",
+        ">",
+        "<",
+        "<<E\n",
+        "E\n",
+        "{",
+        "}",
+        "(",
+        "((",
+        "))",
+        "[[",
+        "]]",
+        "if ",
+        "then ",
+        "fi",
+        "for i in ",
+        "do ",
+        "done",
+        "case ",
+        "esac",
+        "in ",
+        "#",
+        "\\",
+        "$",
+        "${",
+        "*",
+        "?",
+        "[",
+        "]",
+        "=",
+        "+=",
+        "~",
+        "..",
+        ",",
+        "!",
+        "@",
+        "é",
+        "\u{200b}",
+        "\0",
+        "\r\n",
+        "\t",
+        "sudo ",
+        "bash -c ",
+        "find . -exec ",
+        "xargs ",
+        "sed -i ",
+        "git push ",
+        "curl ",
+        "eval ",
+        "cd ",
+        "echo ",
+        "%s",
+        "{}",
+        "docker run ",
+        "psql -c ",
+        "awk ",
+        "tar ",
+        "ssh h ",
+        "printf ",
+        "export ",
+        "--",
+        "-",
+        "=~",
+        "function f ",
+    ];
+    proptest::collection::vec(proptest::sample::select(WORDS), 0..40).prop_map(|v| v.concat())
+}
+
+fn table_commands() -> Vec<String> {
+    tables().iter().flat_map(|(_, table)| cases(table)).map(|case| case.command).collect()
+}
+
+/// A command of the tables with parts cut out, doubled, or replaced by something else.
+fn mutations() -> impl Strategy<Value = String> {
+    let commands = table_commands();
+    let edit = (any::<prop::sample::Index>(), 0usize..6, pieces());
+    (proptest::sample::select(commands), proptest::collection::vec(edit, 1..4)).prop_map(
+        |(command, edits)| {
+            let mut chars: Vec<char> = command.chars().collect();
+            for (at, length, piece) in edits {
+                if chars.is_empty() {
+                    break;
+                }
+                let at = at.index(chars.len());
+                let end = (at + length).min(chars.len());
+                chars.splice(at..end, piece.chars());
+            }
+            chars.into_iter().collect()
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_text_gives_a_sound_answer(command in any::<String>()) {
+        normalised_in_time(&command);
+    }
+
+    #[test]
+    fn any_pieces_of_shell_give_a_sound_answer(command in pieces()) {
+        normalised_in_time(&command);
+    }
+
+    #[test]
+    fn any_change_to_a_command_of_the_tables_gives_a_sound_answer(command in mutations()) {
+        normalised_in_time(&command);
+    }
+}
