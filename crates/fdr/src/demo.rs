@@ -67,7 +67,9 @@ pub fn run(args: &DemoArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
     let (ready, started) = std::sync::mpsc::channel();
     let recorder = std::thread::spawn({
         let home = home.clone();
-        move || recorder::serve(home, &Config::default(), &mut |_| drop(ready.send(())))
+        move || recorder::serve(home, &Config::default(), &mut |_| {
+            let _ = ready.send(());
+        })
     });
     if started.recv().is_err() {
         return match recorder.join() {

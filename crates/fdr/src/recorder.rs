@@ -25,7 +25,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 /// How many of the newest records a starting recorder reads to know the sessions that go on.
@@ -51,7 +51,9 @@ pub type Clock = Box<dyn Fn() -> (Timestamp, u64) + Send + Sync>;
 pub struct Recorder {
     home: Home,
     mode: Mode,
-    log: Log,
+    /// Taken out when the recorder ends, so that the log is closed whoever still has a
+    /// connection.
+    log: RwLock<Option<Log>>,
     /// Taken to decide the order of records; held while a message is turned into records and
     /// queued, never while waiting for the disk.
     order: Mutex<Order>,
@@ -124,7 +126,7 @@ impl Recorder {
             started: clock().0,
             home,
             mode: config.mode,
-            log,
+            log: RwLock::new(Some(log)),
             order: Mutex::new(order),
             content_key,
             scrubber: Scrubber::new(),
@@ -216,12 +218,25 @@ impl Recorder {
 
     fn submit(&self, source: [u8; 16], seq: u64, captured: Captured) -> Result<Pending, AppendError> {
         let contents = captured.contents.into_iter();
-        self.log.submit(Batch {
+        let batch = Batch {
             source,
             seq,
             records: captured.records.iter().map(Record::to_line).collect(),
             contents: contents.map(|c| fdr_log::Content { salt: c.salt, bytes: c.bytes }).collect(),
-        })
+        };
+        self.with_log(|log| log.submit(batch))
+    }
+
+    /// Uses the log, if it is still open.
+    fn with_log<T>(&self, work: impl FnOnce(&Log) -> Result<T, AppendError>) -> Result<T, AppendError> {
+        match &*self.log.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(log) => work(log),
+            None => Err(AppendError::Closed),
+        }
+    }
+
+    fn size(&self) -> u64 {
+        self.with_log(|log| Ok(log.size())).unwrap_or_default()
     }
 
     /// What a person who starts it in a terminal sees.
@@ -230,7 +245,7 @@ impl Recorder {
             "recording in {} ({}, {} records); Ctrl-C or fdr stop ends it",
             self.home.dir().display(),
             self.mode.as_str(),
-            self.log.size()
+            self.size()
         )
     }
 
@@ -239,7 +254,7 @@ impl Recorder {
         match request.op {
             Op::Event | Op::Import => self.record(request, stream),
             Op::Status => Response { stdout: self.status(), recorded: true, ..Response::default() },
-            Op::Checkpoint => match self.log.sync_checkpoint() {
+            Op::Checkpoint => match self.with_log(Log::sync_checkpoint) {
                 Ok(checkpoint) => {
                     Response { stdout: checkpoint.note().as_bytes().to_vec(), recorded: true, ..Response::default() }
                 }
@@ -299,7 +314,7 @@ impl Recorder {
             }
             if captured.records.is_empty() {
                 // Nothing new in it (a transcript read before).
-                return Response { recorded: true, index: self.log.size(), ..Response::default() };
+                return Response { recorded: true, index: self.size(), ..Response::default() };
             }
             let reply = std::mem::take(&mut captured.reply);
             let count = captured.records.len() as u32;
@@ -331,7 +346,7 @@ impl Recorder {
     /// A session that is not known is looked for in the log, so that its records are numbered
     /// and linked on.
     fn remember_session(&self, state: &mut State, payload: &[u8]) {
-        if self.log.size() <= REPLAYED_RECORDS {
+        if self.size() <= REPLAYED_RECORDS {
             return;
         }
         let Some(session) = session_of(payload) else { return };
@@ -389,17 +404,18 @@ impl Recorder {
     }
 
     fn status(&self) -> Vec<u8> {
-        let stats = self.log.stats();
+        let checkpoint = self.with_log(|log| Ok(log.checkpoint())).unwrap_or_default();
+        let groups = self.with_log(|log| Ok(log.stats().groups)).unwrap_or_default();
         let status = crate::control::Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started: self.started,
             mode: self.mode,
-            records: self.log.size(),
-            checkpoint: self.log.checkpoint().map(|checkpoint| checkpoint.size()),
+            records: self.size(),
+            checkpoint: checkpoint.map(|checkpoint| checkpoint.size()),
             spooled: spool::waiting(&self.home.dir().to_owned()).map_or(0, |waiting| waiting.len() as u64),
             connections: self.connections.load(Ordering::Relaxed) as u64,
-            groups: stats.groups,
+            groups,
         };
         serde_json::to_vec(&status).unwrap_or_default()
     }
@@ -526,7 +542,7 @@ pub fn serve(home: Home, config: &Config, announce: &mut dyn FnMut(&Recorder)) -
     let listener = bind(&recorder.home)?;
     recorder.ingest_spool()?;
     announce(&recorder);
-    stop_on_signals(Arc::clone(&recorder))?;
+    stop_on_signals(Arc::downgrade(&recorder))?;
     let housekeeper = std::thread::spawn({
         let recorder = Arc::clone(&recorder);
         move || housekeeping(&recorder)
@@ -551,14 +567,20 @@ pub fn serve(home: Home, config: &Config, announce: &mut dyn FnMut(&Recorder)) -
         }
     }
     housekeeper.thread().unpark();
+    let _ = housekeeper.join();
     let _ = std::fs::remove_file(recorder.home.socket());
     finish(&recorder)
 }
 
 fn finish(recorder: &Recorder) -> anyhow::Result<()> {
-    recorder.log.sync_checkpoint()?;
+    let log = recorder.log.write().unwrap_or_else(PoisonError::into_inner).take();
+    let log = log.context("the log is closed already")?;
+    log.sync_checkpoint()?;
+    // Written before the log is let go: the next recorder looks for it.
     let path = recorder.home.stopped();
-    std::fs::write(&path, recorder.log.size().to_string()).with_context(|| format!("can't write {}", path.display()))
+    std::fs::write(&path, log.size().to_string()).with_context(|| format!("can't write {}", path.display()))?;
+    log.close()?;
+    Ok(())
 }
 
 fn bind(home: &Home) -> anyhow::Result<UnixListener> {
@@ -603,11 +625,13 @@ fn wake(recorder: &Recorder) {
     let _ = UnixStream::connect(recorder.home.socket());
 }
 
-fn stop_on_signals(recorder: Arc<Recorder>) -> anyhow::Result<()> {
+fn stop_on_signals(recorder: Weak<Recorder>) -> anyhow::Result<()> {
     use signal_hook::consts::{SIGINT, SIGTERM};
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
     std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
-        if signals.forever().next().is_some() {
+        if signals.forever().next().is_some()
+            && let Some(recorder) = recorder.upgrade()
+        {
             recorder.stopping.store(true, Ordering::SeqCst);
             wake(&recorder);
         }
