@@ -133,6 +133,17 @@ impl Filter {
         texts.iter().map(|text| Finder::new(text.as_bytes()).into_owned()).collect()
     }
 
+    /// Whether every record matches.
+    pub fn takes_all(&self) -> bool {
+        self.since.is_none()
+            && self.until.is_none()
+            && self.session.is_none()
+            && self.agent.is_none()
+            && self.kinds.is_empty()
+            && self.text.is_none()
+            && !self.asks_for_more()
+    }
+
     /// Whether a line can match at all; cheap, before it is read.
     pub fn may_match(&self, line: &[u8]) -> bool {
         self.needles.iter().all(|needle| needle.find(line).is_some())
@@ -246,11 +257,15 @@ impl Filter {
             Kind::Result => self.wants_results() || action_of(record).is_none(),
             _ => false,
         };
-        let decided = || self.decisions.is_empty() || self.decisions.contains(&facts.effective().0);
+        judged && self.agrees_with(facts)
+    }
+
+    /// Whether an action of which this is known has the decision and outcome asked for.
+    pub fn agrees_with(&self, facts: &Facts) -> bool {
         let came_out = || {
-            self.outcomes.is_empty() || facts.outcome.is_some_and(|outcome| self.outcomes.contains(&outcome))
+            facts.outcome.is_some_and(|outcome| self.outcomes.contains(&outcome)) || self.outcomes.is_empty()
         };
-        judged && decided() && came_out()
+        (self.decisions.is_empty() || self.decisions.contains(&facts.effective().0)) && came_out()
     }
 
     fn matches_text(&self, row: &Row, trail: &Trail) -> anyhow::Result<bool> {

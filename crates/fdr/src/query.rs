@@ -4,7 +4,7 @@ use crate::filter::{Filter, FilterArgs, tool_of};
 use crate::line::{self, Places, one_line};
 use crate::tail::{newest, tells_of_action};
 use crate::text::{self, Look, LookArgs, Tone};
-use crate::trail::{self, Decider, Facts, Row, Trail, action_of};
+use crate::trail::{self, Brief, Decider, Facts, Row, Trail, action_of};
 use fdr_record::{Body, Kind, RecordId};
 use std::collections::HashMap;
 use std::io::{BufWriter, Write};
@@ -66,6 +66,21 @@ fn query(args: &QueryArgs, home: &Path, out: &mut dyn Write) -> anyhow::Result<u
                 if !filter.may_match(&entry.bytes) {
                     return Ok(ControlFlow::Continue(()));
                 }
+                if args.count && filter.takes_all() {
+                    printer.found += 1;
+                    return Ok(ControlFlow::Continue(()));
+                }
+                // Most actions are not what is looked for, and that is told without reading all.
+                if filter.needs_facts()
+                    && let Some(brief) = Brief::read(&entry.bytes).filter(|brief| brief.kind == Kind::Action)
+                {
+                    let known = brief.action().and_then(|id| outcomes.get(&id));
+                    let mut facts = known.copied().unwrap_or_default();
+                    facts.add_brief(&brief);
+                    if !filter.agrees_with(&facts) {
+                        return Ok(ControlFlow::Continue(()));
+                    }
+                }
                 let row = Row::read(entry);
                 let facts = facts_of(&row, &outcomes);
                 if filter.matches(&row, &facts, &trail)? {
@@ -85,7 +100,14 @@ fn query(args: &QueryArgs, home: &Path, out: &mut dyn Write) -> anyhow::Result<u
 fn outcomes(trail: &Trail) -> anyhow::Result<HashMap<RecordId, Facts>> {
     let mut outcomes: HashMap<RecordId, Facts> = HashMap::new();
     trail.scan(0, u64::MAX, |entry| {
-        if tells_of_action(&entry.bytes) {
+        if !tells_of_action(&entry.bytes) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        if let Some(brief) = Brief::read(&entry.bytes) {
+            if let Some(id) = brief.action().filter(|_| brief.kind != Kind::Action) {
+                outcomes.entry(id).or_default().add_brief(&brief);
+            }
+        } else {
             let row = Row::read(entry);
             if let Some(record) = row.record()
                 && record.kind != Kind::Action

@@ -4,8 +4,9 @@ use crate::filter::{Glob, parse_time, words};
 use crate::line;
 use crate::table::{Align, Cell, Table};
 use crate::text::{self, Look, LookArgs, Tone};
-use crate::trail::{self, Facts, Row, Trail, action_of, concern_of};
-use fdr_record::{Body, RecordId, Status, Timestamp};
+use crate::trail::{self, Brief, Facts, Row, Trail, action_of, concern_of};
+use fdr_log::Entry;
+use fdr_record::{Body, Kind, RecordId, Status, Timestamp};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::io::{BufWriter, Write};
@@ -77,11 +78,57 @@ struct Summary {
     end: Option<Status>,
 }
 
+impl Summary {
+    fn new(session: &str, agent: &str, when: Timestamp, index: u64) -> Summary {
+        Summary {
+            session: session.to_owned(),
+            agent: agent.to_owned(),
+            name: String::new(),
+            runtime: String::new(),
+            parent: None,
+            model: None,
+            started: when,
+            newest: when,
+            status: Status::Unknown,
+            records: 0,
+            first_index: index,
+            last_index: index,
+            actions: 0,
+            denied: 0,
+            attention: 0,
+            prompt: None,
+            end: None,
+        }
+    }
+
+    /// Takes in what a record says about its agent; what it doesn't say stays.
+    fn learn(&mut self, name: &str, runtime: &str, model: Option<&str>, parent: Option<&str>) {
+        let update = |known: &mut String, said: &str| {
+            if known != said {
+                said.clone_into(known);
+            }
+        };
+        update(&mut self.name, name);
+        update(&mut self.runtime, runtime);
+        if let Some(model) = model {
+            update(self.model.get_or_insert_default(), model);
+        }
+        if let Some(parent) = parent {
+            update(self.parent.get_or_insert_default(), parent);
+        }
+    }
+}
+
+fn owner(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
 /// Sums up a whole log; memory is a few dozen bytes for each action.
 #[derive(Default)]
 struct Tally {
     summaries: Vec<Summary>,
-    by_agent: HashMap<(String, String), usize>,
+    /// Session, agent: position in `summaries`.
+    by_agent: HashMap<String, HashMap<String, usize>>,
     /// What is known of each action, and whose it is.
     actions: HashMap<RecordId, (u32, Facts)>,
     /// Results that no action is named for.
@@ -89,29 +136,43 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, row: &Row) {
+    fn add(&mut self, entry: Entry) {
+        if let Some(brief) = Brief::read(&entry.bytes) {
+            self.add_brief(&brief, entry.index);
+        } else {
+            self.add_row(&Row::read(entry));
+        }
+    }
+
+    fn add_brief(&mut self, brief: &Brief<'_>, index: u64) {
+        let Some(session) = brief.session else { return };
+        let at =
+            self.at(session, brief.agent.as_ref().map_or(session, |agent| agent.id), brief.when(), index);
+        if let Some(agent) = &brief.agent {
+            self.summaries[at].learn(agent.name, agent.runtime, agent.model, agent.parent);
+        }
+        self.summaries[at].actions += u64::from(brief.kind == Kind::Action);
+        match brief.action() {
+            Some(id) => self.facts(id, at, brief.kind).add_brief(brief),
+            None if brief.kind == Kind::Result => {
+                let mut facts = Facts::default();
+                facts.add_brief(brief);
+                self.loose.push((owner(at), facts));
+            }
+            None => {}
+        }
+    }
+
+    fn add_row(&mut self, row: &Row) {
         let Some(session) = row.session() else { return };
-        let agent = row.agent().unwrap_or(session);
-        let at = match self.by_agent.get(&(session.to_owned(), agent.to_owned())) {
-            Some(at) => *at,
-            None => self.begin(session, agent, row),
-        };
+        let at = self.at(session, row.agent().unwrap_or(session), row.when(), row.index);
         let summary = &mut self.summaries[at];
-        summary.records += 1;
-        summary.started = summary.started.min(row.when());
-        summary.newest = summary.newest.max(row.when());
-        summary.last_index = row.index;
         let Some(record) = row.record() else {
             summary.attention += 1;
             return;
         };
         if let Some(agent) = &record.agent {
-            summary.name.clone_from(&agent.name);
-            summary.runtime.clone_from(&agent.runtime);
-            summary.model = agent.model.clone().or(summary.model.take());
-            if agent.parent.is_some() {
-                summary.parent.clone_from(&agent.parent);
-            }
+            summary.learn(&agent.name, &agent.runtime, agent.model.as_deref(), agent.parent.as_deref());
         }
         summary.attention += u64::from(concern_of(&record.body).is_some());
         match &record.body {
@@ -124,47 +185,44 @@ impl Tally {
             Body::Action(_) => summary.actions += 1,
             _ => {}
         }
-        let owner = u32::try_from(at).unwrap_or(u32::MAX);
         match (action_of(record), &record.body) {
-            (Some(id), body) => {
-                let known = self.actions.entry(id).or_insert((owner, Facts::default()));
-                known.1.add(body);
-                if matches!(body, Body::Action(_)) {
-                    known.0 = owner;
-                }
-            }
+            (Some(id), body) => self.facts(id, at, record.kind).add(body),
             (None, Body::Result(body)) => {
                 let mut facts = Facts::default();
                 facts.add_result(body);
-                self.loose.push((owner, facts));
+                self.loose.push((owner(at), facts));
             }
             _ => {}
         }
     }
 
-    fn begin(&mut self, session: &str, agent: &str, row: &Row) -> usize {
-        let at = self.summaries.len();
-        self.by_agent.insert((session.to_owned(), agent.to_owned()), at);
-        self.summaries.push(Summary {
-            session: session.to_owned(),
-            agent: agent.to_owned(),
-            name: String::new(),
-            runtime: String::new(),
-            parent: None,
-            model: None,
-            started: row.when(),
-            newest: row.when(),
-            status: Status::Unknown,
-            records: 0,
-            first_index: row.index,
-            last_index: row.index,
-            actions: 0,
-            denied: 0,
-            attention: 0,
-            prompt: None,
-            end: None,
-        });
+    /// What is known of an action; it belongs to whoever did it, not who tells of it.
+    fn facts(&mut self, id: RecordId, at: usize, kind: Kind) -> &mut Facts {
+        let known = self.actions.entry(id).or_insert((owner(at), Facts::default()));
+        if kind == Kind::Action {
+            known.0 = owner(at);
+        }
+        &mut known.1
+    }
+
+    /// The summary that a record counts for.
+    fn at(&mut self, session: &str, agent: &str, when: Timestamp, index: u64) -> usize {
+        let known = self.find(session, agent);
+        let at = known.unwrap_or(self.summaries.len());
+        if known.is_none() {
+            self.by_agent.entry(session.to_owned()).or_default().insert(agent.to_owned(), at);
+            self.summaries.push(Summary::new(session, agent, when, index));
+        }
+        let summary = &mut self.summaries[at];
+        summary.records += 1;
+        summary.started = summary.started.min(when);
+        summary.newest = summary.newest.max(when);
+        summary.last_index = index;
         at
+    }
+
+    fn find(&self, session: &str, agent: &str) -> Option<usize> {
+        self.by_agent.get(session)?.get(agent).copied()
     }
 
     /// Main agents newest first, each with its sub-agents behind it, oldest first.
@@ -211,9 +269,9 @@ impl Tally {
         }
         let above = |at: usize| -> Option<usize> {
             let summary = &self.summaries[at];
-            let main = || self.by_agent.get(&(summary.session.clone(), summary.session.clone())).copied();
+            let main = || self.find(&summary.session, &summary.session);
             let parent = summary.parent.as_ref().and_then(|id| {
-                let within = self.by_agent.get(&(summary.session.clone(), id.clone())).copied();
+                let within = self.find(&summary.session, id);
                 within.or_else(|| by_id.get(id.as_str()).copied())
             });
             let orphan = || if summary.agent == summary.session { None } else { main() };
@@ -251,7 +309,7 @@ fn list(args: &SessionsArgs, home: &Path, out: &mut dyn Write) -> anyhow::Result
 
     let mut tally = Tally::default();
     trail.scan(0, u64::MAX, |entry| {
-        tally.add(&Row::read(entry));
+        tally.add(entry);
         Ok(ControlFlow::Continue(()))
     })?;
     let mut groups = tally.finish(look.now);

@@ -304,7 +304,7 @@ impl<'a> Timeline<'a> {
             _ => None,
         });
         if let Some(policy) = policy {
-            let set = policy.set.as_deref().map_or("none".to_owned(), |set| short_digest(set));
+            let set = policy.set.as_deref().map_or("none".to_owned(), short_digest);
             parts.push(format!("policy {set} ({})", policy.mode.as_str()));
         }
         if let Some(row) = self.view.rows.first() {

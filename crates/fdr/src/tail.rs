@@ -49,19 +49,35 @@ fn tail(args: &TailArgs, home: &Path, out: &mut dyn Write) -> anyhow::Result<u8>
     let look = Look::new(&args.look);
     let filter = Filter::new(&args.filter, &look)?;
     let trail = if args.follow { Trail::open_even_empty(home)? } else { Trail::open(home)? };
-    let mut next = trail.len();
+    let next = trail.len();
     let found = newest(&trail, &filter, next, args.lines)?;
     let mut any = !found.is_empty();
     for (row, facts) in found.iter().rev() {
         write_row(row, facts, args.json, &look, out)?;
     }
     out.flush()?;
+    if args.follow {
+        any |= follow(&trail, &filter, next, args.json, &look, out)?;
+    }
+    Ok(trail.finish(if any { trail::FOUND } else { trail::NOTHING }))
+}
+
+/// Writes records as they come, from index `next` on, until nobody reads them any more.
+fn follow(
+    trail: &Trail,
+    filter: &Filter,
+    mut next: u64,
+    json: bool,
+    look: &Look,
+    out: &mut dyn Write,
+) -> anyhow::Result<bool> {
+    let mut any = false;
     let mut known = Known::default();
-    while args.follow {
+    loop {
         let len = trail.refresh()?;
         if len == next {
             if nobody_reads() {
-                break;
+                return Ok(any);
             }
             std::thread::sleep(POLL_INTERVAL);
             continue;
@@ -69,16 +85,15 @@ fn tail(args: &TailArgs, home: &Path, out: &mut dyn Write) -> anyhow::Result<u8>
         trail.scan(next, len, |entry| {
             let row = Row::read(entry);
             let facts = known.add(&row);
-            if filter.may_match(&row.line) && filter.matches(&row, &facts, &trail)? {
+            if filter.may_match(&row.line) && filter.matches(&row, &facts, trail)? {
                 any = true;
-                write_row(&row, &facts, args.json, &look, out)?;
+                write_row(&row, &facts, json, look, out)?;
             }
             Ok(ControlFlow::Continue(()))
         })?;
         next = len;
         out.flush()?;
     }
-    Ok(trail.finish(if any { trail::FOUND } else { trail::NOTHING }))
 }
 
 /// The newest `limit` records before `before` that match, newest first, each with what is

@@ -433,11 +433,8 @@ fn busy_log() -> tempfile::TempDir {
     r.main(HOSTILE, "claude-code").at("14:10:00");
     r.prompt("hello\u{1b}]0;owned\u{7}\r\nworld \u{202e}txt.exe\u{2066} \u{9b}31m\u{e0041}");
     let evil = "echo \u{1b}[2J\u{1b}[1;1H$ safe\rcommand \u{202e}fdp";
-    let action = r.action(
-        &format!("Bash\u{1b}[31m"),
-        evil,
-        &[file(Verb::Write, "a\u{1b}[2K\r\nfile:/fake  PERMIT\u{85}")],
-    );
+    let action =
+        r.action("Bash\u{1b}[31m", evil, &[file(Verb::Write, "a\u{1b}[2K\r\nfile:/fake  PERMIT\u{85}")]);
     r.result_with(action, Outcome::Error, |body| {
         body.reason = Some("\u{1b}]8;;http://evil.example\u{7}click\nDENY".to_owned())
     });
@@ -499,6 +496,12 @@ fn fdr_at(home: &Path, args: &[&str], columns: u32) -> String {
         text.push_str(&String::from_utf8_lossy(&output.stderr));
     }
     text.push_str(&format!("--- exit {}\n", output.status.code().unwrap_or(-1)));
+    // A line that tells no time is shown with that of the writing of the log: now.
+    let steady = |line: &str| match line.split_once("UNREAD    not a record") {
+        Some((head, rest)) => format!("(stored)        {}UNREAD    not a record{rest}\n", &head[16..]),
+        None => format!("{line}\n"),
+    };
+    let text: String = text.split_terminator('\n').map(steady).collect();
     text.replace(&home.display().to_string(), "HOME")
 }
 
