@@ -91,6 +91,7 @@ fn every_acked_record_survives_kill_9() {
             }
         }
         killer.join().unwrap();
+        program.wait_until_gone();
     }
     assert!(acked.len() > 100, "only {} acks: not much of a test", acked.len());
     let records = program.records();
@@ -103,7 +104,8 @@ fn every_acked_record_survives_kill_9() {
     }
     let ids: Vec<_> = records.iter().map(|record| record.id).collect();
     assert!(ids.is_sorted(), "ids rise over restarts");
-    let unclean = records.iter().filter(|r| matches!(&r.body, Body::LogRestart(start) if !start.clean)).count();
+    let unclean =
+        records.iter().filter(|r| matches!(&r.body, Body::LogRestart(start) if !start.clean)).count();
     assert!(unclean >= 7, "each killed recorder is told by its successor: {unclean}");
     assert!(program.ok(&["verify"]).contains("INTACT"));
 }
@@ -240,7 +242,11 @@ fn in_namespace(script: &str) -> Option<Output> {
         eprintln!("skipped: this machine does not allow mounts in a namespace");
         return None;
     }
-    let output = Command::new("unshare").args(["-rm", "sh", "-euc", script]).env("FDR", fdr()).env("HOOK", hook()).output();
+    let output = Command::new("unshare")
+        .args(["-rm", "sh", "-euc", script])
+        .env("FDR", fdr())
+        .env("HOOK", hook())
+        .output();
     Some(output.unwrap())
 }
 
@@ -266,7 +272,15 @@ fn a_full_disk_is_said_and_nothing_acked_is_lost() {
         return;
     };
     let said = text(&output.stdout);
-    let acked: usize = said.split("acked ").nth(1).unwrap_or_else(|| panic!("{output:?}")).lines().next().unwrap().parse().unwrap();
+    let acked: usize = said
+        .split("acked ")
+        .nth(1)
+        .unwrap_or_else(|| panic!("{output:?}"))
+        .lines()
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
     assert!((50..2000).contains(&acked), "{said}");
     assert!(said.contains("is not recorded") && said.to_lowercase().contains("no space"), "{said}");
     let recorded: usize = said.lines().find_map(|line| line.parse().ok()).unwrap();

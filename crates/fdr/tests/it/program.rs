@@ -43,7 +43,13 @@ impl Program {
 
     /// Runs `fdr`.
     pub fn fdr(&self, arguments: &[&str]) -> Output {
-        Command::new(fdr()).arg("--home").arg(self.home()).args(arguments).stdin(Stdio::null()).output().unwrap()
+        Command::new(fdr())
+            .arg("--home")
+            .arg(self.home())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
     }
 
     /// Runs `fdr`, which must succeed, and gives its standard output.
@@ -75,6 +81,11 @@ impl Program {
         let pid = self.recorder_pid().expect("a recorder runs");
         let killed = Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
         assert!(killed.success());
+        self.wait_until_gone();
+    }
+
+    /// Waits until no recorder holds the log.
+    pub fn wait_until_gone(&self) {
         while fdr_log::lock_holder(&self.home().join("log")).is_some() {
             std::thread::yield_now();
         }
