@@ -88,6 +88,7 @@ fn hash(parts: &[&str]) -> u64 {
 impl State {
     /// Takes in one record, in the order of the log.
     pub fn observe(&mut self, record: &Record) {
+        self.ids.seen(record.id);
         let Some(id) = &record.session else {
             self.own_seq = self.own_seq.max(record.seq + 1);
             return;

@@ -295,7 +295,7 @@ impl Recorder {
                 return response.clone();
             }
             self.remember_session(&mut order.state, &scrubbed.bytes);
-            let jump = self.clock_jump(&mut order, now, mono);
+            let jump = self.clock_jump(&mut order, now, mono).map(|gap| self.own_record(&mut order.state, gap, None));
             let made = catch_unwind(AssertUnwindSafe(|| capture(&request, &scrubbed.bytes, &arrival, &mut order.state)));
             let mut captured = match made {
                 Ok(captured) if captured.records.iter().all(|record| record.to_line().len() <= MAX_BYTES) => captured,
@@ -308,10 +308,7 @@ impl Recorder {
                     claimed.ts.get_or_insert(Timestamp(late));
                 }
             }
-            if let Some(jump) = jump {
-                let record = self.own_record(&mut order.state, jump, None);
-                captured.records.insert(0, record);
-            }
+            captured.records.splice(0..0, jump);
             if captured.records.is_empty() {
                 // Nothing new in it (a transcript read before).
                 return Response { recorded: true, index: self.size(), ..Response::default() };
@@ -645,5 +642,131 @@ fn housekeeping(recorder: &Recorder) {
         if let Err(error) = recorder.ingest_spool() {
             eprintln!("warning: can't take in the spool: {error:#}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fdr_record::{Kind, hex};
+    use std::sync::atomic::AtomicU64;
+
+    const START: u64 = 1_795_524_862_000_000_000;
+    const SECOND: u64 = 1_000_000_000;
+
+    struct Bench {
+        recorder: Recorder,
+        wall: Arc<AtomicU64>,
+        mono: Arc<AtomicU64>,
+        dir: tempfile::TempDir,
+    }
+
+    impl Bench {
+        fn new() -> Bench {
+            let dir = tempfile::tempdir().unwrap();
+            let home = Home::find(Some(dir.path())).unwrap();
+            let (wall, mono) = (Arc::new(AtomicU64::new(START)), Arc::new(AtomicU64::new(0)));
+            let clock: Clock = Box::new({
+                let (wall, mono) = (Arc::clone(&wall), Arc::clone(&mono));
+                move || (Timestamp(wall.load(Ordering::SeqCst)), mono.load(Ordering::SeqCst))
+            });
+            Bench { recorder: Recorder::open(home, &Config::default(), clock).unwrap(), wall, mono, dir }
+        }
+
+        fn pass(&self, wall_seconds: i64, mono_seconds: u64) {
+            self.wall.fetch_add((wall_seconds * SECOND as i64) as u64, Ordering::SeqCst);
+            self.mono.fetch_add(mono_seconds * SECOND, Ordering::SeqCst);
+        }
+
+        fn send(&self, seq: u64, payload: &str) -> Response {
+            let (stream, _other) = UnixStream::pair().unwrap();
+            let request = Request::event("claude-code", "PreToolUse", [1; 16], seq, payload.into());
+            self.recorder.answer(request, Some(&stream))
+        }
+
+        fn call(&self, seq: u64) -> Response {
+            self.send(seq, &format!(r#"{{"session_id":"s","hook_event_name":"PreToolUse","tool_name":"Bash","tool_use_id":"t{seq}","tool_input":{{"command":"ls"}}}}"#))
+        }
+
+        fn records(&self) -> Vec<Record> {
+            let reader = Reader::open(&self.dir.path().join("log")).unwrap();
+            reader.records(0).map(|entry| Record::parse(&entry.unwrap().bytes).unwrap()).collect()
+        }
+    }
+
+    #[test]
+    fn a_clock_that_jumps_is_recorded_and_ids_go_on_rising() {
+        let bench = Bench::new();
+        bench.call(0);
+        bench.pass(10, 10);
+        bench.call(1);
+        bench.pass(-3600, 5);
+        bench.call(2);
+        bench.pass(7200, 5);
+        bench.call(3);
+        let records = bench.records();
+        let gaps: Vec<&Gap> = records
+            .iter()
+            .filter_map(|record| match &record.body {
+                Body::Gap(gap) => Some(gap),
+                _ => None,
+            })
+            .collect();
+        let seen: Vec<(&str, Option<u64>)> = gaps.iter().map(|gap| (gap.what.as_str(), gap.millis)).collect();
+        assert_eq!(seen, [("clock_back", Some(3_605_000)), ("clock_forward", Some(7_195_000))]);
+        let ids: Vec<_> = records.iter().map(|record| record.id).collect();
+        assert!(ids.is_sorted(), "ids rise although the clock went back");
+        assert!(records.iter().map(|record| record.mono).is_sorted());
+    }
+
+    #[test]
+    fn a_message_sent_twice_is_recorded_once_and_answered_the_same() {
+        let bench = Bench::new();
+        let (first, again) = (bench.call(7), bench.call(7));
+        assert_eq!(first, again);
+        assert_eq!(bench.records().iter().filter(|record| record.kind == Kind::Action).count(), 1);
+    }
+
+    #[test]
+    fn a_secret_is_nowhere_in_the_log() {
+        let bench = Bench::new();
+        let secret = concat!("ghp_", "0123456789abcdefghijABCDEFGHIJ012345");
+        bench.send(0, &format!(r#"{{"session_id":"s","hook_event_name":"PreToolUse","tool_name":"Bash","tool_use_id":"t","tool_input":{{"command":"curl -H 'Authorization: token {secret}' https://x"}}}}"#));
+        let action = bench.records().pop().unwrap();
+        assert_eq!(action.kind, Kind::Action);
+        assert!(action.content.iter().any(|content| content.redacted > 0), "{action:?}");
+        for entry in std::fs::read_dir(bench.dir.path().join("log")).unwrap() {
+            let path = entry.unwrap().path();
+            let bytes = if path.is_file() { std::fs::read(&path).unwrap() } else { Vec::new() };
+            assert!(!contains(&bytes, secret.as_bytes()), "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn an_unknown_runtime_is_recorded_raw() {
+        let bench = Bench::new();
+        let (stream, _other) = UnixStream::pair().unwrap();
+        let request = Request::event("from-the-future", "x", [2; 16], 0, b"abc".to_vec());
+        assert!(bench.recorder.answer(request, Some(&stream)).recorded);
+        let record = bench.records().pop().unwrap();
+        assert!(matches!(&record.body, Body::Unparsed(body) if body.reason.contains("from-the-future")));
+        assert_eq!(record.content[0].len, 3);
+    }
+
+    #[test]
+    fn a_damaged_spool_file_is_recorded_as_it_is_and_taken_away() {
+        let bench = Bench::new();
+        let folder = bench.dir.path().join("spool");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("0-a-0.msg"), b"not a message").unwrap();
+        bench.recorder.ingest_spool().unwrap();
+        let records = bench.records();
+        assert!(records.iter().any(|record| record.kind == Kind::Unparsed && record.content[0].len == 13));
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn two_path_digests_differ() {
+        assert_ne!(hex(&path_digest(Path::new("a"))), hex(&path_digest(Path::new("b"))));
     }
 }

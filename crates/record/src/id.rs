@@ -64,6 +64,16 @@ pub struct IdSource {
 }
 
 impl IdSource {
+    /// Takes note of an id that was made before, so that the next ones come after it.
+    pub fn seen(&mut self, id: RecordId) {
+        let bytes = id.as_bytes();
+        let millis = bytes[..6].iter().fold(0, |millis, &byte| millis << 8 | u64::from(byte));
+        let counter = u16::from_be_bytes([bytes[6], bytes[7]]) & 0xfff;
+        if (millis, counter) > (self.millis, self.counter) {
+            (self.millis, self.counter) = (millis, counter);
+        }
+    }
+
     /// The next id for something that happened at `now`.
     pub fn next(&mut self, now: Timestamp) -> RecordId {
         let mut random = [0; 8];
@@ -99,5 +109,13 @@ mod tests {
         assert!(ids.windows(2).all(|w| w[0] != w[1]));
         assert_eq!(ids[0].0.get_version_num(), 7);
         assert_eq!(ids[0].to_string().parse(), Ok(ids[0]));
+    }
+
+    #[test]
+    fn ids_rise_over_a_restart_with_a_clock_that_was_set_back() {
+        let newest = IdSource::default().next(Timestamp(2_000_000_000_000_000));
+        let mut source = IdSource::default();
+        source.seen(newest);
+        assert!(source.next(Timestamp(1_000_000_000_000_000)) > newest);
     }
 }
