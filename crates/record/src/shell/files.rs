@@ -102,6 +102,11 @@ pub(super) fn cp(shell: &mut Shell<'_>, call: &Call<'_>) {
     for (source, target) in copies(shell, &parsed.operands, folder.as_ref(), parsed.has("-T")) {
         shell.touch_with(Effect::Read, &source, recursive);
         shell.touch_with(Effect::Write, &target, recursive);
+        if (parsed.has("-s") || parsed.has("-l"))
+            && let (Some(from), Some(to)) = (shell.path(&source), shell.path(&target))
+        {
+            shell.link(&to, &from);
+        }
     }
 }
 
@@ -178,7 +183,7 @@ pub(super) fn ln(shell: &mut Shell<'_>, call: &Call<'_>) {
         } else {
             shell.path(&source)
         };
-        if let Some(target) = target.as_deref().filter(|_| parsed.has("-s")) {
+        if let Some(target) = target.as_deref() {
             shell.link(&link_path, target);
         }
         shell.push(match target {

@@ -180,6 +180,12 @@ fn python_module(shell: &mut Shell<'_>, name: &str, module: &Arg, rest: &[Arg]) 
 fn general(shell: &mut Shell<'_>, call: &Call<'_>, spec: &str, code_options: &[&str], file_options: &[&str]) {
     let parsed = shell.options(spec, call.args);
     shell.option_files(&parsed);
+    for option in ["-r", "--import", "--loader"] {
+        // A library by its path is code that is run.
+        for file in parsed.values(option).filter(|f| f.text.starts_with(['.', '/'])) {
+            shell.touch(Effect::Execute, file);
+        }
+    }
     for option in file_options {
         for file in parsed.values(option) {
             shell.touch(Effect::Execute, file);

@@ -47,6 +47,11 @@ impl Shell<'_> {
             self.execute(&shown);
             return Output { text: None, from: shown };
         }
+        if first.tree {
+            // `find -exec {} \;`: what is found is run.
+            self.touch(table::Effect::Execute, first);
+            return Output { text: None, from: shown };
+        }
         if first.text.is_empty() {
             self.stay_silent("sh");
             return Output::default();

@@ -139,6 +139,9 @@ pub(super) fn curl(shell: &mut Shell<'_>, call: &Call<'_>) {
     {
         shell.touch(Effect::Read, cookie);
     }
+    if parsed.has("-Q") || parsed.has("-t") {
+        shell.opaque("curl sends commands to the other side");
+    }
     if parsed.has("-K") {
         shell.opaque("curl takes options from a file");
     }

@@ -145,6 +145,8 @@ fn unchanged(a: &State, b: &State) -> bool {
 #[derive(Debug)]
 struct Frame {
     function: bool,
+    /// What the variables held that the function has made its own.
+    saved: Vec<(String, Option<Value>)>,
     left_with: Option<State>,
 }
 
@@ -172,6 +174,8 @@ pub(super) struct Shell<'c> {
     pub redirected: bool,
     /// Symbolic links that were made, and where they lead.
     links: Vec<(String, String)>,
+    /// Variables that were made readonly.
+    pub readonly: HashSet<String>,
     pub depth: usize,
     actions: Vec<Action>,
     places: HashMap<(Verb, Resource, Option<Resource>), usize>,
@@ -215,6 +219,7 @@ impl<'c> Shell<'c> {
             decoded: false,
             redirected: false,
             links: Vec::new(),
+            readonly: HashSet::new(),
             depth: 0,
             actions: Vec::new(),
             places: HashMap::new(),
@@ -377,6 +382,10 @@ impl<'c> Shell<'c> {
             return;
         }
         if is_stream(&path) {
+            if effect == Effect::Execute {
+                let reason = format!("what comes through {path} is run, which is not known");
+                self.opaque(reason);
+            }
             return;
         }
         self.behind_link(&path, effect.is_removal());
@@ -425,6 +434,12 @@ impl<'c> Shell<'c> {
     // --- state ---
 
     pub fn set(&mut self, name: &str, value: Value) {
+        if self.readonly.contains(name) {
+            let value =
+                Value::One(Arg::unknown(format!("${name}"), "the variable may not be changed, but is"));
+            Rc::make_mut(&mut self.state.vars).insert(name.to_owned(), value);
+            return;
+        }
         let too_long = match &value {
             Value::One(arg) => arg.text.len() > MAX_VALUE_BYTES,
             Value::List(list) => list.iter().map(|a| a.text.len() + 1).sum::<usize>() > MAX_VALUE_BYTES,
@@ -674,7 +689,9 @@ impl<'c> Shell<'c> {
         match body {
             Compound::Subshell(script) => return self.subshell(|shell| shell.script(script)),
             Compound::Group(script) => return self.script(script),
-            Compound::Coprocess(command) => {
+            Compound::Coprocess { command, name } => {
+                let name = name.as_deref().unwrap_or("COPROC");
+                self.set(name, Value::One(Arg::unknown(format!("${name}"), "a coprocess sets it")));
                 self.subshell(|shell| shell.stage(command));
             }
             Compound::Arithmetic(word) => {
@@ -698,6 +715,8 @@ impl<'c> Shell<'c> {
                     let before = self.state.clone();
                     self.script(condition);
                     let after = self.state.clone();
+                    // The branch runs only if the condition held.
+                    self.state.doubt.clone_from(&before.doubt);
                     self.script(body);
                     let end = std::mem::replace(&mut self.state, merged(before, after));
                     ends = Some(match ends {
@@ -728,7 +747,9 @@ impl<'c> Shell<'c> {
                 self.state = ends;
             }
             Compound::While { condition, body } => self.looped(|shell| {
+                let doubt = shell.state.doubt.clone();
                 shell.script(condition);
+                shell.state.doubt = doubt;
                 shell.script(body);
             }),
             Compound::ArithmeticFor { head, body } => {
@@ -751,7 +772,7 @@ impl<'c> Shell<'c> {
     /// A loop that runs an unknown number of times.
     fn looped(&mut self, body: impl Fn(&mut Self)) {
         let before = self.state.clone();
-        self.frames.push(Frame { function: false, left_with: None });
+        self.frames.push(Frame { function: false, saved: Vec::new(), left_with: None });
         body(self);
         let once = std::mem::replace(&mut self.state, before.clone());
         let either = merged(before.clone(), once);
@@ -766,16 +787,36 @@ impl<'c> Shell<'c> {
     }
 
     fn left_frame(&mut self) {
-        if let Some(left) = self.frames.pop().and_then(|f| f.left_with) {
+        let Some(frame) = self.frames.pop() else {
+            return;
+        };
+        if let Some(left) = frame.left_with {
             let now = std::mem::replace(&mut self.state, left.clone());
             self.state = merged(left, now);
+        }
+        for (name, value) in frame.saved.into_iter().rev() {
+            let vars = Rc::make_mut(&mut self.state.vars);
+            match value {
+                Some(value) => vars.insert(name, value),
+                None => vars.remove(&name),
+            };
+        }
+    }
+
+    /// Makes a variable local to the function that is being walked.
+    pub fn make_local(&mut self, name: &str) {
+        let value = self.state.vars.get(name).cloned();
+        if let Some(frame) = self.frames.iter_mut().rev().find(|f| f.function) {
+            frame.saved.push((name.to_owned(), value));
         }
     }
 
     /// `break`, `continue` (of a loop) or `return` (of a function).
-    pub fn jump(&mut self, function: bool) {
+    /// Out of so many loops.
+    pub fn jump(&mut self, function: bool, levels: usize) {
         let state = self.state.clone();
-        if let Some(frame) = self.frames.iter_mut().rev().find(|f| f.function == function) {
+        for frame in self.frames.iter_mut().rev().filter(|f| f.function == function).take(levels) {
+            let state = state.clone();
             frame.left_with = Some(match frame.left_with.take() {
                 Some(left) => merged(left, state),
                 None => state,
@@ -798,7 +839,7 @@ impl<'c> Shell<'c> {
         let certain = values.as_ref().filter(|v| v.iter().all(|a| !a.splits));
         const MOST_TURNS: usize = 128;
         if let Some(values) = certain.filter(|v| v.len() <= MOST_TURNS) {
-            self.frames.push(Frame { function: false, left_with: None });
+            self.frames.push(Frame { function: false, saved: Vec::new(), left_with: None });
             for value in values {
                 self.set(variable, Value::One(Arg { expanded: true, ..value.clone() }));
                 let dead = self.state.dead.then(|| self.state.clone());
@@ -917,6 +958,12 @@ impl<'c> Shell<'c> {
         for redirect in redirects {
             let input = redirect.fd.as_deref().is_none_or(|fd| fd == "0");
             let output = redirect.fd.as_deref().is_none_or(|fd| fd == "1");
+            let from_zero = redirect.fd.as_deref() == Some("0");
+            if let Some(name) = redirect.fd.as_deref().and_then(|fd| fd.strip_prefix('{')?.strip_suffix('}'))
+            {
+                let number = Arg::unknown(format!("${name}"), "the shell puts a descriptor there");
+                self.set(name, Value::One(number));
+            }
             match (&redirect.target, redirect.op) {
                 (Target::HereDoc(body), _) => {
                     let arg = match body.get() {
@@ -936,18 +983,27 @@ impl<'c> Shell<'c> {
                 }
                 (Target::Word(word), op) => {
                     let arg = self.expand_one(word);
-                    self.redirect(op, arg, input, output, &mut io);
+                    self.redirect(op, arg, [input, output, from_zero], &mut io);
                 }
             }
         }
         io
     }
 
-    fn redirect(&mut self, op: RedirectOp, arg: Arg, input: bool, output: bool, io: &mut Streams) {
+    /// `descriptors`: whether it is about standard input, standard output, and descriptor 0 by
+    /// its number.
+    fn redirect(&mut self, op: RedirectOp, arg: Arg, descriptors: [bool; 3], io: &mut Streams) {
+        let [input, output, from_zero] = descriptors;
         let descriptor = arg.is_known()
             && (arg.text == "-" || arg.text.trim_end_matches('-').bytes().all(|b| b.is_ascii_digit()));
         match op {
             RedirectOp::DuplicateIn | RedirectOp::DuplicateOut if descriptor => {
+                // `<&3`, or the `0>&1` of a shell on a socket.
+                let number = arg.text.trim_end_matches('-');
+                let reads = if op == RedirectOp::DuplicateIn { input } else { from_zero };
+                if reads && !number.is_empty() && number != "0" {
+                    io.stdin = Some(Stdin::From(format!("descriptor {number}").into()));
+                }
                 if output && op == RedirectOp::DuplicateOut {
                     io.redirected = true;
                 }
@@ -1004,7 +1060,7 @@ impl<'c> Shell<'c> {
         }
         self.active.push(name.to_owned());
         let outer = self.state.positional.replace(args.to_vec());
-        self.frames.push(Frame { function: true, left_with: None });
+        self.frames.push(Frame { function: true, saved: Vec::new(), left_with: None });
         let body = Rc::clone(body);
         let output = self.deeper(|shell| shell.stage(&body));
         self.left_frame();

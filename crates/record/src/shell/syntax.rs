@@ -59,7 +59,10 @@ pub(super) enum Command {
 pub(super) enum Compound {
     Subshell(Script),
     Group(Script),
-    Coprocess(Box<Command>),
+    Coprocess {
+        command: Box<Command>,
+        name: Option<String>,
+    },
     /// `words` is absent in `for x; do`, which runs over the positional parameters.
     For {
         variable: String,
@@ -607,8 +610,9 @@ impl<'s> Parser<'s> {
             if !named {
                 self.pos = back;
             }
-            let inner = self.command()?;
-            return Some(self.compound(Compound::Coprocess(Box::new(inner))));
+            let command = Box::new(self.command()?);
+            let name = named.then(|| name.shown());
+            return Some(self.compound(Compound::Coprocess { command, name }));
         }
         if RESERVED.iter().any(|w| self.at_word(w)) {
             return None;
@@ -1462,7 +1466,10 @@ mod tests {
             Command::Simple { assigns, words, redirects } => {
                 out.extend(words.first().map(Word::shown));
                 words.iter().for_each(|w| names_in_word(w, out));
-                assigns.iter().for_each(|a| names_in_word(&a.value, out));
+                assigns
+                    .iter()
+                    .flat_map(|a| a.index.iter().chain([&a.value]))
+                    .for_each(|w| names_in_word(w, out));
                 names_in_redirects(redirects, out);
             }
             Command::Function { body, .. } => names_in_command(body, out),
@@ -1470,7 +1477,7 @@ mod tests {
                 names_in_redirects(redirects, out);
                 match body {
                     Compound::Subshell(script) | Compound::Group(script) => names(script, out),
-                    Compound::Coprocess(command) => names_in_command(command, out),
+                    Compound::Coprocess { command, .. } => names_in_command(command, out),
                     Compound::For { words, body, .. } => {
                         words.iter().flatten().for_each(|w| names_in_word(w, out));
                         names(body, out);
@@ -1570,8 +1577,9 @@ mod tests {
                 }
                 compared += 1;
                 let name = command[node.byte_range()].replace('\\', "");
-                // Words of the shell, which tree-sitter-bash takes for commands.
-                if !matches!(name.as_str(), "time" | "coproc" | "{" | "}" | "!") {
+                // Words of the shell, and a line like the end of a here-document with a blank after
+                // it, which tree-sitter-bash takes for commands.
+                if !matches!(name.as_str(), "time" | "coproc" | "{" | "}" | "!" | "E") {
                     assert!(ours.contains(&name), "`{name}` is missed in: {command}");
                 }
             }

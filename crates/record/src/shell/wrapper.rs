@@ -129,7 +129,9 @@ pub(super) fn env(shell: &mut Shell<'_>, call: &Call<'_>) {
         all.extend(parsed.operands.iter().cloned());
         code(shell, call.name, &joined(&all), None);
     } else {
-        let args = assignments(shell, &parsed.operands);
+        // A lone `-` is `-i`.
+        let dash = usize::from(parsed.operands.first().is_some_and(|a| a.text == "-"));
+        let args = assignments(shell, skip(&parsed.operands, dash));
         if args.is_empty() {
             shell.act(Verb::Read, "env", "*");
         } else {
@@ -256,7 +258,7 @@ fn items(shell: &Shell<'_>, null: bool, lines: bool) -> Option<Vec<Arg>> {
 
 pub(super) fn xargs(shell: &mut Shell<'_>, call: &Call<'_>) {
     let parsed = shell.options(
-        "+ -I,--replace= -i? -n,--max-args= -P,--max-procs= -L,--max-lines= -l? -d,--delimiter= -E= -e? -s,--max-chars= -a,--arg-file=r -0,--null -J= -R= --process-slot-var=",
+        "+ -I= -i,--replace? -n,--max-args= -P,--max-procs= -L,--max-lines= -l? -d,--delimiter= -E= -e? -s,--max-chars= -a,--arg-file=r -0,--null -J= -R= --process-slot-var=",
         call.args,
     );
     shell.option_files(&parsed);
@@ -549,6 +551,13 @@ pub(super) fn opaque_runner(shell: &mut Shell<'_>, call: &Call<'_>) {
 
 pub(super) fn cd(shell: &mut Shell<'_>, call: &Call<'_>) {
     shell.stay_silent(call.name);
+    let operands =
+        call.args.iter().filter(|a| a.text == "-" || !a.text.starts_with('-') || !a.is_known()).count();
+    if operands > 1 {
+        // bash refuses this, zsh replaces one part of the path by another.
+        shell.state.cwd = Err("`cd` with two folders".to_owned());
+        return;
+    }
     let operand = call
         .args
         .iter()
@@ -776,12 +785,10 @@ pub(super) fn leave(shell: &mut Shell<'_>, call: &Call<'_>) {
     shell.stay_silent(call.name);
     match call.name {
         "exit" => shell.state.dead = true,
-        "return" => shell.jump(true),
+        "return" => shell.jump(true, 1),
         _ => {
-            if call.args.first().is_some_and(|a| a.text != "1") {
-                shell.state.cwd = Err(format!("`{}` leaves several loops", call.name));
-            }
-            shell.jump(false);
+            let levels = call.args.first().map_or(1, |a| a.text.parse().unwrap_or(usize::MAX));
+            shell.jump(false, levels);
         }
     }
 }
@@ -822,6 +829,10 @@ pub(super) fn declare(shell: &mut Shell<'_>, call: &Call<'_>) {
             Some((name, _)) => (name.trim_end_matches('+').to_owned(), Some(operand.tail(name.len() + 1))),
             None => (operand.text.clone(), None),
         };
+        let is_local = matches!(call.name, "local" | "declare" | "typeset") && !flags.contains('g');
+        if is_local {
+            shell.make_local(&name);
+        }
         if let Some(mut value) = value {
             shell.watch_variable(&name, &value);
             if operand.text.contains("+=") || flags.contains(['i', 'n', 'u', 'l']) {
@@ -830,6 +841,13 @@ pub(super) fn declare(shell: &mut Shell<'_>, call: &Call<'_>) {
             shell.set(&name, Value::One(value));
         } else if flags.contains('n') {
             shell.set(&name, Value::One(Arg::unknown(format!("${name}"), "a reference")));
+        }
+        if flags.contains('n') {
+            // What is assigned to it is assigned to another variable.
+            shell.state.tainted = Some("a reference".to_owned());
+        }
+        if call.name == "readonly" || flags.contains('r') {
+            shell.readonly.insert(name.clone());
         }
         if exports {
             shell.act(Verb::Configure, "env", &name);
@@ -974,7 +992,14 @@ pub(super) fn trap(shell: &mut Shell<'_>, call: &Call<'_>) {
     if args[0].is_known() {
         // It runs later, in a shell that may have moved on.
         let text = args[0].text.clone();
-        shell.subshell(|shell| shell.inline(&text));
+        if args.iter().skip(1).any(|a| matches!(a.text.as_str(), "DEBUG" | "ERR" | "RETURN")) {
+            // It runs between the commands and may change what they see.
+            shell.inline(&text);
+            shell.taint("a trap");
+            shell.state.cwd = Err("a trap runs between the commands".to_owned());
+        } else {
+            shell.subshell(|shell| shell.inline(&text));
+        }
     } else {
         shell.unknown(args[0]);
         shell.execute("trap");
