@@ -7,7 +7,7 @@ use fdr_record::{ActionBody, Basis, Body, DecidedBy, Mode, Outcome, Record, Reso
 use serde_json::Value;
 
 /// How much of a reason is shown on a line, in columns.
-const REASON_COLUMNS: usize = 160;
+const REASON_COLUMNS: usize = 180;
 /// Digits of an id that are shown, more where they don't tell ids apart.
 const SHORT_ID: usize = 8;
 
@@ -311,7 +311,7 @@ pub fn outcome(facts: &Facts) -> Option<String> {
 pub fn by_whom(by: Decider, basis: Basis) -> String {
     let who = match by {
         Decider::Policy => "by policy",
-        Decider::Runtime(DecidedBy::Unknown) => "by the runtime, it doesn't say by what",
+        Decider::Runtime(DecidedBy::Unknown) => "by the runtime",
         Decider::Runtime(by) => return format!("by {}{}", by.as_str(), inferred(basis)),
     };
     format!("{who}{}", inferred(basis))
@@ -392,6 +392,8 @@ impl Verdicts<'_> {
                         by_whom(Decider::Runtime(by), Basis::Stated)
                     ));
                 }
+                // That it ran says no more than the outcome does.
+                (_, Some(Decider::Runtime(DecidedBy::Unknown))) if basis == Basis::Inferred => {}
                 (_, Some(by)) => parts.push(by_whom(by, basis)),
                 _ => {}
             },

@@ -75,7 +75,10 @@ struct Summary {
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt: Option<String>,
     #[serde(skip)]
-    end: Option<Status>,
+    end: Option<(Status, Timestamp)>,
+    /// When the prompt was given.
+    #[serde(skip)]
+    prompted: Timestamp,
 }
 
 impl Summary {
@@ -98,7 +101,13 @@ impl Summary {
             attention: 0,
             prompt: None,
             end: None,
+            prompted: when,
         }
+    }
+
+    /// It went on after it had ended; not so if this is only told later.
+    fn begin_again(&mut self, when: Timestamp) {
+        self.end = self.end.filter(|(_, at)| *at > when);
     }
 
     /// Takes in what a record says about its agent; what it doesn't say stays.
@@ -176,11 +185,18 @@ impl Tally {
         }
         summary.attention += u64::from(concern_of(&record.body).is_some());
         match &record.body {
-            Body::SessionStart(_) => summary.end = None,
-            Body::SessionEnd(body) => summary.end = Some(body.status),
+            Body::SessionStart(_) => summary.begin_again(row.when()),
+            Body::SessionEnd(body) => {
+                if summary.end.is_none_or(|(_, at)| at <= row.when()) {
+                    summary.end = Some((body.status, row.when()));
+                }
+            }
             Body::Prompt(body) => {
-                summary.end = None;
-                summary.prompt.get_or_insert_with(|| body.preview.clone());
+                summary.begin_again(row.when());
+                if summary.prompt.is_none() || row.when() < summary.prompted {
+                    summary.prompted = row.when();
+                    summary.prompt = Some(body.preview.clone());
+                }
             }
             Body::Action(_) => summary.actions += 1,
             _ => {}
@@ -241,7 +257,7 @@ impl Tally {
         for (at, summary) in self.summaries.iter_mut().enumerate() {
             let fresh = line::between_ms(summary.newest, now).is_none_or(|ms| ms < RUNNING_MS);
             summary.status = match summary.end {
-                Some(status) => status,
+                Some((status, _)) => status,
                 None if fresh && !ended[at] => Status::Running,
                 None => Status::Unknown,
             };

@@ -248,6 +248,9 @@ impl<'a> Timeline<'a> {
         }
         self.agent(self.root, 0)?;
         self.end(self.root, 0);
+        if !self.args.full && !self.args.no_fold {
+            say_once(&mut self.entries);
+        }
         let layout = Layout::new(&self.entries, self.look);
         let mut date = self.view.rows.first().map(|row| self.look.date(row.when())).unwrap_or_default();
         for entry in &self.entries {
@@ -556,13 +559,8 @@ impl<'a> Timeline<'a> {
         let asked = answers().find(|row| row.kind() == Kind::ApprovalRequest.as_str());
         let answered = answers().find(|row| row.kind() != Kind::ApprovalRequest.as_str());
         let answered_after_ms = asked.zip(answered).and_then(|(a, b)| line::between_ms(a.when(), b.when()));
-        Verdicts {
-            body,
-            facts: step.facts,
-            reason: of_result.or(of_answer).or(of_action),
-            answered_after_ms,
-            ended,
-        }
+        let reason = of_result.or(of_answer).or(of_action);
+        Verdicts { body, facts: step.facts, reason, answered_after_ms, ended }
     }
 
     /// `asked for permission at 14:02:20; granted at 14:02:29 by user`. The answer's reason is
@@ -900,6 +898,24 @@ fn common(names: &[&str]) -> Option<String> {
     let slash = first.get(..len).or_else(|| (0..len).rev().find_map(|at| first.get(..at)))?.rfind('/')?;
     let colon = first.find(':')?;
     (slash > colon + 1).then(|| format!("{}/**", &first[..slash]))
+}
+
+/// Runtimes tell the same words more than once: as a message, as the reason of the call that
+/// follows, as the end of the turn. One line is enough, and the reason says most.
+fn say_once(entries: &mut Vec<Entry>) {
+    let words = |entry: &Entry| match (&entry.said, entry.label.as_str()) {
+        (Said::Text(_, said), "SAID" | "DECIDED" | "MESSAGE") => {
+            said.find('"').map(|at| (entry.depth, said[at..].to_owned()))
+        }
+        _ => None,
+    };
+    entries.dedup_by(|next, kept| {
+        let same = words(next).is_some_and(|next| words(kept) == Some(next));
+        if same && next.label == "DECIDED" {
+            std::mem::swap(next, kept);
+        }
+        same
+    });
 }
 
 /// The widths of the columns of a timeline.
