@@ -20,16 +20,18 @@
 //! the arguments are resources only where such a hint tells what is done with them; otherwise
 //! they stand under `opaque`.
 
-use crate::{Arrival, Captured, State};
+use crate::writer::bound;
+use crate::{Arrival, Captured, Reply, State};
 use fdr_record::{
     Action, ActionBody, Agent, Approval, Body, Call, Claimed, ConfigChange, Content, ContentRef, Context,
-    Decision, Link, MAX_BYTES, Message, Normalised, Outcome, PolicyDecision, Record, RecordId, Rel, Resource,
-    ResultBody, SessionEnd, SessionStart, Status, Timestamp, Unparsed, VERSION, Verb, Verdict, preview,
+    Decision, Link, MAX_BYTES, Message, Mode, Normalised, Outcome, PolicyDecision, Record, RecordId, Rel,
+    Resource, ResultBody, SessionEnd, SessionStart, Status, Timestamp, Unparsed, VERSION, Verb, Verdict,
+    preview,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 /// What a record's `claimed.source` says.
 const SOURCE: &str = "mcp-proxy";
@@ -49,6 +51,8 @@ const PARENT_VARIABLES: [&str; 5] = [
 const MAX_SESSIONS: usize = 1_024;
 /// Requests without an answer that are remembered for a session.
 const MAX_PENDING: usize = 1_024;
+/// Tools of which it is remembered what the server says of them.
+const MAX_HINTS: usize = 4_096;
 /// Messages that are read one by one out of a batch.
 const MAX_BATCH: usize = 256;
 /// The longest name of a server or tool that a record shows, in characters.
@@ -82,7 +86,8 @@ struct Session {
     parent: Option<String>,
     actions: u64,
     denied: u64,
-    last_failed: bool,
+    /// What came of the newest call.
+    last: Option<Outcome>,
     /// Requests without an answer, by side and id (`client:3`).
     pending: HashMap<String, Pending>,
     /// The same keys, oldest first.
@@ -115,10 +120,6 @@ impl Sessions {
     pub(crate) fn observe(&mut self, record: &Record) {
         let (Some(id), Some(agent)) = (&record.session, &record.agent) else { return };
         if !agent.runtime.starts_with("mcp:") {
-            return;
-        }
-        if matches!(record.body, Body::SessionEnd(_)) {
-            self.by_id.remove(id);
             return;
         }
         if !self.by_id.contains_key(id) && self.by_id.len() >= MAX_SESSIONS {
@@ -156,12 +157,12 @@ impl Session {
                 Some(asks(method, about))
             }
             Body::Context(body) if body.what == MCP_TOOLS => {
-                self.hints = read_marks(body.preview.as_deref().unwrap_or_default());
+                read_marks(body.preview.as_deref().unwrap_or_default(), &mut self.hints);
                 None
             }
             Body::Result(body) => {
                 self.denied += u64::from(body.outcome == Outcome::Denied);
-                self.last_failed = body.outcome != Outcome::Ok;
+                self.last = Some(body.outcome);
                 None
             }
             _ => None,
@@ -228,21 +229,24 @@ fn marked_list(tools: &[Tool<'_>]) -> String {
     text
 }
 
-/// Reads the list back.
-fn read_marks(text: &str) -> HashMap<String, Hints> {
+/// Reads the list back. A list may come in pages, or anew with other hints.
+fn read_marks(text: &str, known: &mut HashMap<String, Hints>) {
     let list = text.split_once(" tools: ").map_or("", |(_, list)| list);
-    list.split(", ")
-        .filter_map(|entry| {
-            let (name, mark) = entry.split_once(" (")?;
-            let hints = match mark {
-                "read-only)" => Hints { read_only_hint: Some(true), destructive_hint: None },
-                "destructive)" => Hints { read_only_hint: Some(false), destructive_hint: Some(true) },
-                "changes)" => Hints { read_only_hint: Some(false), destructive_hint: None },
-                _ => return None,
-            };
-            Some((name.to_owned(), hints))
-        })
-        .collect()
+    for entry in list.split(", ") {
+        let (name, mark) = entry.split_once(" (").unwrap_or((entry, ""));
+        let hints = match mark {
+            "read-only)" => Hints { read_only_hint: Some(true), destructive_hint: None },
+            "destructive)" => Hints { read_only_hint: Some(false), destructive_hint: Some(true) },
+            "changes)" => Hints { read_only_hint: Some(false), destructive_hint: None },
+            _ => {
+                known.remove(name);
+                continue;
+            }
+        };
+        if known.len() < MAX_HINTS {
+            known.insert(name.to_owned(), hints);
+        }
+    }
 }
 
 /// The characters that the specification wants in the name of a tool.
@@ -283,11 +287,40 @@ fn read<'a, T: Deserialize<'a>>(value: Option<&'a RawValue>) -> Option<T> {
     serde_json::from_str(value?.get()).ok()
 }
 
-/// A member of an object, unread.
+/// A member of an object, unread; the last one of that name, as most readers take it.
 fn member<'a>(value: Option<&'a RawValue>, name: &str) -> Option<&'a RawValue> {
-    let mut members: HashMap<Cow<'a, str>, &'a RawValue> = read(value)?;
-    members.remove(name)
+    let Members(members) = read(value)?;
+    members.into_iter().rev().find(|(key, _)| key == name).map(|(_, value)| value)
 }
+
+/// The members of an object in their order, names that occur twice included.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Members<'a>, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(Text(key)) = map.next_key()? {
+                    members.push((key, map.next_value()?));
+                }
+                Ok(members)
+            }
+        }
+        deserializer.deserialize_map(Visitor).map(Members)
+    }
+}
+
+/// Borrowed where it has no escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 fn text_member(value: Option<&RawValue>, name: &str) -> Option<String> {
     read::<String>(member(value, name))
@@ -425,8 +458,8 @@ impl<'c> Capture<'_, '_> {
             signal: Option<i32>,
         }
         let exit: Option<Exit> = serde_json::from_slice(line).ok();
-        let (actions, denied, last_failed) =
-            self.memory().map_or((0, 0, false), |known| (known.actions, known.denied, known.last_failed));
+        let (actions, denied, last) =
+            self.memory().map_or((0, 0, None), |known| (known.actions, known.denied, known.last));
         let (status, reason) = match exit {
             Some(Exit { signal: Some(signal), .. }) => {
                 (Status::Interrupted, format!("ended by signal {signal}"))
@@ -434,7 +467,8 @@ impl<'c> Capture<'_, '_> {
             Some(Exit { code: Some(code), .. }) => {
                 let status = match code {
                     0 if denied * 2 > actions => Status::Denied,
-                    0 if last_failed => Status::Failed,
+                    0 if last == Some(Outcome::Error) => Status::Failed,
+                    0 if last == Some(Outcome::Interrupted) => Status::Interrupted,
                     0 => Status::Success,
                     _ => Status::Failed,
                 };
@@ -500,12 +534,17 @@ impl<'c> Capture<'_, '_> {
             (Side::Client, "tools/call") => {
                 let arguments = member(params, "arguments");
                 let tool = text_member(params, "name").unwrap_or_default();
-                let found = self.call(&tool, arguments);
+                let mut found = self.call(&tool, arguments);
+                if read(params)
+                    .is_none_or(|Members(all)| all.iter().filter(|(key, _)| key == "name").count() != 1)
+                {
+                    found.opaque("the call does not name exactly one tool");
+                }
                 let summary = format!("{} {}", name(&tool), arguments.map_or("", RawValue::get));
                 extra.tool_use_id = Some(format!("mcp:{id}"));
                 extra.content.extend(arguments.map(|arguments| ("args", JSON, arguments.get().as_bytes())));
                 let body = ActionBody::new(&name(&tool), preview(summary.trim()), found, self.policy());
-                self.record(Body::Action(body), line, extra);
+                self.record(Body::Action(bound(body)), line, extra);
             }
             (Side::Client, "resources/read") => {
                 let uri = text_member(params, "uri").unwrap_or_default();
@@ -522,7 +561,7 @@ impl<'c> Capture<'_, '_> {
                 extra.tool_use_id = Some(format!("mcp:{id}"));
                 extra.content.extend(params.map(|params| ("args", JSON, params.get().as_bytes())));
                 let body = ActionBody::new("resources/read", preview(&uri), found, self.policy());
-                self.record(Body::Action(body), line, extra);
+                self.record(Body::Action(bound(body)), line, extra);
             }
             (Side::Server, "elicitation/create") => {
                 let summary = text_member(params, "message").unwrap_or_default();
@@ -831,8 +870,8 @@ impl<'c> Capture<'_, '_> {
             _ => found.opaque("the server did not say what this tool does"),
         }
         let mut left_out = 0;
-        for (index, text) in named_in(arguments).into_iter().enumerate() {
-            match self.named(&text.0, text.1).filter(|_| index < MAX_NAMED) {
+        for (index, (text, needs_scheme)) in named_in(arguments).into_iter().enumerate() {
+            match self.named(&text, needs_scheme).filter(|_| index < MAX_NAMED) {
                 None => left_out += 1,
                 Some(resource) => match (resource.kind(), hints.read_only_hint) {
                     ("file", Some(true)) => found.push(Action::new(Verb::Read, resource)),
@@ -915,7 +954,12 @@ impl<'c> Capture<'_, '_> {
         self.record(Body::Message(body), line, extra);
     }
 
+    /// What can't be understood can't be decided on; enforced, it is not let through.
     fn unparsed(&mut self, direction: &str, reason: &str, line: &[u8]) {
+        if self.arrival.mode == Mode::Enforce && direction.starts_with("client") {
+            let stderr = format!("fdr (enforce): denied, because the message can't be read: {reason}");
+            self.captured.reply = Reply { stdout: Vec::new(), stderr: stderr.into_bytes(), exit_code: 2 };
+        }
         let body = Unparsed { reason: preview(reason), event: Some(name(direction)) };
         self.record(Body::Unparsed(body), line, Extra::default());
     }
@@ -951,8 +995,8 @@ impl<'c> Capture<'_, '_> {
                 arrival.content_key.seal(&self.session, role, media, bytes.to_vec());
             reference.redacted = if role == "raw" { arrival.redacted } else { 0 };
             content.push(reference);
-            // Once for each record that refers to it, unless the last one is the same.
-            if self.captured.contents.last() != Some(&kept) {
+            // The salt is made from the content: the same one means the same bytes.
+            if self.captured.contents.iter().all(|other| other.salt != kept.salt) {
                 self.captured.contents.push(kept);
             }
         }
@@ -1004,28 +1048,29 @@ fn fit(record: &mut Record) {
     }
 }
 
-/// The texts in the arguments that plainly name a file or an address, and whether such a name
-/// needs a scheme to be one: members of these names at the top, and lists of them.
+/// The texts in the arguments that plainly name a file or an address, and whether such a text
+/// needs a scheme: members at the top, and lists of them. `source` and the like hold many other
+/// things, so there the text itself must look like a path.
 fn named_in(arguments: Option<&RawValue>) -> Vec<(String, bool)> {
-    const PATHS: [&str; 8] =
-        ["path", "file", "file_path", "filePath", "filename", "directory", "source", "destination"];
-    const ADDRESSES: [&str; 4] = ["uri", "url", "href", "endpoint"];
-    // Sorted, so that the same arguments give the same record.
-    let members: BTreeMap<Cow<'_, str>, &RawValue> = read(arguments).unwrap_or_default();
+    const PATHS: [&str; 4] = ["path", "file_path", "filePath", "filepath"];
+    const MAYBE_PATHS: [&str; 7] =
+        ["file", "filename", "directory", "folder", "source", "destination", "target"];
+    const ADDRESSES: [&str; 2] = ["uri", "url"];
+    let Some(Members(members)) = read(arguments) else { return Vec::new() };
     let mut found = Vec::new();
     for (key, value) in members {
         let single = key.strip_suffix('s').unwrap_or(&key);
-        let needs_scheme = if PATHS.contains(&&*key) || PATHS.contains(&single) {
-            false
-        } else if ADDRESSES.contains(&&*key) || ADDRESSES.contains(&single) {
-            true
-        } else {
-            continue;
-        };
-        let texts: Vec<String> = read(Some(value))
-            .or_else(|| read::<String>(Some(value)).map(|one| vec![one]))
-            .unwrap_or_default();
-        found.extend(texts.into_iter().map(|text| (text, needs_scheme)));
+        let texts = read::<String>(Some(value)).map(|one| vec![one]).or_else(|| read(Some(value)));
+        let texts: Vec<String> = texts.unwrap_or_default();
+        let looks_like_path =
+            |text: &String| ["/", "./", "../", "~/", "file://"].iter().any(|start| text.starts_with(start));
+        if PATHS.contains(&single) {
+            found.extend(texts.into_iter().map(|text| (text, false)));
+        } else if MAYBE_PATHS.contains(&single) {
+            found.extend(texts.into_iter().filter(looks_like_path).map(|text| (text, false)));
+        } else if ADDRESSES.contains(&single) {
+            found.extend(texts.into_iter().filter(|text| text.contains("://")).map(|text| (text, true)));
+        }
     }
     found
 }
