@@ -3,7 +3,7 @@
 use crate::text::Look;
 use crate::trail::{Effective, Facts, Row, Trail, action_of};
 use anyhow::anyhow;
-use fdr_record::{Body, Kind, Outcome, Record, Resource, Timestamp, Verb};
+use fdr_record::{Body, Kind, Outcome, Record, RecordId, Resource, Timestamp, Verb};
 use jiff::ToSpan as _;
 use memchr::memmem::Finder;
 use serde_json::Value;
@@ -252,12 +252,17 @@ impl Filter {
         if !self.needs_facts() {
             return true;
         }
-        let judged = match record.kind {
+        self.judges(record.kind, action_of(record)) && self.agrees_with(facts)
+    }
+
+    /// Whether a record that belongs to `action` can be an answer to a question about
+    /// decisions and outcomes.
+    pub fn judges(&self, kind: Kind, action: Option<RecordId>) -> bool {
+        match kind {
             Kind::Action => true,
-            Kind::Result => self.wants_results() || action_of(record).is_none(),
+            Kind::Result => self.wants_results() || action.is_none(),
             _ => false,
-        };
-        judged && self.agrees_with(facts)
+        }
     }
 
     /// Whether an action of which this is known has the decision and outcome asked for.

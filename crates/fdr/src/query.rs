@@ -70,14 +70,14 @@ fn query(args: &QueryArgs, home: &Path, out: &mut dyn Write) -> anyhow::Result<u
                     printer.found += 1;
                     return Ok(ControlFlow::Continue(()));
                 }
-                // Most actions are not what is looked for, and that is told without reading all.
+                // Most records are not what is looked for, and that is told without reading all.
                 if filter.needs_facts()
-                    && let Some(brief) = Brief::read(&entry.bytes).filter(|brief| brief.kind == Kind::Action)
+                    && let Some(brief) = Brief::read(&entry.bytes)
                 {
-                    let known = brief.action().and_then(|id| outcomes.get(&id));
-                    let mut facts = known.copied().unwrap_or_default();
+                    let known = brief.action().filter(|_| brief.kind == Kind::Action);
+                    let mut facts = known.and_then(|id| outcomes.get(&id)).copied().unwrap_or_default();
                     facts.add_brief(&brief);
-                    if !filter.agrees_with(&facts) {
+                    if !filter.judges(brief.kind, brief.action()) || !filter.agrees_with(&facts) {
                         return Ok(ControlFlow::Continue(()));
                     }
                 }

@@ -187,9 +187,8 @@ impl Tally {
         match &record.body {
             Body::SessionStart(_) => summary.begin_again(row.when()),
             Body::SessionEnd(body) => {
-                if summary.end.is_none_or(|(_, at)| at <= row.when()) {
-                    summary.end = Some((body.status, row.when()));
-                }
+                let newer = Some((body.status, row.when()));
+                summary.end = summary.end.filter(|(_, at)| *at > row.when()).or(newer);
             }
             Body::Prompt(body) => {
                 summary.begin_again(row.when());
