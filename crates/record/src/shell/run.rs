@@ -18,7 +18,7 @@ use std::rc::Rc;
 const MAX_DEPTH: usize = 24;
 /// How much work one command line may cost: characters expanded, plus [`COMMAND_COST`] for each
 /// command walked. Loops, functions and braces multiply; this is what stops them.
-const MAX_WORK: usize = 4_000_000;
+const MAX_WORK: usize = 1_000_000;
 /// What walking one command costs.
 const COMMAND_COST: usize = 20;
 /// How many actions one command line may give.
