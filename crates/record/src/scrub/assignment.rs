@@ -48,274 +48,45 @@ enum Separator {
 }
 
 /// Words before the keyword that make it a name of something public: `next_page_token`.
+#[rustfmt::skip]
 const NOT_SECRET_BEFORE: &[&str] = &[
-    "bos",
-    "cache",
-    "cached",
-    "cls",
-    "completion",
-    "continuation",
-    "design",
-    "eos",
-    "forgot",
-    "has",
-    "input",
-    "is",
-    "mask",
-    "max",
-    "min",
-    "next",
-    "no",
-    "output",
-    "pad",
-    "page",
-    "prompt",
-    "public",
-    "reasoning",
-    "sep",
-    "special",
-    "stop",
-    "sync",
-    "total",
-    "unk",
+    "bos", "cache", "cached", "cls", "completion", "continuation", "design", "eos", "forgot", "has",
+    "input", "is", "mask", "max", "min", "next", "no", "output", "pad", "page", "prompt", "public",
+    "reasoning", "sep", "special", "stop", "sync", "total", "unk",
 ];
 
 /// Words after it that make it a name of something about a secret: `password_file`.
+#[rustfmt::skip]
 const NOT_SECRET: &[&str] = &[
-    "address",
-    "algorithm",
-    "alias",
-    "arn",
-    "attempt",
-    "attempts",
-    "autocomplete",
-    "bos",
-    "budget",
-    "cache",
-    "cached",
-    "changed",
-    "class",
-    "cmd",
-    "command",
-    "completion",
-    "confirm",
-    "confirmation",
-    "consumed",
-    "continuation",
-    "cost",
-    "count",
-    "counts",
-    "created",
-    "description",
-    "design",
-    "dir",
-    "directory",
-    "enabled",
-    "endpoint",
-    "env",
-    "eos",
-    "error",
-    "exists",
-    "expiration",
-    "expires",
-    "expiry",
-    "field",
-    "file",
-    "filename",
-    "format",
-    "found",
-    "header",
-    "helper",
-    "hint",
-    "id",
-    "ids",
-    "index",
-    "input",
-    "invalid",
-    "kind",
-    "label",
-    "len",
-    "length",
-    "level",
-    "limit",
-    "manager",
-    "mask",
-    "max",
-    "message",
-    "min",
-    "missing",
-    "mode",
-    "name",
-    "next",
-    "output",
-    "pad",
-    "page",
-    "path",
-    "pattern",
-    "placeholder",
-    "policy",
-    "position",
-    "price",
-    "prompt",
-    "protected",
-    "provider",
-    "public",
-    "rate",
-    "reasoning",
-    "ref",
-    "regex",
-    "remaining",
-    "required",
-    "requirements",
-    "reset",
-    "rotation",
-    "rule",
-    "rules",
-    "schema",
-    "scope",
-    "sep",
-    "size",
-    "source",
-    "special",
-    "status",
-    "stdin",
-    "stop",
-    "store",
-    "strength",
-    "sync",
-    "text",
-    "title",
-    "total",
-    "ttl",
-    "type",
-    "unk",
-    "updated",
-    "uri",
-    "url",
-    "usage",
-    "used",
-    "valid",
-    "validity",
-    "var",
-    "variable",
-    "version",
+    "address", "algorithm", "alias", "arn", "attempt", "attempts", "autocomplete", "bos", "budget",
+    "cache", "cached", "changed", "class", "cmd", "command", "completion", "confirm", "confirmation",
+    "consumed", "continuation", "cost", "count", "counts", "created", "description", "design", "dir",
+    "directory", "enabled", "endpoint", "env", "eos", "error", "exists", "expiration", "expires",
+    "expiry", "field", "file", "filename", "format", "found", "header", "helper", "hint", "id", "ids",
+    "index", "input", "invalid", "kind", "label", "len", "length", "level", "limit", "manager", "mask",
+    "max", "message", "min", "missing", "mode", "name", "next", "output", "pad", "page", "path",
+    "pattern", "placeholder", "policy", "position", "price", "prompt", "protected", "provider",
+    "public", "rate", "reasoning", "ref", "regex", "remaining", "required", "requirements", "reset",
+    "rotation", "rule", "rules", "schema", "scope", "sep", "size", "source", "special", "status",
+    "stdin", "stop", "store", "strength", "sync", "text", "title", "total", "ttl", "type", "unk",
+    "updated", "uri", "url", "usage", "used", "valid", "validity", "var", "variable", "version",
     "visible",
 ];
 
 /// Words that make up values that stand for a value.
+#[rustfmt::skip]
 const FILLER: &[&str] = &[
-    "a",
-    "abc",
-    "access",
-    "account",
-    "admin",
-    "an",
-    "any",
-    "api",
-    "apikey",
-    "auth",
-    "bar",
-    "bearer",
-    "bool",
-    "boolean",
-    "bytes",
-    "change",
-    "changeit",
-    "changeme",
-    "client",
-    "config",
-    "current",
-    "custom",
-    "data",
-    "db",
-    "default",
-    "demo",
-    "dummy",
-    "empty",
-    "enter",
-    "env",
-    "environ",
-    "example",
-    "fake",
-    "false",
-    "field",
-    "foo",
-    "from",
-    "generated",
-    "get",
-    "hash",
-    "here",
-    "hidden",
-    "id",
-    "in",
-    "input",
-    "insert",
-    "invalid",
-    "key",
-    "local",
-    "localhost",
-    "masked",
-    "me",
-    "missing",
-    "mock",
-    "must",
-    "my",
-    "name",
-    "new",
-    "nil",
-    "none",
-    "not",
-    "null",
-    "number",
-    "object",
-    "of",
-    "old",
-    "omitted",
-    "optional",
-    "or",
-    "pass",
-    "passphrase",
-    "passwd",
-    "password",
-    "placeholder",
-    "private",
-    "process",
-    "prompt",
-    "public",
-    "pwd",
-    "read",
-    "redacted",
-    "removed",
-    "replace",
-    "required",
-    "root",
-    "sample",
-    "secret",
-    "self",
-    "set",
-    "some",
-    "str",
-    "string",
-    "super",
-    "test",
-    "text",
-    "the",
-    "this",
-    "to",
-    "todo",
-    "token",
-    "true",
-    "type",
-    "undefined",
-    "unset",
-    "use",
-    "user",
-    "username",
-    "value",
-    "var",
-    "with",
-    "wrong",
-    "your",
+    "a", "abc", "access", "account", "admin", "an", "any", "api", "apikey", "auth", "bar", "bearer",
+    "bool", "boolean", "bytes", "change", "changeit", "changeme", "client", "config", "current",
+    "custom", "data", "db", "default", "demo", "dummy", "empty", "enter", "env", "environ", "example",
+    "fake", "false", "field", "foo", "from", "generated", "get", "hash", "here", "hidden", "id", "in",
+    "input", "insert", "invalid", "key", "local", "localhost", "masked", "me", "missing", "mock",
+    "must", "my", "name", "new", "nil", "none", "not", "null", "number", "object", "of", "old",
+    "omitted", "optional", "or", "pass", "passphrase", "passwd", "password", "placeholder", "private",
+    "process", "prompt", "public", "pwd", "read", "redacted", "removed", "replace", "required", "root",
+    "sample", "secret", "self", "set", "some", "str", "string", "super", "test", "text", "the", "this",
+    "to", "todo", "token", "true", "type", "undefined", "unset", "use", "user", "username", "value",
+    "var", "with", "wrong", "your",
 ];
 
 /// A value that was read and found to be no secret. Names within it are looked at too
@@ -366,7 +137,12 @@ pub(super) fn value(
         Separator::Space => is_flag,
         Separator::Comma => is_flag && !before_value.is_empty(),
     };
-    if !fits {
+    // The quote of `'Password: ', x` ends what it seems to begin.
+    let closes = !before_value.is_empty()
+        && after_name.is_empty()
+        && input[..name.start].ends_with(&input[before_value.clone()])
+        && !input[..name.start - before_value.len()].ends_with(b"\\");
+    if !fits || closes {
         return None;
     }
 
@@ -374,7 +150,15 @@ pub(super) fn value(
     let span = if is_quoted { quoted(input, &before_value, start) } else { unquoted(input, start) };
     let value = &input[span.clone()];
     let is_substitution = is_quoted && input[before_value.end - 1] == b'`' && value.contains(&b' ');
-    if value.len() > MAX_VALUE || is_substitution || is_placeholder(value) || is_reference(value) {
+    // `<password>@host` is a placeholder in prose.
+    let is_open_tag = separator == Separator::Tag
+        && ![b"</".as_slice(), b"<\\/"].iter().any(|end| input[span.end..].starts_with(end));
+    if value.len() > MAX_VALUE
+        || is_open_tag
+        || is_substitution
+        || is_placeholder(value)
+        || is_reference(value)
+    {
         rejected.note(&span);
         return None;
     }
@@ -389,8 +173,12 @@ pub(super) fn value(
     }
     let is_tight = input[name.end..start].iter().all(|byte| !byte.is_ascii_whitespace());
     let looks_secret = match family {
-        Family::Password => looks_like_password(value, is_quoted, is_flag || is_shouted, is_tight),
-        Family::Token => looks_random(value),
+        Family::Password => {
+            looks_like_password(value, is_quoted, is_flag || (is_shouted && is_tight), is_tight)
+        }
+        Family::Token => {
+            looks_random(value) && (is_quoted || is_tight || is_flag || !(is_name(value) || is_number(value)))
+        }
     };
     // `password=get(…)`, `token=f"…"`.
     let is_call = !is_quoted && matches!(next, Some(b'(' | b'[' | b'{'));
@@ -533,7 +321,7 @@ fn quoted(input: &[u8], quote: &Range<usize>, start: usize) -> Range<usize> {
         let backslashes = backslashes(&input[at..]);
         match input.get(at + backslashes) {
             // Within a JSON string an even number of backslashes is the value's own.
-            Some(byte) if *byte == mark && depth == 0 && backslashes % 2 == 0 => {
+            Some(byte) if *byte == mark && depth == 0 && backslashes.is_multiple_of(2) => {
                 return start..at + backslashes;
             }
             Some(byte) if *byte == mark && depth > 0 && backslashes <= depth => return start..at,
@@ -618,6 +406,7 @@ fn is_reference(value: &[u8]) -> bool {
     is_path
         || is_windows_path
         || has(b"://")
+        || has(b"::")
         || has(b"environ")
         || has(b"process.env")
         || has(b"-----BEGIN")
@@ -638,8 +427,20 @@ fn looks_like_password(value: &[u8], is_quoted: bool, is_named_for_a_value: bool
             value.len() >= 4
                 && (!is_identifier || (value.len() >= 6 && !value.contains(&b'.') && !value.contains(&b'_')))
         }
-        (false, false) => value.len() >= 6 && !is_identifier && value.iter().any(u8::is_ascii_alphanumeric),
+        (false, false) => value.len() >= 6 && !is_identifier && !is_number(value),
     }
+}
+
+/// Whether `value` is a number of a programming language: `1024`, `0x100`.
+fn is_number(value: &[u8]) -> bool {
+    value.starts_with(b"0x") || value.iter().all(u8::is_ascii_digit)
+}
+
+/// Whether `value` is a name of one: `TokenStream2`, `node.colon2_token`.
+fn is_name(value: &[u8]) -> bool {
+    let digits = value.iter().filter(|byte| byte.is_ascii_digit()).count();
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'*');
+    value.len() < 32 && digits < 3 && !value[0].is_ascii_digit() && value.iter().all(is_word)
 }
 
 /// Whether `value` looks generated rather than written by a person.

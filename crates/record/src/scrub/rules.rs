@@ -176,7 +176,7 @@ pub(super) static RULES: &[Rule] = &[
     token("bitbucket-app-password", &["ATBB"], r"ATBB[A-Za-z0-9]{32}"),
     token("atlassian-token", &["ATATT3", "ATCTT3"], r"AT[AC]TT3[A-Za-z0-9_=-]{50,400}"),
     token("npm-token", &["npm_"], r"npm_[A-Za-z0-9]{36}"),
-    context("npmrc-auth", &["_authToken", "_auth=", "_auth ="], r#"_auth(?:Token)?[ ]?=[ ]?([A-Za-z0-9+/=_.-]{8,})"#),
+    context("npmrc-auth", &["_authToken", "_auth=", "_auth ="], r#"_auth(?:Token)?[ ]?=[ ]?([A-Za-z0-9+/=_.-]{8,})"#).check(in_npmrc),
     token("pypi-token", &["pypi-"], r"pypi-[A-Za-z0-9_-]{50,}"),
     token("rubygems-key", &["rubygems_"], r"rubygems_[0-9a-f]{48}"),
     token("crates-token", &["cio"], r"cio[A-Za-z0-9]{32}").check(has_digit_and_both_cases),
@@ -370,6 +370,14 @@ fn line_before(input: &[u8], at: usize) -> &[u8] {
 
 fn contains(text: &[u8], needle: &[u8]) -> bool {
     text.windows(needle.len()).any(|window| window == needle)
+}
+
+/// `//registry.example/:_authToken=x` or a line of its own, not a variable such as `pre_auth`.
+fn in_npmrc(input: &[u8], span: &Range<usize>) -> bool {
+    let line = line_before(input, span.start);
+    let start = line.windows(5).rposition(|window| window == b"_auth").unwrap_or(0);
+    let starts = start == 0 || !line[start - 1].is_ascii_alphanumeric() || line[..start].ends_with(b"\\n");
+    starts && !is_placeholder(&input[span.clone()])
 }
 
 /// `curl -u user:password`, not `docker run -u 1000:1000`.

@@ -143,7 +143,7 @@ const SAMPLES: &[(&str, &[&str], &[&str])] = &[
     ("bitbucket-app-password", &["ATBB{A32}"], &["ATBB{A8}", "ATBB{A40}"]),
     ("atlassian-token", &["ATATT3xFfGF0{w180}={U8}"], &["ATATT3x"]),
     ("npm-token", &["npm_{A36}"], &["npm_config_registry", "\\npm_{A35}"]),
-    ("npmrc-auth", &["//registry.example/:_authToken=«{x8}-{x4}-{x4}-{x4}-{x12}»", "_auth = «{b24}»"], &["//registry.example/:_authToken=${NPM_TOKEN}"]),
+    ("npmrc-auth", &["//registry.example/:_authToken=«{x8}-{x4}-{x4}-{x4}-{x12}»", "_auth = «{b24}»"], &["//registry.example/:_authToken=${NPM_TOKEN}", "self.pre_auth = pre_auth"]),
     ("pypi-token", &["pypi-AgEIcHlwaS5vcmc{w80}"], &["pypi-publish", "gh-action-pypi-publish"]),
     ("rubygems-key", &["rubygems_{x48}"], &["rubygems_x"]),
     ("crates-token", &["cio{A32}"], &["ciopfs", "cio{A31}", "cioabcdefghijklmnopqrstuvwxyzabcdefg"]),
@@ -244,7 +244,7 @@ const SAMPLES: &[(&str, &[&str], &[&str])] = &[
           "- name: DB_PASSWORD\n  value: «hunter2»\n", "[\"--password\",\"«hunter2»\"]", "export MYSQL_PWD='«it is {A6}»'", "?user=a&password=«{A9}»&x=1", "Server=h;Password=«{A9}»;Encrypt=1", "password%3D«{A9}»", "dbPassword = \"«hunter2»\"", "\\npassword=«hunter2»\\n"],
         &["password=${PW}", "\"password\": \"\"", "password = get_password()", "password: string;", "password=$PW", "password=<password>", "PASSWORD=xxxxxxxx", "password: str = None",
           "login(user, password=password)", "\"password\": {\"type\": \"string\"}", "PWD=/home/dev/proj", "\"password\":\"********\"", "--password-stdin", "--password-file /run/x1", "\"password\":null", "password == other1",
-          "Enter your password: ", "if password != 'x'", "password_hash = hash(p)", "password=os.environ['PW']", "PASSWORD=$(cat f1)", "PASSWORD=`cat f1`", "password::Hasher2", "the password is required", "\"password\": \"your-password-here\"", "resetPasswordUrl=\"/reset/1\"", "--password --verbose1"]),
+          "Enter your password: ", "if password != 'x'", "password_hash = hash(p)", "password=os.environ['PW']", "PASSWORD=$(cat f1)", "PASSWORD=`cat f1`", "password::Hasher2", "the password is required", "\"password\": \"your-password-here\"", "resetPasswordUrl=\"/reset/1\"", "--password --verbose1", "TYPE_PASS = 0x100,", "const BUF_PASSWD: usize = 1024;", "getpass('Password: ', stream=None1)", "FLAGS_PASS = sys::FLAGS_PASS1;", "https://<user>:<password>@host1"]),
     ("passphrase", &["GPG_PASSPHRASE=«hunter2x»", "passphrase: \"«correct horse battery staple»\""], &["passphrase: string", "--passphrase-fd 0"]),
     ("api-key", &["api_key=«{A32}»", "\"apiKey\": \"«{x32}»\"", "X-Api-Key: «{A24}»", "--api-key «{A32}»"], &["api_key=YOUR_API_KEY", "apiKey: string", "api_key_id={x20}", "\"apiKey\": \"\"", "apiKeyHelper: \"/bin/x1\"", "api_key = config.get('x')"]),
     ("access-key", &["secret_access_key_prod: x, access_key=«{A24}»", "MASTER_KEY=«{A32}»"], &["access_key=$AK", "access_key_id={A20}"]),
@@ -253,7 +253,7 @@ const SAMPLES: &[(&str, &[&str], &[&str])] = &[
     ("client-secret", &["client_secret=«{A24}»", "SECRET_KEY = '«{A50}»'"], &["client_secret=", "SECRET_KEY=changeme", "client_secret_name=abc123abc123abc123"]),
     ("secret", &["JWT_SECRET=«{A32}»", "\"secret\": \"«{x32}»\""], &["secret=none", "secretary=abc123abc123abc1", "secrets: 5", "secret: my-secret-name", "secret_name: app-db-1", "secretKeyRef: {name: x}", "secret:github-pat:0123456789abcdef"]),
     ("token", &["TOKEN=«{A20}»", "\"token\": \"«{x40}»\"", "--token «{A32}»", "token=«{A32}»", "\"refresh_token\":\"«{A64}»\""],
-        &["max_tokens=4096", "\"next_page_token\": \"{A32}\"", "tokenizer=cl100k_base_v2_xx", "token: <token>", "token_count: 123456789012", "\"token\": \"${TOKEN}\"", "--token TOKEN", "token::Kind1", "\"eos_token\": \"{A20}\"", "let token = self.next_token();", "\"token_type\": \"Bearer\""]),
+        &["max_tokens=4096", "\"next_page_token\": \"{A32}\"", "tokenizer=cl100k_base_v2_xx", "token: <token>", "token_count: 123456789012", "\"token\": \"${TOKEN}\"", "--token TOKEN", "token::Kind1", "\"eos_token\": \"{A20}\"", "let token = self.next_token();", "\"token_type\": \"Bearer\"", "type Token = TokenStream2;", "token: __IncompleteArrayField<u8>,"]),
 ];
 
 #[test]
