@@ -456,23 +456,28 @@ impl<'c> Capture<'_, '_> {
         struct Exit {
             code: Option<i32>,
             signal: Option<i32>,
+            #[serde(default)]
+            forwarded: Option<i32>,
         }
         let exit: Option<Exit> = serde_json::from_slice(line).ok();
         let (actions, denied, last) =
             self.memory().map_or((0, 0, None), |known| (known.actions, known.denied, known.last));
+        let by_actions = match last {
+            _ if denied * 2 > actions => Status::Denied,
+            Some(Outcome::Error) => Status::Failed,
+            Some(Outcome::Interrupted) => Status::Interrupted,
+            _ => Status::Success,
+        };
         let (status, reason) = match exit {
+            // A client that is done with a server may well end it by a signal.
+            Some(Exit { forwarded: Some(signal), .. }) => {
+                (by_actions, format!("ended by the client with signal {signal}"))
+            }
             Some(Exit { signal: Some(signal), .. }) => {
                 (Status::Interrupted, format!("ended by signal {signal}"))
             }
             Some(Exit { code: Some(code), .. }) => {
-                let status = match code {
-                    0 if denied * 2 > actions => Status::Denied,
-                    0 if last == Some(Outcome::Error) => Status::Failed,
-                    0 if last == Some(Outcome::Interrupted) => Status::Interrupted,
-                    0 => Status::Success,
-                    _ => Status::Failed,
-                };
-                (status, format!("exit status {code}"))
+                (if code == 0 { by_actions } else { Status::Failed }, format!("exit status {code}"))
             }
             _ => (Status::Unknown, "the proxy did not say how".to_owned()),
         };
@@ -540,10 +545,10 @@ impl<'c> Capture<'_, '_> {
                 {
                     found.opaque("the call does not name exactly one tool");
                 }
-                let summary = format!("{} {}", name(&tool), arguments.map_or("", RawValue::get));
+                let summary = arguments.map_or("", RawValue::get);
                 extra.tool_use_id = Some(format!("mcp:{id}"));
                 extra.content.extend(arguments.map(|arguments| ("args", JSON, arguments.get().as_bytes())));
-                let body = ActionBody::new(&name(&tool), preview(summary.trim()), found, self.policy());
+                let body = ActionBody::new(&name(&tool), preview(summary), found, self.policy());
                 self.record(Body::Action(bound(body)), line, extra);
             }
             (Side::Client, "resources/read") => {

@@ -133,24 +133,26 @@ pub fn run(args: &McpProxyArgs, home: &Path) -> anyhow::Result<u8> {
         let _ = events.send(Event::Exited);
     });
 
-    let status = wait(&inbox, pid, &mut server, exited_writer)?;
+    let (status, forwarded) = wait(&inbox, pid, &mut server, exited_writer)?;
     let code = child::exit_code(status);
-    queue.put("exit", exit_payload(status));
+    queue.put("exit", exit_payload(status, forwarded));
     queue.close();
     // A keeper that panicked has nothing left to say; the server's status is still the answer.
     let _ = keeper.join();
     Ok(code)
 }
 
-/// Waits until the server has ended and all of its output is passed on.
+/// Waits until the server has ended and all of its output is passed on. Returns how it ended, and
+/// the last signal that it was passed.
 fn wait(
     inbox: &Receiver<Event>,
     pid: rustix::process::Pid,
     server: &mut std::process::Child,
     exited: io::PipeWriter,
-) -> anyhow::Result<std::process::ExitStatus> {
+) -> anyhow::Result<(std::process::ExitStatus, Option<i32>)> {
     let mut exited = Some(exited);
     let mut status = None;
+    let mut forwarded = None;
     let mut output_done = false;
     while status.is_none() || !output_done {
         match inbox.recv().context("the proxy's own threads ended")? {
@@ -160,12 +162,15 @@ fn wait(
                 exited.take();
             }
             Event::OutputDone => output_done = true,
-            Event::Signal(signal) if status.is_none() => child::forward(pid, signal),
+            Event::Signal(signal) if status.is_none() => {
+                child::forward(pid, signal);
+                forwarded = Some(signal);
+            }
             // The client does not read the rest, and wants an end.
             Event::Signal(_) => break,
         }
     }
-    status.context("the server has no exit status")
+    Ok((status.context("the server has no exit status")?, forwarded))
 }
 
 /// Takes standard input and output for this process alone and puts `/dev/null` in their place,
@@ -184,9 +189,11 @@ fn start_payload(args: &McpProxyArgs, pid: u32) -> Vec<u8> {
     serde_json::json!({ "command": command, "pid": pid, "name": args.name }).to_string().into_bytes()
 }
 
-fn exit_payload(status: std::process::ExitStatus) -> Vec<u8> {
+fn exit_payload(status: std::process::ExitStatus, forwarded: Option<i32>) -> Vec<u8> {
     use std::os::unix::process::ExitStatusExt;
-    serde_json::json!({ "code": status.code(), "signal": status.signal() }).to_string().into_bytes()
+    let exit =
+        serde_json::json!({ "code": status.code(), "signal": status.signal(), "forwarded": forwarded });
+    exit.to_string().into_bytes()
 }
 
 // --- client to server ---------------------------------------------------------------------
@@ -850,21 +857,35 @@ fn new_session(mut bytes: [u8; 16]) -> String {
 }
 
 /// What a server is called by its command line: the program, or what a launcher such as `npx`
-/// or `python` is told to run.
+/// or `python` is told to run. A file such as `server-git/dist/index.js` is called by the folder
+/// that tells more.
 fn command_name(command: &[OsString]) -> String {
-    const LAUNCHERS: [&str; 12] =
-        ["node", "npx", "bun", "bunx", "deno", "python", "python3", "uvx", "uv", "pipx", "sh", "bash"];
-    let base = |word: &OsStr| Path::new(word).file_name().unwrap_or(word).to_string_lossy().into_owned();
+    const LAUNCHERS: [&str; 13] =
+        ["node", "npx", "bun", "bunx", "deno", "python", "python3", "uvx", "uv", "pipx", "sh", "bash", "env"];
+    const TELL_NOTHING: [&str; 10] =
+        ["index", "main", "server", "cli", "__main__", "dist", "build", "src", "lib", "bin"];
     let Some((program, rest)) = command.split_first() else { return "server".to_owned() };
-    let program = base(program);
-    if !LAUNCHERS.contains(&program.as_str()) {
-        return program;
-    }
-    let mut words = rest.iter().filter(|word| {
+    let runs = |word: &&OsString| {
         let text = word.to_string_lossy();
         !text.starts_with('-') && text != "run" && text != "tool"
-    });
-    words.next().map_or(program, |word| base(word))
+    };
+    let program_name = Path::new(program).file_name().unwrap_or(program).to_string_lossy();
+    let word = match LAUNCHERS.contains(&&*program_name) {
+        true => rest.iter().find(runs).unwrap_or(program),
+        false => program,
+    };
+    let stem = |part: &OsStr| {
+        let part = Path::new(part);
+        let scripts = ["js", "mjs", "cjs", "ts", "py", "sh"];
+        let is_script =
+            part.extension().is_some_and(|extension| scripts.iter().any(|script| extension == *script));
+        let name = if is_script { part.file_stem() } else { part.file_name() };
+        name.unwrap_or(part.as_os_str()).to_string_lossy().into_owned()
+    };
+    let mut parts = Path::new(word).iter().rev().map(stem);
+    let tells =
+        |part: &String| !TELL_NOTHING.contains(&part.as_str()) && ![".", "..", "/"].contains(&part.as_str());
+    parts.find(tells).unwrap_or_else(|| stem(word.as_os_str()))
 }
 
 /// A name that fits into a resource and on a screen: letters, digits and `._-@`, at most 64.
@@ -942,4 +963,63 @@ fn is_transient(error: &io::Error) -> bool {
 /// A panic elsewhere does not make the streams unusable.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_called_by_what_tells_most_in_its_command_line() {
+        for (command, name) in [
+            ("/usr/bin/server-git --repository .", "server-git"),
+            ("node /opt/server-git/dist/index.js stdio", "server-git"),
+            ("npx -y @modelcontextprotocol/server-git", "server-git"),
+            ("uv run weather.py", "weather"),
+            ("python3 -m mcp_server_time", "mcp_server_time"),
+            ("./server", "server"),
+            ("node", "node"),
+        ] {
+            let words: Vec<OsString> = command.split(' ').map(OsString::from).collect();
+            assert_eq!(command_name(&words), name, "{command}");
+        }
+    }
+
+    #[test]
+    fn a_name_fits_into_a_resource() {
+        assert_eq!(clean_name(" @scope/a b\n"), "@scope-a-b");
+        assert_eq!(clean_name(" "), "server");
+        assert_eq!(clean_name(&"é".repeat(100)).chars().count(), 64);
+    }
+
+    /// Cuts the stream as it comes in chunks of `size`; loose bytes are in brackets.
+    fn cut(stream: &str, size: usize) -> (Vec<String>, String) {
+        let (mut splitter, mut messages, mut passed) = (Splitter::default(), Vec::new(), String::new());
+        let mut each = |unit: Unit<'_>| {
+            let (message, unsent) = match unit {
+                Unit::Loose(bytes) => (None, bytes),
+                Unit::Message { bytes, unsent } | Unit::Piece { bytes, unsent } => (Some(bytes), unsent),
+            };
+            messages.extend(message.map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned()));
+            passed.push_str(&String::from_utf8_lossy(unsent));
+            Ok(())
+        };
+        for chunk in stream.as_bytes().chunks(size) {
+            splitter.push(chunk, &mut each).unwrap();
+        }
+        splitter.finish(&mut each).unwrap();
+        (messages, passed)
+    }
+
+    #[test]
+    fn a_message_ends_with_its_value_or_its_line_however_it_comes_in() {
+        let stream = "{\"a\":\"}\\\"\"}\n \n[{},[]] {\"b\n\":1}text {\"c\":{}}\n{}{}\n{\"open";
+        let messages =
+            ["{\"a\":\"}\\\"\"}", "[{},[]]", "{\"b", "\":1}text {\"c\":{}}", "{}", "{}", "{\"open"];
+        for size in 1..=stream.len() {
+            let (cut, passed) = cut(stream, size);
+            assert_eq!(cut, messages, "in chunks of {size}");
+            assert_eq!(passed, stream, "in chunks of {size}");
+        }
+    }
 }

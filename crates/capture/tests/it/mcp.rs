@@ -309,6 +309,7 @@ fn the_end_says_how_the_server_ended() {
         (r#"{"code":0,"signal":null}"#, Status::Success),
         (r#"{"code":3,"signal":null}"#, Status::Failed),
         (r#"{"code":null,"signal":9}"#, Status::Interrupted),
+        (r#"{"code":null,"signal":15,"forwarded":15}"#, Status::Success),
         ("?", Status::Unknown),
     ] {
         let end = Recorder::default().one("exit", exit);

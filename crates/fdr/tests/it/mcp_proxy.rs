@@ -295,7 +295,7 @@ fn without_a_recorder_a_call_is_spooled_and_goes_through() {
     assert_eq!(spooled.first().unwrap().event, "start");
     assert_eq!(lines(&spooled, "client"), [CALL, PING]);
     assert_eq!(lines(&spooled, "server"), [CALL, PING]);
-    assert_eq!(lines(&spooled, "exit"), [r#"{"code":0,"signal":null}"#]);
+    assert_eq!(lines(&spooled, "exit"), [r#"{"code":0,"forwarded":null,"signal":null}"#]);
 }
 
 #[test]
