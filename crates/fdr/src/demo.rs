@@ -5,10 +5,10 @@
 
 use crate::config::Config;
 use crate::home::Home;
-use crate::{control, import, recorder, show, verify};
+use crate::{control, import, recorder, show, surroundings, verify};
 use anyhow::{Context, bail, ensure};
 use fdr_log::{Batch, Content, Log, Options, Reader, SignedCheckpoint};
-use fdr_record::Record;
+use fdr_record::{Record, Timestamp};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -79,8 +79,9 @@ pub fn run(args: &DemoArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
     }
     writeln!(out, "recording a real Claude Code session: {} events, one fdr-hook process each", events.len())?;
     out.flush()?;
+    let began = surroundings::wall_clock();
     play(&events, &hook, &home)?;
-    import_transcripts(&home, &scratch.0)?;
+    import_transcripts(&home, &scratch.0, (began, surroundings::wall_clock()))?;
     let kept = SignedCheckpoint::parse(&kept_checkpoint(&home)?)?;
     control::stop(&home, &mut std::io::sink())?;
     match recorder.join() {
@@ -167,15 +168,43 @@ fn play(events: &[Event], hook: &Path, home: &Home) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn import_transcripts(home: &Home, scratch: &Path) -> anyhow::Result<()> {
+/// The transcript of a session that was played in a fraction of its time has its times moved
+/// into that span, so that the timeline is in order.
+fn import_transcripts(home: &Home, scratch: &Path, span: (Timestamp, Timestamp)) -> anyhow::Result<()> {
     let folder = scratch.join("transcripts");
     std::fs::create_dir_all(&folder)?;
     let files = vec![folder.join("session.jsonl"), folder.join("agent.jsonl")];
-    std::fs::write(&files[0], TRANSCRIPT)?;
-    std::fs::write(&files[1], SUBAGENT_TRANSCRIPT)?;
+    let times: Vec<Timestamp> = TRANSCRIPT.lines().filter_map(timestamp).collect();
+    let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) else { bail!("no times in the transcript") };
+    let moved = |time: Timestamp| {
+        let part = time.0.saturating_sub(first.0) as f64 / (last.0 - first.0).max(1) as f64;
+        Timestamp(span.0.0 + (part.min(1.0) * (span.1.0 - span.0.0) as f64) as u64)
+    };
+    for (file, text) in files.iter().zip([TRANSCRIPT, SUBAGENT_TRANSCRIPT]) {
+        let mut lines = String::new();
+        for line in text.lines() {
+            let mut line = line.to_owned();
+            if let Some(time) = timestamp(&line) {
+                let mut entry: serde_json::Value = serde_json::from_str(&line)?;
+                entry["timestamp"] = moved(time).to_string().into();
+                line = entry.to_string();
+            }
+            lines.push_str(&line);
+            lines.push('\n');
+        }
+        std::fs::write(file, lines)?;
+    }
     let args = import::ImportArgs { runtime: "claude-code".to_owned(), files };
     import::run(&args, home, &mut std::io::sink())?;
     Ok(())
+}
+
+fn timestamp(line: &str) -> Option<Timestamp> {
+    #[derive(Deserialize)]
+    struct Entry {
+        timestamp: String,
+    }
+    serde_json::from_str::<Entry>(line).ok()?.timestamp.parse().ok()
 }
 
 fn kept_checkpoint(home: &Home) -> anyhow::Result<String> {

@@ -351,9 +351,10 @@ impl Recorder {
             return;
         }
         let Ok(reader) = Reader::open(&self.home.log()) else { return };
+        let named = memchr::memmem::Finder::new(session.as_bytes());
         for entry in reader.records(0) {
             let Ok(entry) = entry else { return };
-            if contains(&entry.bytes, session.as_bytes())
+            if named.find(&entry.bytes).is_some()
                 && let Ok(record) = Record::parse(&entry.bytes)
                 && record.session.as_deref() == Some(session.as_str())
             {
@@ -490,16 +491,17 @@ fn replay(home: &Home, recovery: &Recovery, order: &mut Order) -> anyhow::Result
     Ok(newest)
 }
 
+/// The session that a payload belongs to; `None` for one that begins with it.
 fn session_of(payload: &[u8]) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Named {
         session_id: String,
+        hook_event_name: Option<String>,
+        source: Option<String>,
     }
-    serde_json::from_slice::<Named>(payload).ok().map(|named| named.session_id)
-}
-
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len().max(1)).any(|window| window == needle)
+    let named: Named = serde_json::from_slice(payload).ok()?;
+    let begins = named.hook_event_name.as_deref() == Some("SessionStart") && named.source.as_deref() == Some("startup");
+    Some(named.session_id).filter(|_| !begins)
 }
 
 fn path_digest(path: &Path) -> [u8; 16] {
@@ -738,7 +740,7 @@ mod tests {
         for entry in std::fs::read_dir(bench.dir.path().join("log")).unwrap() {
             let path = entry.unwrap().path();
             let bytes = if path.is_file() { std::fs::read(&path).unwrap() } else { Vec::new() };
-            assert!(!contains(&bytes, secret.as_bytes()), "{}", path.display());
+            assert!(memchr::memmem::find(&bytes, secret.as_bytes()).is_none(), "{}", path.display());
         }
     }
 
