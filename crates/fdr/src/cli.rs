@@ -2,10 +2,11 @@
 
 use crate::home::Home;
 use crate::{
-    cat, config, control, demo, import, mcp_proxy, normalize, query, recorder, sessions, show, tail, verify,
+    cat, config, control, demo, import, mcp_proxy, normalize, query, recorder, run, sessions, show, tail,
+    verify,
 };
 #[cfg(any())]
-use crate::{doctor, install, run};
+use crate::{doctor, install};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
@@ -39,7 +40,6 @@ enum Command {
     #[cfg(any())]
     Doctor(doctor::DoctorArgs),
     /// Run an agent with capture on for that run alone: fdr run -- claude …
-    #[cfg(any())]
     Run(run::RunArgs),
     /// List sessions.
     Sessions(sessions::SessionsArgs),
@@ -111,7 +111,6 @@ impl Cli {
             Command::Uninstall(args) => install::uninstall(&args, dir, !home.is_default(), out),
             #[cfg(any())]
             Command::Doctor(args) => doctor::run(&args, &home, out),
-            #[cfg(any())]
             Command::Run(args) => run::run(&args, dir),
             Command::Sessions(args) => sessions::run(&args, dir, out),
             Command::Show(args) => show::run(&args, dir, out),

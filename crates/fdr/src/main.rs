@@ -23,7 +23,6 @@ mod mcp_proxy;
 mod normalize;
 mod query;
 mod recorder;
-#[cfg(any())]
 mod run;
 mod sessions;
 mod show;

@@ -395,11 +395,7 @@ impl Downstream {
     fn pump(mut self) {
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut line = Vec::new();
-        loop {
-            match self.wait_readable() {
-                Ok(true) => {}
-                _ => break,
-            }
+        while let Ok(true) = self.wait_readable() {
             let count = match self.server.read(&mut chunk) {
                 Ok(0) => break,
                 Ok(count) => count,
