@@ -15,8 +15,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::thread::futex;
-
 use crate::disk::{Access, AlignedBuffer, BLOCK_BYTES, Directory, Disk, DiskFile};
 use crate::group::{
     CONTENT_OVERHEAD, Chain, ContentFrame, FLAG_CONTENT_ONLY, FRAME_HEADER_BYTES, Frame, Frames,
@@ -29,6 +27,7 @@ use crate::recovery::{CHECKPOINT_FILE, OpenError, Recovery, recover, set_aside};
 use crate::reserve::{Failure, Reserve};
 use crate::segment::{MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, SegmentHeader, SegmentWindow, segment_name};
 use crate::tree::{CompactRange, Hash, content_digest, leaf_hash};
+use crate::wait;
 use crate::window::{BatchKey, Stored, WINDOW_BATCHES, WINDOW_READ_BYTES, Window};
 
 /// Room that every group keeps for the frame of one checkpoint note, in bytes.
@@ -224,7 +223,7 @@ struct Placed {
 
 /// Where the batches of one bag find their answer.
 struct Cell {
-    /// 0 until the answer is there; the futex that waiters sleep on.
+    /// 0 until the answer is there; what waiters sleep on.
     done: AtomicU32,
     waiters: AtomicU32,
     answer: OnceLock<Result<Vec<Placed>, AppendError>>,
@@ -243,8 +242,7 @@ impl Cell {
         // it sees `done`, or we see the waiter.
         self.done.store(1, Ordering::SeqCst);
         if self.waiters.load(Ordering::SeqCst) > 0 {
-            // Waking can only fail for a bad address or flags, and these are good.
-            let _ = futex::wake(&self.done, futex::Flags::PRIVATE, i32::MAX as u32);
+            wait::wake_all(&self.done);
         }
     }
 
@@ -263,9 +261,8 @@ impl Cell {
                 Some(None) => break None,
                 Some(Some(left)) => Some(left.max(Duration::from_micros(1))),
             };
-            let timeout = timeout.and_then(|left| futex::Timespec::try_from(left).ok());
             // Returns at once if `done` is no longer 0; every outcome is looked at again above.
-            let _ = futex::wait(&self.done, futex::Flags::PRIVATE, 0, timeout.as_ref());
+            wait::wait(&self.done, timeout);
         };
         self.waiters.fetch_sub(1, Ordering::SeqCst);
         answer

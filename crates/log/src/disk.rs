@@ -162,6 +162,13 @@ impl Directory {
         Ok(file)
     }
 
+    /// Other systems have no such flag: the answer is as of a file system that refuses it.
+    #[cfg(not(target_os = "linux"))]
+    fn open_direct(&self, _name: &str, _access: Access) -> io::Result<File> {
+        Err(rustix::io::Errno::INVAL.into())
+    }
+
+    #[cfg(target_os = "linux")]
     fn open_direct(&self, name: &str, access: Access) -> io::Result<File> {
         let durable = if access == Access::Recover { OFlags::empty() } else { OFlags::DSYNC };
         let file = self.open_plain(name, access, OFlags::DIRECT | durable)?;
@@ -201,8 +208,10 @@ impl Disk for Directory {
         let file = self.open_plain(name, access, OFlags::empty())?;
         if access == Access::Recover {
             // Best effort without O_DIRECT: drop clean pages, so that what is read comes from the device.
+            #[cfg(target_os = "linux")]
             let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
         } else if access == Access::Read {
+            #[cfg(target_os = "linux")]
             let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
         }
         Ok(Arc::new(RealFile { file, synchronous: false }))

@@ -63,6 +63,7 @@ mod reserve;
 mod segment;
 mod tree;
 mod verify;
+mod wait;
 mod window;
 
 pub use committer::{Ack, AppendError, Batch, Content, Level, Log, Options, Pending, Stats};
