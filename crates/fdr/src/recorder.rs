@@ -16,7 +16,7 @@ use fdr_hook::wire::{self, Op, Request, Response};
 use fdr_log::{AppendError, Batch, Log, OpenError, Options, Pending, Reader, Recovery};
 use fdr_record::scrub::Scrubber;
 use fdr_record::{
-    Body, Claimed, ContentKey, Gap, LogRestart, LogTorn, MAX_BYTES, Mode, Observed, Record, Timestamp, Unparsed,
+    Body, Claimed, ContentKey, Gap, LogRestart, LogTorn, MAX_BYTES, Mode, Observed, Record, Timestamp, Unparsed, Verdict,
     VERSION,
 };
 use std::collections::{HashMap, VecDeque};
@@ -303,7 +303,12 @@ impl Recorder {
                 Err(_) => self.unparsed(&request, &scrubbed.bytes, &arrival, &mut order.state, "fdr failed on it; please report this"),
             };
             if late != 0 {
+                let denied = request.variables.iter().find(|(name, _)| name == wire::DENIED_VARIABLE);
                 for record in &mut captured.records {
+                    if let (Some((_, reason)), Body::Action(action)) = (denied, &mut record.body) {
+                        action.policy.decision = Verdict::Deny;
+                        action.policy.reason = fdr_record::preview(&format!("its hook denied it, because it could not record it: {reason}"));
+                    }
                     let claimed = record.claimed.get_or_insert_with(Claimed::default);
                     claimed.ts.get_or_insert(Timestamp(late));
                 }

@@ -234,6 +234,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
     fn a_pipe_in_place_of_a_file_does_not_block() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("HEAD");

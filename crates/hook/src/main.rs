@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use fdr_hook::client::{Client, Error};
-use fdr_hook::wire::{Request, Response};
+use fdr_hook::wire::{self, Request, Response};
 use fdr_hook::{Failure, default_home, spool};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -86,9 +86,9 @@ fn record(runtime: &str, event: &str, home: &Path, deadline: Instant) -> Result<
     let mut payload = Vec::new();
     let read = io::stdin().lock().read_to_end(&mut payload);
     let source = spool::new_source().map_err(|error| format!("no randomness: {error}"))?;
-    let request = Request::event(runtime, event, source, 0, payload);
+    let mut request = Request::event(runtime, event, source, 0, payload);
     if let Err(error) = read {
-        return Err(keep(home, &request, &format!("can't read standard input: {error}")));
+        return Err(keep(home, &mut request, &format!("can't read standard input: {error}")));
     }
     // A second try: the recorder may have died between two events.
     let mut answer = send(&request, home, deadline);
@@ -97,8 +97,8 @@ fn record(runtime: &str, event: &str, home: &Path, deadline: Instant) -> Result<
     }
     match answer {
         Ok(response) if response.recorded => Ok(response),
-        Ok(response) => Err(keep(home, &request, &String::from_utf8_lossy(&response.stderr))),
-        Err(error) => Err(keep(home, &request, &error.to_string())),
+        Ok(response) => Err(keep(home, &mut request, &String::from_utf8_lossy(&response.stderr))),
+        Err(error) => Err(keep(home, &mut request, &error.to_string())),
     }
 }
 
@@ -108,7 +108,10 @@ fn send(request: &Request, home: &Path, deadline: Instant) -> Result<Response, E
     Client::connect_or_start(home, deadline)?.call(request, Some(deadline))
 }
 
-fn keep(home: &Path, request: &Request, reason: &str) -> String {
+fn keep(home: &Path, request: &mut Request, reason: &str) -> String {
+    if denies(home, &request.event) {
+        request.variables.push((wire::DENIED_VARIABLE.to_owned(), reason.to_owned()));
+    }
     match spool::keep(home, request) {
         Ok(path) => format!("{reason}; kept in {} until a recorder runs", path.display()),
         Err(error) => {
@@ -121,7 +124,7 @@ fn keep(home: &Path, request: &Request, reason: &str) -> String {
 /// exit status.
 fn fail(event: &str, home: &Path, reason: &str) -> (Vec<u8>, Vec<u8>, u8) {
     let note = format!("fdr: event {event} is not recorded: {reason}\n").into_bytes();
-    if Failure::of(home) == Failure::Closed && event == "PreToolUse" {
+    if denies(home, event) {
         let reason = json_text(&format!("fdr (enforce): denied, because it can't be recorded: {reason}"));
         let deny = format!(
             "{{\"hookSpecificOutput\":{{\"hookEventName\":\"PreToolUse\",\"permissionDecision\":\"deny\",\"permissionDecisionReason\":{reason}}}}}\n"
@@ -130,6 +133,11 @@ fn fail(event: &str, home: &Path, reason: &str) -> (Vec<u8>, Vec<u8>, u8) {
     }
     // Any status but 0 and 2 lets the agent go on and shows the text to its user.
     (Vec::new(), note, 1)
+}
+
+/// Whether a failure to record this event denies the tool call.
+fn denies(home: &Path, event: &str) -> bool {
+    event == "PreToolUse" && Failure::of(home) == Failure::Closed
 }
 
 fn json_text(text: &str) -> String {

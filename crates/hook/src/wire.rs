@@ -10,6 +10,9 @@ const MAGIC: &[u8; 4] = b"FDR1";
 /// The largest frame, in bytes. A larger payload is refused by the client with a clear error.
 pub const MAX_FRAME_BYTES: usize = 256 << 20;
 
+/// Variable of a spooled message by which a hook tells that it denied the call, and why.
+pub const DENIED_VARIABLE: &str = "FDR_HOOK_DENIED";
+
 /// What a client asks of the recorder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {

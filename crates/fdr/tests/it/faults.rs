@@ -4,7 +4,7 @@
 use crate::program::{Program, bash, fdr, hook, run_hook};
 use fdr_hook::client::Client;
 use fdr_hook::wire::Request;
-use fdr_record::{Body, Kind, Record};
+use fdr_record::{Body, Kind, Record, Verdict};
 use std::collections::HashSet;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -170,6 +170,13 @@ fn without_a_recorder_enforce_denies_with_a_clear_reason() {
     assert!(reason.contains("can't be recorded") && reason.contains("can't start"), "{reason}");
     let other = run_hook(&lonely, &program.home(), "PostToolUse", b"{}");
     assert_eq!(other.status.code(), Some(1), "only a call can be denied: {other:?}");
+    program.hook("PreToolUse", &bash("s", "t2", "ls"));
+    let records = program.records();
+    let late = records.iter().find(|record| record.tool_use_id() == Some("t1")).expect("taken in later");
+    assert!(
+        matches!(&late.body, Body::Action(action) if action.policy.decision == Verdict::Deny && action.policy.reason.contains("its hook denied it")),
+        "{late:?}"
+    );
 }
 
 #[test]
