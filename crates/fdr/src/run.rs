@@ -302,7 +302,14 @@ fn summary(view: &SessionView) -> String {
         (0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
     let mut changes: Vec<String> = Vec::new();
     let mut more = 0_u64;
-    for step in (0..view.agents.len()).flat_map(|agent| view.steps(agent)) {
+    // What an MCP proxy recorded of the same calls is a second look at them, not more of them.
+    let runtime = |agent: &str| {
+        let mut agents = view.rows.iter().filter_map(|row| row.record()?.agent.as_ref());
+        agents.find(|known| known.id == agent).map(|known| known.runtime.as_str()).unwrap_or_default()
+    };
+    let (proxied, own): (Vec<usize>, Vec<usize>) =
+        (0..view.agents.len()).partition(|agent| runtime(&view.agents[*agent].id).starts_with("mcp:"));
+    for step in own.iter().flat_map(|agent| view.steps(*agent)) {
         let Some(Body::Action(body)) = view.rows[step.action].body() else { continue };
         let effective = step.facts.effective().0;
         actions += 1;
@@ -349,6 +356,11 @@ fn summary(view: &SessionView) -> String {
     }
     if more > 0 {
         out.push_str(&format!("           and {} more\n", text::count(more)));
+    }
+    for agent in proxied {
+        let calls = text::counted(view.steps(agent).count() as u64, "call");
+        let server = text::line(runtime(&view.agents[agent].id));
+        out.push_str(&format!("  proxied  {server}: {calls}\n"));
     }
     let indexes = || view.rows.iter().map(|row| row.index);
     if let (Some(first), Some(last)) = (indexes().min(), indexes().max()) {

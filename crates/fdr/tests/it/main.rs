@@ -2,7 +2,9 @@
 
 mod claude_code;
 mod faults;
+mod install;
 mod mcp_proxy;
 mod program;
+mod run;
 mod scripted_llm;
 mod views;

@@ -1,7 +1,9 @@
 //! The MCP proxy is a pipe to both sides, and what may act goes through only once it is kept.
 
+use crate::program::Program;
 use fdr_hook::spool;
 use fdr_hook::wire::{Request, Response, read_frame, write_frame};
+use fdr_record::{Body, Kind, Outcome, Record, Rel};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixListener;
@@ -483,4 +485,72 @@ fn the_server_is_called_by_its_own_name_once_it_said_it() {
     assert!(session(&requests[0]).is_some_and(|id| id.len() == 36));
     assert!(requests.iter().all(|request| session(request) == session(&requests[0])));
     assert!(requests.iter().all(|request| request.source == requests[0].source));
+}
+
+/// A server that takes calls and answers each with its number.
+const SERVER: &str = r#"n=0; while read -r line; do n=$((n+1)); echo "{\"jsonrpc\":\"2.0\",\"id\":$n,\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"answer $n\"}]}}"; done"#;
+
+fn numbered_call(id: u32, text: &str) -> String {
+    format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"tools/call\",\"params\":{{\"name\":\"echo\",\"arguments\":{{\"text\":\"{text}\"}}}}}}\n"
+    )
+}
+
+#[test]
+fn a_session_is_one_whole_though_the_recorder_is_killed_in_it() {
+    let program = Program::new();
+    let home = program.home();
+    let mut proxy = Proxy::start(&home, &["--name", "counter", "--", "sh", "-c", SERVER]);
+    for id in 1..=4 {
+        let text = if id == 4 { "y".repeat(5 << 20) } else { "short".to_owned() };
+        proxy.send(numbered_call(id, &text));
+        if id == 2 {
+            // The call is recorded and unanswered, or the answer is on its way.
+            program.kill_recorder();
+        }
+        assert!(proxy.line().contains(&format!("answer {id}")));
+    }
+    let (_, errors, code) = proxy.end();
+    assert_eq!((errors.as_str(), code), ("", Some(0)));
+
+    let records: Vec<Record> = program.records();
+    let session: Vec<&Record> = records.iter().filter(|record| record.session.is_some()).collect();
+    assert!(session.iter().all(|record| record.session == session[0].session));
+    assert!(session.iter().map(|record| record.seq).eq(0..session.len() as u64));
+    assert_eq!(session[0].kind, Kind::SessionStart);
+    assert_eq!(session[session.len() - 1].kind, Kind::SessionEnd);
+    let actions: Vec<&&Record> = session.iter().filter(|record| record.kind == Kind::Action).collect();
+    assert_eq!(actions.len(), 4);
+    for action in actions {
+        let result = session.iter().find(|record| record.link(Rel::ResultOf) == Some(action.id)).unwrap();
+        assert_eq!(result.tool_use_id(), action.tool_use_id());
+        assert!(matches!(&result.body, Body::Result(body) if body.outcome == Outcome::Ok));
+    }
+    assert_eq!(program.fdr(&["verify"]).status.code(), Some(0));
+}
+
+#[test]
+fn what_was_refused_is_told_as_denied_once_a_recorder_runs() {
+    let program = Program::with_config("this is no configuration");
+    let home = program.home();
+    std::fs::write(home.join(fdr_hook::FAILURE_FILE), "closed").unwrap();
+    let mut proxy = Proxy::start(&home, &["--name", "counter", "--", "sh", "-c", SERVER]);
+    proxy.send(numbered_call(1, "x"));
+    assert!(proxy.line().contains("-32000"));
+    proxy.end();
+    std::fs::write(home.join("config.toml"), "mode = 'enforce'").unwrap();
+    let mut proxy = Proxy::start(&home, &["--name", "counter", "--", "sh", "-c", SERVER]);
+    proxy.send(numbered_call(1, "x"));
+    assert!(proxy.line().contains("answer 1"));
+    proxy.end();
+    let records = program.records();
+    let outcomes: Vec<Outcome> = records
+        .iter()
+        .filter_map(|record| match &record.body {
+            Body::Result(body) => Some(body.outcome),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(outcomes, [Outcome::Denied, Outcome::Ok]);
+    assert!(records.iter().any(|record| record.observed.as_ref().is_some_and(|observed| observed.late)));
 }
