@@ -2,11 +2,9 @@
 
 use crate::home::Home;
 use crate::{
-    cat, config, control, demo, import, mcp_proxy, normalize, query, recorder, run, sessions, show, tail,
-    verify,
+    cat, config, control, demo, doctor, import, install, mcp_proxy, normalize, query, recorder, run,
+    sessions, show, tail, verify,
 };
-#[cfg(any())]
-use crate::{doctor, install};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
@@ -31,13 +29,10 @@ enum Command {
     /// Record a real agent session in a temporary folder, show it, verify it, and attack it.
     Demo(demo::DemoArgs),
     /// Set up capture for an agent.
-    #[cfg(any())]
     Install(install::InstallArgs),
     /// Undo `fdr install`.
-    #[cfg(any())]
     Uninstall(install::UninstallArgs),
     /// Say whether capture is really in place.
-    #[cfg(any())]
     Doctor(doctor::DoctorArgs),
     /// Run an agent with capture on for that run alone: fdr run -- claude …
     Run(run::RunArgs),
@@ -105,11 +100,8 @@ impl Cli {
         let dir = home.dir();
         match self.command {
             Command::Demo(args) => demo::run(&args, out),
-            #[cfg(any())]
             Command::Install(args) => install::install(&args, dir, !home.is_default(), out),
-            #[cfg(any())]
-            Command::Uninstall(args) => install::uninstall(&args, dir, !home.is_default(), out),
-            #[cfg(any())]
+            Command::Uninstall(args) => install::uninstall(&args, out),
             Command::Doctor(args) => doctor::run(&args, &home, out),
             Command::Run(args) => run::run(&args, dir),
             Command::Sessions(args) => sessions::run(&args, dir, out),

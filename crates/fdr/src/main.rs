@@ -5,18 +5,15 @@
 
 mod cat;
 mod child;
-#[cfg(any())]
 mod claude_settings;
 mod cli;
 mod config;
 mod control;
 mod demo;
-#[cfg(any())]
 mod doctor;
 mod filter;
 mod home;
 mod import;
-#[cfg(any())]
 mod install;
 mod line;
 mod mcp_proxy;

@@ -1,0 +1,520 @@
+//! `fdr doctor`: whether what an agent does is really recorded.
+//!
+//! Everything that can be seen without running an agent is looked at, also what would make an
+//! agent run no hooks without saying so. Every line is `ok`, or says what to do.
+
+use crate::claude_settings::{self, EVENTS, Facts, Hook, SettingsError};
+use crate::control::{self, Status};
+use crate::home::Home;
+use crate::install::{self, Scope, tilde};
+use crate::text::{self, Look, LookArgs, Tone};
+use serde::Serialize;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+use std::{fs, io};
+
+/// Where an administrator's settings of Claude Code are.
+#[cfg(target_os = "macos")]
+const MANAGED: &str = "/Library/Application Support/ClaudeCode";
+#[cfg(not(target_os = "macos"))]
+const MANAGED: &str = "/etc/claude-code";
+
+/// Less free space than this is a problem, in bytes.
+const MIN_FREE_BYTES: u64 = 1 << 30;
+/// A checkpoint follows a record within a second; one that is this much late is a problem.
+const MAX_CHECKPOINT_LAG: Duration = Duration::from_secs(60);
+/// How long a program may take to say its version.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Options of `fdr doctor`.
+#[derive(clap::Args, Debug)]
+pub struct DoctorArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    look: LookArgs,
+}
+
+/// What to do about something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "verdict", content = "command", rename_all = "lowercase")]
+enum Verdict {
+    /// Nothing.
+    Ok,
+    /// Nothing, but good to know.
+    Note,
+    /// This puts it right.
+    Fix(String),
+    /// Nothing puts it right by itself; look here.
+    Look(String),
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Check {
+    subject: &'static str,
+    text: String,
+    #[serde(flatten)]
+    verdict: Verdict,
+}
+
+impl Check {
+    fn is_problem(&self) -> bool {
+        matches!(self.verdict, Verdict::Fix(_) | Verdict::Look(_))
+    }
+}
+
+#[derive(Default)]
+struct Checks(Vec<Check>);
+
+impl Checks {
+    fn add(&mut self, subject: &'static str, text: impl Into<String>, verdict: Verdict) {
+        self.0.push(Check { subject, text: text.into(), verdict });
+    }
+
+    fn ok(&mut self, subject: &'static str, text: impl Into<String>) {
+        self.add(subject, text, Verdict::Ok);
+    }
+
+    fn note(&mut self, subject: &'static str, text: impl Into<String>) {
+        self.add(subject, text, Verdict::Note);
+    }
+
+    fn fix(&mut self, subject: &'static str, text: impl Into<String>, command: impl Into<String>) {
+        self.add(subject, text, Verdict::Fix(command.into()));
+    }
+
+    fn look(&mut self, subject: &'static str, text: impl Into<String>, command: impl Into<String>) {
+        self.add(subject, text, Verdict::Look(command.into()));
+    }
+}
+
+/// `fdr doctor`: exit status 0 when all is in place, 1 when there are problems.
+///
+/// # Errors
+/// When the output can't be written.
+pub fn run(args: &DoctorArgs, home: &Home, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let mut checks = Checks::default();
+    let status = check_recorder(home, &mut checks);
+    check_data(home, status.as_ref(), &mut checks);
+    check_claude_code(home, &mut checks);
+
+    let problems = checks.0.iter().filter(|check| check.is_problem()).count();
+    if args.json {
+        serde_json::to_writer(&mut *out, &serde_json::json!({ "ok": problems == 0, "checks": checks.0 }))?;
+        writeln!(out)?;
+    } else {
+        write(&checks.0, &Look::new(&args.look), out)?;
+        let total = match problems {
+            0 => "no problems".to_owned(),
+            1 => "1 problem".to_owned(),
+            n => format!("{n} problems"),
+        };
+        writeln!(out, "{total}")?;
+    }
+    Ok(u8::from(problems > 0))
+}
+
+fn write(checks: &[Check], look: &Look, out: &mut dyn Write) -> io::Result<()> {
+    let subject_width = checks.iter().map(|check| check.subject.len()).max().unwrap_or(0).max(12);
+    let verdict = |check: &Check| match &check.verdict {
+        Verdict::Ok => (Tone::Good, "ok".to_owned()),
+        Verdict::Note => (Tone::Plain, String::new()),
+        Verdict::Fix(command) => (Tone::Bad, format!("fix: {command}")),
+        Verdict::Look(command) => (Tone::Warn, format!("look: {command}")),
+    };
+    let rows: Vec<_> = checks.iter().map(|check| (check.subject, text::line(&check.text), verdict(check))).collect();
+    // One column for the verdicts, if the longest of both fit side by side; else a problem's
+    // stands on the next line, where it can be copied whole.
+    let widest = rows.iter().map(|(_, text, _)| text::width(text)).max().unwrap_or(0);
+    let left = look.width.saturating_sub(subject_width + 2);
+    let column = widest.min(left.saturating_sub(24));
+    for (subject, text, (tone, verdict)) in rows {
+        let used = text::width(&text).max(column) + 2;
+        write!(out, "{subject:subject_width$}  {text}")?;
+        if verdict.is_empty() {
+            writeln!(out)?;
+        } else if used + text::width(&verdict) <= left {
+            let space = used - text::width(&text);
+            writeln!(out, "{:space$}{}", "", look.paint(tone, &text::line(&verdict)))?;
+        } else {
+            writeln!(out, "\n{:subject_width$}    {}", "", look.paint(tone, &text::line(&verdict)))?;
+        }
+    }
+    Ok(())
+}
+
+fn check_recorder(home: &Home, checks: &mut Checks) -> Option<Status> {
+    const SUBJECT: &str = "recorder";
+    let disk = free_bytes(home.dir());
+    let free = disk.map(|free| format!(", disk {} free", text::bytes(free))).unwrap_or_default();
+    if let Err(error) = crate::config::Config::load(home) {
+        checks.look(SUBJECT, one_line(&error), "fdr config check");
+    }
+    let status = match control::query_status(home) {
+        Ok(status) => status,
+        Err(error) => {
+            checks.look(SUBJECT, format!("does not answer: {}", one_line(&error)), recorder_log(home));
+            None
+        }
+    };
+    if let Some(status) = &status {
+        let age = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+        let age = text::duration_ms(age.saturating_sub(status.started.0) / 1_000_000);
+        let text = format!("running (pid {}, {age}), {}{free}", status.pid, status.mode.as_str());
+        if status.version == env!("CARGO_PKG_VERSION") {
+            checks.ok(SUBJECT, text);
+        } else {
+            let text = format!("{text}; it is fdr {}, this is {}", status.version, env!("CARGO_PKG_VERSION"));
+            checks.fix(SUBJECT, text, "fdr stop");
+        }
+    } else if !checks.0.iter().any(Check::is_problem) {
+        checks.ok(SUBJECT, format!("not running, the next event starts it{free}"));
+    }
+    if let Some(free) = disk.filter(|free| *free < MIN_FREE_BYTES) {
+        checks.look("disk", format!("only {} free in {}", text::bytes(free), tilde(home.dir())), "df -h");
+    }
+    status
+}
+
+fn check_data(home: &Home, status: Option<&Status>, checks: &mut Checks) {
+    const SUBJECT: &str = "data";
+    let dir = home.dir();
+    let Ok(metadata) = fs::metadata(dir) else {
+        checks.note(SUBJECT, format!("nothing is recorded yet in {}", tilde(dir)));
+        return;
+    };
+    let before = checks.0.len();
+    let me = rustix::process::geteuid().as_raw();
+    if metadata.uid() != me {
+        let text = format!("{} belongs to uid {}, not to you (uid {me})", tilde(dir), metadata.uid());
+        checks.look(SUBJECT, text, format!("ls -ld {}", dir.display()));
+    }
+    for (path, mode) in [(dir.to_owned(), 0o700), (dir.join("keys"), 0o700), (dir.join("keys/log.key"), 0o600), (dir.join("keys/content.key"), 0o600)] {
+        let Ok(metadata) = fs::metadata(&path) else { continue };
+        let found = metadata.permissions().mode() & 0o777;
+        if found & !mode != 0 {
+            let text = format!("{} can be read by others (mode {found:03o})", tilde(&path));
+            checks.fix(SUBJECT, text, format!("chmod {mode:o} {}", path.display()));
+        }
+    }
+    check_spool(home, status, checks);
+    check_checkpoint(home, status, checks);
+    if checks.0.len() == before {
+        checks.ok(SUBJECT, format!("{}, for you alone", tilde(dir)));
+    }
+}
+
+fn check_spool(home: &Home, status: Option<&Status>, checks: &mut Checks) {
+    let waiting = fs::read_dir(home.dir().join(fdr_hook::spool::FOLDER))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "msg"))
+        .count();
+    match (waiting, status) {
+        (0, _) => {}
+        (n, None) => checks.fix(
+            "spool",
+            format!("{} came while no recorder could be reached, and wait", text::counted(n as u64, "event")),
+            "fdr serve --background &",
+        ),
+        (n, Some(_)) => checks.look(
+            "spool",
+            format!("{} wait though the recorder runs", text::counted(n as u64, "event")),
+            recorder_log(home),
+        ),
+    }
+}
+
+fn check_checkpoint(home: &Home, status: Option<&Status>, checks: &mut Checks) {
+    const SUBJECT: &str = "checkpoint";
+    if !home.log().is_dir() {
+        return;
+    }
+    let reader = match crate::home::open_reader(home) {
+        Ok(reader) => reader,
+        Err(error) => return checks.look("log", one_line(&error), "fdr verify"),
+    };
+    let records = reader.len();
+    let covered = match reader.checkpoint() {
+        Ok(checkpoint) => checkpoint.map_or(0, |checkpoint| checkpoint.size()),
+        Err(error) => return checks.look(SUBJECT, error.to_string(), "fdr verify"),
+    };
+    let written = fs::metadata(home.log().join("checkpoint")).and_then(|metadata| metadata.modified()).ok();
+    let age = written.and_then(|written| SystemTime::now().duration_since(written).ok());
+    let ago = age.map(|age| format!(", {} ago", text::duration_ms(age.as_millis() as u64))).unwrap_or_default();
+    let text = format!("covers {covered} of {} records{ago}", records);
+    let is_late = covered < records && age.is_none_or(|age| age > MAX_CHECKPOINT_LAG);
+    match status {
+        _ if !is_late => checks.ok(SUBJECT, text),
+        Some(_) => checks.look(SUBJECT, text, recorder_log(home)),
+        None => checks.fix(SUBJECT, format!("{text}; the recorder signs the rest when it runs"), "fdr serve --background &"),
+    }
+}
+
+fn recorder_log(home: &Home) -> String {
+    format!("tail {}", home.dir().join("recorder.log").display())
+}
+
+/// A settings file of Claude Code.
+struct Source {
+    path: PathBuf,
+    /// `None` for an administrator's.
+    scope: Option<Scope>,
+    facts: Result<Facts, Unreadable>,
+}
+
+enum Unreadable {
+    Settings(SettingsError),
+    File(io::Error),
+}
+
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Unreadable::Settings(error) => error.fmt(f),
+            Unreadable::File(error) => error.fmt(f),
+        }
+    }
+}
+
+fn source(path: PathBuf, scope: Option<Scope>) -> Option<Source> {
+    let facts = match fs::read_to_string(&path) {
+        Ok(text) => claude_settings::read(&text).map_err(Unreadable::Settings),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return None,
+        Err(error) => Err(Unreadable::File(error)),
+    };
+    Some(Source { path, scope, facts })
+}
+
+/// The settings that Claude Code reads when it is started here.
+fn sources() -> Vec<Source> {
+    let mut found = Vec::new();
+    if let Ok(dir) = install::user_config_dir() {
+        found.extend(source(dir.join("settings.json"), Some(Scope::User)));
+    }
+    if let Ok(here) = std::env::current_dir() {
+        found.extend(source(here.join(".claude/settings.json"), Some(Scope::Project)));
+        found.extend(source(here.join(".claude/settings.local.json"), Some(Scope::Local)));
+    }
+    found.extend(source(Path::new(MANAGED).join("managed-settings.json"), None));
+    let mut parts: Vec<PathBuf> = fs::read_dir(Path::new(MANAGED).join("managed-settings.d"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .collect();
+    parts.sort();
+    found.extend(parts.into_iter().filter_map(|path| source(path, None)));
+    // The user's folder can be the project's too, when started in the home folder.
+    let mut seen = Vec::new();
+    found.retain(|source| {
+        let path = fs::canonicalize(&source.path).unwrap_or_else(|_| source.path.clone());
+        let is_new = !seen.contains(&path);
+        seen.push(path);
+        is_new
+    });
+    found
+}
+
+fn check_claude_code(home: &Home, checks: &mut Checks) {
+    const SUBJECT: &str = "claude-code";
+    let version = version_of(Path::new("claude"));
+    let sources = sources();
+    let named = match &version {
+        // "2.1.197 (Claude Code)"
+        Some(version) => format!("{}, ", version.split_whitespace().next().unwrap_or("?")),
+        None => String::new(),
+    };
+
+    for source in &sources {
+        let path = tilde(&source.path);
+        let facts = match &source.facts {
+            Ok(facts) => facts,
+            Err(error) => {
+                checks.look(SUBJECT, format!("{path} can't be understood: {error}"), path.clone());
+                continue;
+            }
+        };
+        if facts.disable_all_hooks {
+            checks.look(SUBJECT, format!("disableAllHooks is set in {path}: no hook runs"), path.clone());
+        }
+        if facts.simple {
+            checks.look(SUBJECT, format!("CLAUDE_CODE_SIMPLE is set in {path}: no hook runs"), path.clone());
+        }
+    }
+    if std::env::var_os("CLAUDE_CODE_SIMPLE").is_some_and(|value| !value.is_empty() && value != "0") {
+        checks.fix(SUBJECT, "CLAUDE_CODE_SIMPLE is set in this shell: no hook runs", "unset CLAUDE_CODE_SIMPLE");
+    }
+
+    let read: Vec<(&Source, &Facts)> =
+        sources.iter().filter_map(|source| Some((source, source.facts.as_ref().ok()?))).collect();
+    let managed_only = read.iter().any(|(source, facts)| source.scope.is_none() && facts.allow_managed_hooks_only);
+    let ours: Vec<(&Source, &Facts)> = read.into_iter().filter(|(_, facts)| !facts.hooks.is_empty()).collect();
+    let counted: Vec<_> = ours.iter().filter(|(source, _)| !managed_only || source.scope.is_none()).collect();
+    if managed_only && counted.len() < ours.len() {
+        checks.look(
+            SUBJECT,
+            "an administrator allows managed hooks only, so those in your settings don't run",
+            Path::new(MANAGED).join("managed-settings.json").display().to_string(),
+        );
+    }
+
+    let hooks: Vec<_> = counted.iter().flat_map(|(_, facts)| facts.hooks.iter().cloned()).collect();
+    let covered = claude_settings::coverage(&hooks);
+    let scope = counted.iter().find_map(|(source, _)| source.scope);
+    let install = format!("{} install claude-code{}", fdr(home), scope.map_or("", Scope::option));
+    if hooks.is_empty() {
+        match version {
+            Some(_) => checks.fix(SUBJECT, format!("{named}not recorded"), install),
+            None => checks.note(SUBJECT, "not installed (no claude on PATH), not recorded"),
+        }
+        check_elsewhere(checks);
+        return;
+    }
+    let places: Vec<String> = counted
+        .iter()
+        .map(|(source, _)| if source.scope.is_none() { "managed settings".to_owned() } else { tilde(&source.path) })
+        .collect();
+    let text = format!("{named}hooks in {}, {covered} of {} events", places.join(" and "), EVENTS.len());
+    if covered == EVENTS.len() {
+        checks.ok(SUBJECT, text);
+    } else {
+        checks.fix(SUBJECT, text, install.clone());
+    }
+    if version.is_none() {
+        checks.note(SUBJECT, "there is no claude on PATH");
+    }
+
+    let mut programs: Vec<Hook> = Vec::new();
+    for found in hooks {
+        if !programs.contains(&found.hook) {
+            programs.push(found.hook);
+        }
+    }
+    for hook in &programs {
+        check_program(hook, &install, checks);
+        let theirs = hook.home.as_ref().map(PathBuf::from);
+        let is_ours = match &theirs {
+            Some(dir) => dir == home.dir(),
+            None => home.is_default(),
+        };
+        if !is_ours {
+            let (place, command) = match &theirs {
+                Some(dir) => (tilde(dir), format!("fdr --home {} doctor", dir.display())),
+                None => ("the default folder".to_owned(), "env -u FDR_HOME fdr doctor".to_owned()),
+            };
+            checks.look(SUBJECT, format!("its hooks record to {place}, not to {}", tilde(home.dir())), command);
+        }
+    }
+    if programs.len() > 1 {
+        checks.fix(SUBJECT, "hooks differ from one another, so events are recorded twice", install);
+    }
+    check_trust(checks);
+}
+
+fn fdr(home: &Home) -> String {
+    if home.is_default() { "fdr".to_owned() } else { format!("fdr --home {}", home.dir().display()) }
+}
+
+/// The program that hooks call: there, executable, of this version.
+fn check_program(hook: &Hook, install: &str, checks: &mut Checks) {
+    const SUBJECT: &str = "fdr-hook";
+    let path = Path::new(&hook.program);
+    let shown = tilde(path);
+    match fs::metadata(path) {
+        Err(_) => {
+            return checks.fix(SUBJECT, format!("{shown} does not exist: nothing is recorded"), install);
+        }
+        Ok(metadata) if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 => {
+            return checks.fix(SUBJECT, format!("{shown} is not executable: nothing is recorded"), format!("chmod +x {}", path.display()));
+        }
+        Ok(_) => {}
+    }
+    let version = version_of(path);
+    let version = version.as_deref().and_then(|text| text.trim().strip_prefix("fdr-hook ")).unwrap_or("of an unknown version");
+    if version == env!("CARGO_PKG_VERSION") {
+        checks.ok(SUBJECT, format!("{shown}, {version}"));
+    } else {
+        checks.fix(SUBJECT, format!("{shown} is {version}, fdr is {}", env!("CARGO_PKG_VERSION")), install);
+    }
+}
+
+/// Hooks that only count where Claude Code is started in the root of the project.
+fn check_elsewhere(checks: &mut Checks) {
+    let (Ok(root), Ok(here)) = (install::project_root(), std::env::current_dir()) else { return };
+    if root == here {
+        return;
+    }
+    for name in [".claude/settings.json", ".claude/settings.local.json"] {
+        let has_hooks = source(root.join(name), None)
+            .and_then(|source| source.facts.ok())
+            .is_some_and(|facts| !facts.hooks.is_empty());
+        if has_hooks {
+            let text = format!("hooks in {} are read when claude is started there, not here", tilde(&root.join(name)));
+            checks.look("claude-code", text, format!("cd {} && fdr doctor", root.display()));
+        }
+    }
+}
+
+/// Claude Code runs no hooks in a folder that its user has not said to trust.
+fn check_trust(checks: &mut Checks) {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let Some(state) = set("CLAUDE_CONFIG_DIR").or_else(|| set("HOME")).map(|dir| dir.join(".claude.json")) else { return };
+    let Some(state) = fs::read(&state).ok().and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok()) else {
+        return;
+    };
+    let Ok(here) = std::env::current_dir() else { return };
+    let trust = |dir: &Path| state.get("projects")?.get(dir.to_str()?)?.get("hasTrustDialogAccepted")?.as_bool();
+    if here.ancestors().any(|dir| trust(dir) == Some(true)) {
+        checks.ok("trust", format!("claude trusts {}", tilde(&here)));
+    } else if trust(&here) == Some(false) {
+        let text = format!("claude does not trust {} yet, and runs no hooks there until you say so", tilde(&here));
+        checks.look("trust", text, "claude");
+    } else {
+        checks.note("trust", format!("claude will ask whether to trust {} before any hook runs there", tilde(&here)));
+    }
+}
+
+/// What `program --version` says.
+fn version_of(program: &Path) -> Option<String> {
+    let mut child = Command::new(program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let deadline = Instant::now() + VERSION_TIMEOUT;
+    loop {
+        match child.try_wait() {
+            Ok(Some(_)) => break,
+            Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(5)),
+            _ => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return None;
+            }
+        }
+    }
+    let output = child.wait_with_output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
+}
+
+/// Free bytes where `dir` is or will be.
+fn free_bytes(dir: &Path) -> Option<u64> {
+    let existing = dir.ancestors().find(|dir| dir.exists())?;
+    let stat = rustix::fs::statvfs(existing).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+fn one_line(error: &anyhow::Error) -> String {
+    let text: Vec<String> = error.chain().map(|cause| cause.to_string().replace('\n', " ")).collect();
+    text.join(": ")
+}
