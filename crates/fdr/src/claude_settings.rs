@@ -174,7 +174,9 @@ pub fn read(text: &str) -> Result<Facts, SettingsError> {
             .collect(),
         disable_all_hooks: is_true("disableAllHooks"),
         allow_managed_hooks_only: is_true("allowManagedHooksOnly"),
-        simple: simple.and_then(|prop| prop.value.as_string_lit()).is_some_and(|text| !matches!(&*text.value, "" | "0" | "false")),
+        simple: simple
+            .and_then(|prop| prop.value.as_string_lit())
+            .is_some_and(|text| !matches!(&*text.value, "" | "0" | "false")),
     })
 }
 
@@ -196,7 +198,8 @@ pub fn add(text: &str, hook: &Hook) -> Result<String, SettingsError> {
     let value = parse(text)?;
     let root = as_object(text, value.as_ref(), "the settings")?;
     let style = Style::of(text, root);
-    let hooks = property(root, "hooks").map(|prop| as_object(text, Some(&prop.value), "`hooks`")).transpose()?;
+    let hooks =
+        property(root, "hooks").map(|prop| as_object(text, Some(&prop.value), "`hooks`")).transpose()?;
     let Some(hooks) = hooks else {
         let entries = |depth| event_entries(&EVENTS, hook, style.newline, &style.indent, depth);
         let item = if Style::is_inline(text, root) {
@@ -207,7 +210,15 @@ pub fn add(text: &str, hook: &Hook) -> Result<String, SettingsError> {
             format!("\"hooks\": {{{newline}{inner}{}{newline}{outer}}}", entries(2))
         };
         let mut edits = Vec::new();
-        insert_last(text, &style, root.range(), root.properties.last().map(Ranged::range), 1, &item, &mut edits);
+        insert_last(
+            text,
+            &style,
+            root.range(),
+            root.properties.last().map(Ranged::range),
+            1,
+            &item,
+            &mut edits,
+        );
         return Ok(mark.to_owned() + &apply(text, edits));
     };
 
@@ -216,14 +227,13 @@ pub fn add(text: &str, hook: &Hook) -> Result<String, SettingsError> {
     let ours = ours(root);
     let mut surplus = Vec::new();
     for event in EVENTS {
-        let groups = match property(hooks, event) {
-            Some(prop) => Some(
-                prop.value
-                    .as_array()
-                    .ok_or_else(|| shape(text, prop.value.start(), format!("`hooks.{event}` is not a list")))?,
-            ),
-            None => None,
-        };
+        let groups =
+            match property(hooks, event) {
+                Some(prop) => Some(prop.value.as_array().ok_or_else(|| {
+                    shape(text, prop.value.start(), format!("`hooks.{event}` is not a list"))
+                })?),
+                None => None,
+            };
         let mut here = ours.iter().filter(|our| our.event == event);
         let kept = here.clone().find(|our| our.is_unfiltered);
         let command = hook.command(event);
@@ -238,7 +248,15 @@ pub fn add(text: &str, hook: &Hook) -> Result<String, SettingsError> {
             (Some(_), _) => {}
             (None, Some(groups)) => {
                 let item = group(event, hook);
-                insert_last(text, &style, groups.range, groups.elements.last().map(Ranged::range), 3, &item, &mut edits);
+                insert_last(
+                    text,
+                    &style,
+                    groups.range,
+                    groups.elements.last().map(Ranged::range),
+                    3,
+                    &item,
+                    &mut edits,
+                );
             }
             (None, None) => missing.push(event),
         }
@@ -251,7 +269,15 @@ pub fn add(text: &str, hook: &Hook) -> Result<String, SettingsError> {
         } else {
             event_entries(&missing, hook, style.newline, &style.indent, 2)
         };
-        insert_last(text, &style, hooks.range, hooks.properties.last().map(Ranged::range), 2, &item, &mut edits);
+        insert_last(
+            text,
+            &style,
+            hooks.range,
+            hooks.properties.last().map(Ranged::range),
+            2,
+            &item,
+            &mut edits,
+        );
     }
     let text = if surplus.is_empty() || !edits.is_empty() {
         apply(text, edits)
@@ -275,7 +301,11 @@ pub fn remove(text: &str) -> Result<String, SettingsError> {
 /// Whether nothing but white space and an empty object is left.
 pub fn is_empty(text: &str) -> bool {
     let text = split_mark(text).1.trim();
-    text.is_empty() || text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).is_some_and(|text| text.trim().is_empty())
+    text.is_empty()
+        || text
+            .strip_prefix('{')
+            .and_then(|text| text.strip_suffix('}'))
+            .is_some_and(|text| text.trim().is_empty())
 }
 
 /// A hook of ours as it stands in the text.
@@ -299,10 +329,14 @@ fn ours(root: &Object<'_>) -> Vec<Our> {
             let matcher = property(group, "matcher").map(|matcher| &matcher.value);
             let is_unfiltered = match matcher {
                 None | Some(Value::NullKeyword(_)) => true,
-                Some(value) => value.as_string_lit().is_some_and(|text| matches!(&*text.value, "" | "*" | ".*")),
+                Some(value) => {
+                    value.as_string_lit().is_some_and(|text| matches!(&*text.value, "" | "*" | ".*"))
+                }
             };
             for entry in entries(group) {
-                let Some(command) = entry.as_object().and_then(|entry| property(entry, "command")) else { continue };
+                let Some(command) = entry.as_object().and_then(|entry| property(entry, "command")) else {
+                    continue;
+                };
                 let Some(literal) = command.value.as_string_lit() else { continue };
                 let Some((hook, named)) = Hook::parse(&literal.value) else { continue };
                 found.push(Our {
@@ -417,7 +451,11 @@ fn insert_last(
         let line = text[..last.start].rfind('\n').map_or(0, |at| at + 1);
         let before = &text[line..last.start];
         let first = before.trim_start();
-        if first.is_empty() { format!("{newline}{before}") } else { format!("{newline}{}", style.indent.repeat(depth)) }
+        if first.is_empty() {
+            format!("{newline}{before}")
+        } else {
+            format!("{newline}{}", style.indent.repeat(depth))
+        }
     } else {
         " ".to_owned()
     };
@@ -446,7 +484,13 @@ fn on_one_line(item: &str) -> String {
 
 /// Takes the items marked in `gone` out of a container, so that what [`insert_last`] put in is
 /// gone to the byte.
-fn remove_items(text: &str, container: Range<usize>, items: &[Range<usize>], gone: &[bool], edits: &mut Vec<Edit>) {
+fn remove_items(
+    text: &str,
+    container: Range<usize>,
+    items: &[Range<usize>],
+    gone: &[bool],
+    edits: &mut Vec<Edit>,
+) {
     if !gone.contains(&true) {
         return;
     }
@@ -455,7 +499,8 @@ fn remove_items(text: &str, container: Range<usize>, items: &[Range<usize>], gon
         let rest_is_space = {
             let mut rest = text[container.start + 1..items[0].start].to_owned();
             rest.push_str(text[items[items.len() - 1].end..close].trim_start_matches([',', ' ', '\t']));
-            rest.trim().is_empty() && items.windows(2).all(|two| is_separator(&text[two[0].end..two[1].start]))
+            rest.trim().is_empty()
+                && items.windows(2).all(|two| is_separator(&text[two[0].end..two[1].start]))
         };
         if rest_is_space {
             edits.push((container.start + 1..close, String::new()));
@@ -549,7 +594,11 @@ impl Style {
             let before = &text[line..prop.start()];
             (!before.is_empty() && before.trim().is_empty()).then(|| before.to_owned())
         });
-        Style { newline, indent: indent.unwrap_or_else(|| "  ".to_owned()), is_one_line: Style::is_inline(text, root) }
+        Style {
+            newline,
+            indent: indent.unwrap_or_else(|| "  ".to_owned()),
+            is_one_line: Style::is_inline(text, root),
+        }
     }
 
     /// Whether a container that has something in it stands on one line.
@@ -570,7 +619,9 @@ fn entry(event: &str, hook: &Hook) -> String {
 
 fn group(event: &str, hook: &Hook) -> String {
     let command = quote(&hook.command(event));
-    format!("{{ \"hooks\": [{{ \"type\": \"command\", \"command\": {command}, \"timeout\": {TIMEOUT_S} }}] }}")
+    format!(
+        "{{ \"hooks\": [{{ \"type\": \"command\", \"command\": {command}, \"timeout\": {TIMEOUT_S} }}] }}"
+    )
 }
 
 fn quote(text: &str) -> String {
@@ -608,7 +659,11 @@ fn parse(text: &str) -> Result<Option<Value<'_>>, SettingsError> {
     }
 }
 
-fn as_object<'b, 'a>(text: &str, value: Option<&'b Value<'a>>, what: &str) -> Result<&'b Object<'a>, SettingsError> {
+fn as_object<'b, 'a>(
+    text: &str,
+    value: Option<&'b Value<'a>>,
+    what: &str,
+) -> Result<&'b Object<'a>, SettingsError> {
     match value {
         Some(Value::Object(object)) => Ok(object),
         other => Err(shape(text, other.map_or(0, Ranged::start), format!("{what} are not an object"))),
@@ -625,7 +680,9 @@ fn property<'b, 'a>(object: &'b Object<'a>, name: &str) -> Option<&'b ObjectProp
 }
 
 fn shell_quote(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | ',' | ':' | '@' | '%');
+    let is_plain = |c: char| {
+        c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | ',' | ':' | '@' | '%')
+    };
     if !word.is_empty() && word.chars().all(is_plain) {
         return word.to_owned();
     }
@@ -750,7 +807,8 @@ mod tests {
         for text in FORMATTINGS {
             let removed = remove(&add(text, &hook()).unwrap()).unwrap();
             // To the byte, but for containers that were empty before and are taken for ours.
-            let had_empty_containers = ["{}", "[]", "{\n}", "{ }", "{ /"].iter().any(|empty| text.contains(empty));
+            let had_empty_containers =
+                ["{}", "[]", "{\n}", "{ }", "{ /"].iter().any(|empty| text.contains(empty));
             if text.is_empty() || had_empty_containers {
                 assert!(read(&removed).unwrap().hooks.is_empty(), "{removed}");
             } else {
@@ -802,7 +860,10 @@ mod tests {
     #[test]
     fn an_inserted_block_is_indented_as_the_file_is() {
         let added = add("{\n\t\"model\": \"opus\"\n}\n", &hook()).unwrap();
-        assert!(added.starts_with("{\n\t\"model\": \"opus\",\n\t\"hooks\": {\n\t\t\"PreToolUse\": [{ \"hooks\""), "{added}");
+        assert!(
+            added.starts_with("{\n\t\"model\": \"opus\",\n\t\"hooks\": {\n\t\t\"PreToolUse\": [{ \"hooks\""),
+            "{added}"
+        );
         assert!(added.ends_with("] }]\n\t}\n}\n"), "{added}");
     }
 
@@ -841,15 +902,27 @@ mod tests {
 
     #[test]
     fn paths_with_spaces_and_quotes_survive_the_shell_and_json() {
-        let hook = Hook { program: "/home/a b/it's \"x\"/fdr-hook".to_owned(), home: Some("/tmp/ä b".to_owned()) };
+        let hook =
+            Hook { program: "/home/a b/it's \"x\"/fdr-hook".to_owned(), home: Some("/tmp/ä b".to_owned()) };
         let facts = read(&add("{}", &hook).unwrap()).unwrap();
         assert!(facts.hooks.iter().all(|found| found.hook == hook && found.complete));
-        assert_eq!(facts.hooks[0].hook.command("Stop"), "'/home/a b/it'\\''s \"x\"/fdr-hook' claude-code Stop --home '/tmp/ä b'");
+        assert_eq!(
+            facts.hooks[0].hook.command("Stop"),
+            "'/home/a b/it'\\''s \"x\"/fdr-hook' claude-code Stop --home '/tmp/ä b'"
+        );
     }
 
     #[test]
     fn only_a_call_of_the_hook_program_is_ours() {
-        for command in ["fdr-hook codex Stop", "echo fdr-hook claude-code", "fdr-hook claude-code Stop | tee x", "x && fdr-hook claude-code Stop", "fdr-hooks claude-code Stop", "", "'"] {
+        for command in [
+            "fdr-hook codex Stop",
+            "echo fdr-hook claude-code",
+            "fdr-hook claude-code Stop | tee x",
+            "x && fdr-hook claude-code Stop",
+            "fdr-hooks claude-code Stop",
+            "",
+            "'",
+        ] {
             assert_eq!(Hook::parse(command), None, "{command}");
         }
         assert!(Hook::parse("fdr-hook  claude-code Stop").is_some());
@@ -858,7 +931,10 @@ mod tests {
     #[test]
     fn a_broken_file_is_refused_with_the_place() {
         let error = add("{\n  \"a\": 1\n  \"b\": 2\n}", &hook()).unwrap_err();
-        assert!(matches!(error, SettingsError::Syntax { line: 3, .. } | SettingsError::Syntax { line: 2, .. }), "{error}");
+        assert!(
+            matches!(error, SettingsError::Syntax { line: 3, .. } | SettingsError::Syntax { line: 2, .. }),
+            "{error}"
+        );
         for text in ["{", "{\"a\"", "[", "{'a': 1}", "{a: 1}", "nul"] {
             assert!(matches!(add(text, &hook()), Err(SettingsError::Syntax { .. })), "{text}");
         }
@@ -883,11 +959,15 @@ mod tests {
     fn comments_and_values_are_the_same_after_a_round() {
         for text in FORMATTINGS.iter().filter(|text| !text.trim().is_empty()) {
             let added = add(text, &hook()).unwrap();
-            for comment in ["// mine", "/* and\n     more */", "// last", "// end", "// after", "/* c */", "/* a */"] {
+            for comment in
+                ["// mine", "/* and\n     more */", "// last", "// end", "// after", "/* c */", "/* a */"]
+            {
                 assert_eq!(added.matches(comment).count(), text.matches(comment).count(), "{added}");
             }
             let names = |text: &str| match strip_json(text) {
-                Some(Value::Object(root)) => root.properties.iter().map(|prop| prop.name.as_str().to_owned()).collect::<Vec<_>>(),
+                Some(Value::Object(root)) => {
+                    root.properties.iter().map(|prop| prop.name.as_str().to_owned()).collect::<Vec<_>>()
+                }
                 _ => Vec::new(),
             };
             let before = names(text);

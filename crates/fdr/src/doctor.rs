@@ -126,7 +126,8 @@ fn write(checks: &[Check], look: &Look, out: &mut dyn Write) -> io::Result<()> {
         Verdict::Fix(command) => (Tone::Bad, format!("fix: {command}")),
         Verdict::Look(command) => (Tone::Warn, format!("look: {command}")),
     };
-    let rows: Vec<_> = checks.iter().map(|check| (check.subject, text::line(&check.text), verdict(check))).collect();
+    let rows: Vec<_> =
+        checks.iter().map(|check| (check.subject, text::line(&check.text), verdict(check))).collect();
     // One column for the verdicts, if the longest of both fit side by side; else a problem's
     // stands on the next line, where it can be copied whole.
     let widest = rows.iter().map(|(_, text, _)| text::width(text)).max().unwrap_or(0);
@@ -162,7 +163,8 @@ fn check_recorder(home: &Home, checks: &mut Checks) -> Option<Status> {
         }
     };
     if let Some(status) = &status {
-        let age = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+        let age =
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
         let age = text::duration_ms(age.saturating_sub(status.started.0) / 1_000_000);
         let text = format!("running (pid {}, {age}), {}{free}", status.pid, status.mode.as_str());
         if status.version == env!("CARGO_PKG_VERSION") {
@@ -193,7 +195,12 @@ fn check_data(home: &Home, status: Option<&Status>, checks: &mut Checks) {
         let text = format!("{} belongs to uid {}, not to you (uid {me})", tilde(dir), metadata.uid());
         checks.look(SUBJECT, text, format!("ls -ld {}", dir.display()));
     }
-    for (path, mode) in [(dir.to_owned(), 0o700), (dir.join("keys"), 0o700), (dir.join("keys/log.key"), 0o600), (dir.join("keys/content.key"), 0o600)] {
+    for (path, mode) in [
+        (dir.to_owned(), 0o700),
+        (dir.join("keys"), 0o700),
+        (dir.join("keys/log.key"), 0o600),
+        (dir.join("keys/content.key"), 0o600),
+    ] {
         let Ok(metadata) = fs::metadata(&path) else { continue };
         let found = metadata.permissions().mode() & 0o777;
         if found & !mode != 0 {
@@ -246,13 +253,18 @@ fn check_checkpoint(home: &Home, status: Option<&Status>, checks: &mut Checks) {
     };
     let written = fs::metadata(home.log().join("checkpoint")).and_then(|metadata| metadata.modified()).ok();
     let age = written.and_then(|written| SystemTime::now().duration_since(written).ok());
-    let ago = age.map(|age| format!(", {} ago", text::duration_ms(age.as_millis() as u64))).unwrap_or_default();
+    let ago =
+        age.map(|age| format!(", {} ago", text::duration_ms(age.as_millis() as u64))).unwrap_or_default();
     let text = format!("covers {covered} of {} records{ago}", records);
     let is_late = covered < records && age.is_none_or(|age| age > MAX_CHECKPOINT_LAG);
     match status {
         _ if !is_late => checks.ok(SUBJECT, text),
         Some(_) => checks.look(SUBJECT, text, recorder_log(home)),
-        None => checks.fix(SUBJECT, format!("{text}; the recorder signs the rest when it runs"), "fdr serve --background &"),
+        None => checks.fix(
+            SUBJECT,
+            format!("{text}; the recorder signs the rest when it runs"),
+            "fdr serve --background &",
+        ),
     }
 }
 
@@ -285,7 +297,9 @@ impl std::fmt::Display for Unreadable {
 fn source(path: PathBuf, scope: Option<Scope>) -> Option<Source> {
     let facts = match fs::read_to_string(&path) {
         Ok(text) => claude_settings::read(&text).map_err(Unreadable::Settings),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return None,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return None;
+        }
         Err(error) => Err(Unreadable::File(error)),
     };
     Some(Source { path, scope, facts })
@@ -349,13 +363,19 @@ fn check_claude_code(home: &Home, checks: &mut Checks) {
         }
     }
     if std::env::var_os("CLAUDE_CODE_SIMPLE").is_some_and(|value| !value.is_empty() && value != "0") {
-        checks.fix(SUBJECT, "CLAUDE_CODE_SIMPLE is set in this shell: no hook runs", "unset CLAUDE_CODE_SIMPLE");
+        checks.fix(
+            SUBJECT,
+            "CLAUDE_CODE_SIMPLE is set in this shell: no hook runs",
+            "unset CLAUDE_CODE_SIMPLE",
+        );
     }
 
     let read: Vec<(&Source, &Facts)> =
         sources.iter().filter_map(|source| Some((source, source.facts.as_ref().ok()?))).collect();
-    let managed_only = read.iter().any(|(source, facts)| source.scope.is_none() && facts.allow_managed_hooks_only);
-    let ours: Vec<(&Source, &Facts)> = read.into_iter().filter(|(_, facts)| !facts.hooks.is_empty()).collect();
+    let managed_only =
+        read.iter().any(|(source, facts)| source.scope.is_none() && facts.allow_managed_hooks_only);
+    let ours: Vec<(&Source, &Facts)> =
+        read.into_iter().filter(|(_, facts)| !facts.hooks.is_empty()).collect();
     let counted: Vec<_> = ours.iter().filter(|(source, _)| !managed_only || source.scope.is_none()).collect();
     if managed_only && counted.len() < ours.len() {
         checks.look(
@@ -379,7 +399,11 @@ fn check_claude_code(home: &Home, checks: &mut Checks) {
     }
     let places: Vec<String> = counted
         .iter()
-        .map(|(source, _)| if source.scope.is_none() { "managed settings".to_owned() } else { tilde(&source.path) })
+        .map(
+            |(source, _)| {
+                if source.scope.is_none() { "managed settings".to_owned() } else { tilde(&source.path) }
+            },
+        )
         .collect();
     let text = format!("{named}hooks in {}, {covered} of {} events", places.join(" and "), EVENTS.len());
     if covered == EVENTS.len() {
@@ -409,7 +433,11 @@ fn check_claude_code(home: &Home, checks: &mut Checks) {
                 Some(dir) => (tilde(dir), format!("fdr --home {} doctor", dir.display())),
                 None => ("the default folder".to_owned(), "env -u FDR_HOME fdr doctor".to_owned()),
             };
-            checks.look(SUBJECT, format!("its hooks record to {place}, not to {}", tilde(home.dir())), command);
+            checks.look(
+                SUBJECT,
+                format!("its hooks record to {place}, not to {}", tilde(home.dir())),
+                command,
+            );
         }
     }
     if programs.len() > 1 {
@@ -432,12 +460,19 @@ fn check_program(hook: &Hook, install: &str, checks: &mut Checks) {
             return checks.fix(SUBJECT, format!("{shown} does not exist: nothing is recorded"), install);
         }
         Ok(metadata) if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 => {
-            return checks.fix(SUBJECT, format!("{shown} is not executable: nothing is recorded"), format!("chmod +x {}", path.display()));
+            return checks.fix(
+                SUBJECT,
+                format!("{shown} is not executable: nothing is recorded"),
+                format!("chmod +x {}", path.display()),
+            );
         }
         Ok(_) => {}
     }
     let version = version_of(path);
-    let version = version.as_deref().and_then(|text| text.trim().strip_prefix("fdr-hook ")).unwrap_or("of an unknown version");
+    let version = version
+        .as_deref()
+        .and_then(|text| text.trim().strip_prefix("fdr-hook "))
+        .unwrap_or("of an unknown version");
     if version == env!("CARGO_PKG_VERSION") {
         checks.ok(SUBJECT, format!("{shown}, {version}"));
     } else {
@@ -456,7 +491,10 @@ fn check_elsewhere(checks: &mut Checks) {
             .and_then(|source| source.facts.ok())
             .is_some_and(|facts| !facts.hooks.is_empty());
         if has_hooks {
-            let text = format!("hooks in {} are read when claude is started there, not here", tilde(&root.join(name)));
+            let text = format!(
+                "hooks in {} are read when claude is started there, not here",
+                tilde(&root.join(name))
+            );
             checks.look("claude-code", text, format!("cd {} && fdr doctor", root.display()));
         }
     }
@@ -465,19 +503,29 @@ fn check_elsewhere(checks: &mut Checks) {
 /// Claude Code runs no hooks in a folder that its user has not said to trust.
 fn check_trust(checks: &mut Checks) {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let Some(state) = set("CLAUDE_CONFIG_DIR").or_else(|| set("HOME")).map(|dir| dir.join(".claude.json")) else { return };
-    let Some(state) = fs::read(&state).ok().and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok()) else {
+    let Some(state) = set("CLAUDE_CONFIG_DIR").or_else(|| set("HOME")).map(|dir| dir.join(".claude.json"))
+    else {
+        return;
+    };
+    let Some(state) =
+        fs::read(&state).ok().and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok())
+    else {
         return;
     };
     let Ok(here) = std::env::current_dir() else { return };
-    let trust = |dir: &Path| state.get("projects")?.get(dir.to_str()?)?.get("hasTrustDialogAccepted")?.as_bool();
+    let trust =
+        |dir: &Path| state.get("projects")?.get(dir.to_str()?)?.get("hasTrustDialogAccepted")?.as_bool();
     if here.ancestors().any(|dir| trust(dir) == Some(true)) {
         checks.ok("trust", format!("claude trusts {}", tilde(&here)));
     } else if trust(&here) == Some(false) {
-        let text = format!("claude does not trust {} yet, and runs no hooks there until you say so", tilde(&here));
+        let text =
+            format!("claude does not trust {} yet, and runs no hooks there until you say so", tilde(&here));
         checks.look("trust", text, "claude");
     } else {
-        checks.note("trust", format!("claude will ask whether to trust {} before any hook runs there", tilde(&here)));
+        checks.note(
+            "trust",
+            format!("claude will ask whether to trust {} before any hook runs there", tilde(&here)),
+        );
     }
 }
 

@@ -136,7 +136,12 @@ pub fn project_root() -> anyhow::Result<PathBuf> {
 ///
 /// # Errors
 /// When the settings can't be read, understood or written; they are then as they were.
-pub fn install(args: &InstallArgs, home: &Path, explicit_home: bool, out: &mut dyn Write) -> anyhow::Result<u8> {
+pub fn install(
+    args: &InstallArgs,
+    home: &Path,
+    explicit_home: bool,
+    out: &mut dyn Write,
+) -> anyhow::Result<u8> {
     let InstallAgent::ClaudeCode { scope, dry_run, hook_path } = &args.agent;
     let scope = scope.scope();
     let hook = Hook {
@@ -149,7 +154,12 @@ pub fn install(args: &InstallArgs, home: &Path, explicit_home: bool, out: &mut d
     let after = claude_settings::add(before, &hook).map_err(|error| file.refuse(&error))?;
     let path = tilde(&file.path);
     if after == before {
-        writeln!(out, "claude-code   {} of {} hooks are in {path} already; nothing to do", EVENTS.len(), EVENTS.len())?;
+        writeln!(
+            out,
+            "claude-code   {} of {} hooks are in {path} already; nothing to do",
+            EVENTS.len(),
+            EVENTS.len()
+        )?;
         return Ok(0);
     }
     if *dry_run {
@@ -227,7 +237,9 @@ pub fn uninstall(args: &UninstallArgs, out: &mut dyn Write) -> anyhow::Result<u8
 fn hook_program(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     let path = match given {
         Some(path) => std::path::absolute(path)?,
-        None => std::env::current_exe().context("can't tell where this program is")?.with_file_name(HOOK_PROGRAM),
+        None => {
+            std::env::current_exe().context("can't tell where this program is")?.with_file_name(HOOK_PROGRAM)
+        }
     };
     let what = match fs::metadata(&path) {
         Ok(metadata) if metadata.is_file() && metadata.permissions().mode() & 0o111 != 0 => {
@@ -248,7 +260,10 @@ fn hook_program(given: Option<&Path>) -> anyhow::Result<PathBuf> {
 
 fn utf8(path: PathBuf) -> anyhow::Result<String> {
     path.into_os_string().into_string().map_err(|path| {
-        anyhow::anyhow!("the path {} is not UTF-8, so it can't stand in a settings file", Path::new(&path).display())
+        anyhow::anyhow!(
+            "the path {} is not UTF-8, so it can't stand in a settings file",
+            Path::new(&path).display()
+        )
     })
 }
 
