@@ -42,11 +42,45 @@ impl Failure {
         }
     }
 
-    /// How a hook fails in this folder: open, unless the file says `closed`.
+    /// How a hook fails in this folder. Where no recorder has written the file yet, a
+    /// configuration that enforces counts: a first start that fails must not fail open.
     pub fn of(home: &Path) -> Failure {
-        match std::fs::read_to_string(home.join(FAILURE_FILE)) {
+        let read = |name: &str| std::fs::read_to_string(home.join(name));
+        match read(FAILURE_FILE) {
             Ok(text) if text.trim() == "closed" => Failure::Closed,
-            _ => Failure::Open,
+            Ok(_) => Failure::Open,
+            Err(_) => {
+                let config = read("config.toml").unwrap_or_default();
+                let mut settings = config.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+                let closed = settings.any(|line| line.contains("enforce") || line.contains("closed"));
+                if closed { Failure::Closed } else { Failure::Open }
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_enforces_fails_closed_before_a_recorder_ever_ran() {
+        let home = std::env::temp_dir().join(format!("fdr-failure-{}", std::process::id()));
+        std::fs::create_dir_all(&home).expect("a folder");
+        let of = |config: &str, file: Option<&str>| {
+            std::fs::write(home.join("config.toml"), config).expect("written");
+            let _ = std::fs::remove_file(home.join(FAILURE_FILE));
+            if let Some(text) = file {
+                std::fs::write(home.join(FAILURE_FILE), text).expect("written");
+            }
+            Failure::of(&home)
+        };
+        assert_eq!(of("", None), Failure::Open);
+        assert_eq!(of("mode = 'enforce'", None), Failure::Closed);
+        assert_eq!(of("# mode = 'enforce'", None), Failure::Open);
+        assert_eq!(of("fail = 'closed'", None), Failure::Closed);
+        assert_eq!(of("mode = 'enforce'", Some("open")), Failure::Open);
+        assert_eq!(of("", Some("closed")), Failure::Closed);
+        let _ = std::fs::remove_dir_all(&home);
     }
 }
