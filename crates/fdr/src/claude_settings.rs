@@ -679,7 +679,8 @@ fn property<'b, 'a>(object: &'b Object<'a>, name: &str) -> Option<&'b ObjectProp
     object.properties.iter().rev().find(|prop| prop.name.as_str() == name)
 }
 
-fn shell_quote(word: &str) -> String {
+/// A word as a POSIX shell reads it back.
+pub fn shell_quote(word: &str) -> String {
     let is_plain = |c: char| {
         c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | ',' | ':' | '@' | '%')
     };

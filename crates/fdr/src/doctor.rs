@@ -1,7 +1,9 @@
 //! `fdr doctor`: whether what an agent does is really recorded.
 //!
 //! Everything that can be seen without running an agent is looked at, also what would make an
-//! agent run no hooks without saying so. Every line is `ok`, or says what to do.
+//! agent run no hooks without saying so. Every line is `ok`, or says what to do. What is chosen
+//! when an agent is started (`claude --bare`, `--setting-sources`) can't be seen from here; a
+//! session without records tells of it.
 
 use crate::claude_settings::{self, EVENTS, Facts, Hook, SettingsError};
 use crate::control::{self, Status};
@@ -193,7 +195,7 @@ fn check_data(home: &Home, status: Option<&Status>, checks: &mut Checks) {
     let me = rustix::process::geteuid().as_raw();
     if metadata.uid() != me {
         let text = format!("{} belongs to uid {}, not to you (uid {me})", tilde(dir), metadata.uid());
-        checks.look(SUBJECT, text, format!("ls -ld {}", dir.display()));
+        checks.look(SUBJECT, text, format!("ls -ld {}", shell(dir)));
     }
     for (path, mode) in [
         (dir.to_owned(), 0o700),
@@ -205,14 +207,14 @@ fn check_data(home: &Home, status: Option<&Status>, checks: &mut Checks) {
         let found = metadata.permissions().mode() & 0o777;
         if found & !mode != 0 {
             let text = format!("{} can be read by others (mode {found:03o})", tilde(&path));
-            checks.fix(SUBJECT, text, format!("chmod {mode:o} {}", path.display()));
+            checks.fix(SUBJECT, text, format!("chmod {mode:o} {}", shell(&path)));
         }
     }
-    check_spool(home, status, checks);
-    check_checkpoint(home, status, checks);
     if checks.0.len() == before {
         checks.ok(SUBJECT, format!("{}, for you alone", tilde(dir)));
     }
+    check_spool(home, status, checks);
+    check_checkpoint(home, status, checks);
 }
 
 fn check_spool(home: &Home, status: Option<&Status>, checks: &mut Checks) {
@@ -269,7 +271,7 @@ fn check_checkpoint(home: &Home, status: Option<&Status>, checks: &mut Checks) {
 }
 
 fn recorder_log(home: &Home) -> String {
-    format!("tail {}", home.dir().join("recorder.log").display())
+    format!("tail {}", shell(&home.dir().join("recorder.log")))
 }
 
 /// A settings file of Claude Code.
@@ -430,7 +432,7 @@ fn check_claude_code(home: &Home, checks: &mut Checks) {
         };
         if !is_ours {
             let (place, command) = match &theirs {
-                Some(dir) => (tilde(dir), format!("fdr --home {} doctor", dir.display())),
+                Some(dir) => (tilde(dir), format!("fdr --home {} doctor", shell(dir))),
                 None => ("the default folder".to_owned(), "env -u FDR_HOME fdr doctor".to_owned()),
             };
             checks.look(
@@ -447,7 +449,7 @@ fn check_claude_code(home: &Home, checks: &mut Checks) {
 }
 
 fn fdr(home: &Home) -> String {
-    if home.is_default() { "fdr".to_owned() } else { format!("fdr --home {}", home.dir().display()) }
+    if home.is_default() { "fdr".to_owned() } else { format!("fdr --home {}", shell(home.dir())) }
 }
 
 /// The program that hooks call: there, executable, of this version.
@@ -463,7 +465,7 @@ fn check_program(hook: &Hook, install: &str, checks: &mut Checks) {
             return checks.fix(
                 SUBJECT,
                 format!("{shown} is not executable: nothing is recorded"),
-                format!("chmod +x {}", path.display()),
+                format!("chmod +x {}", shell(path)),
             );
         }
         Ok(_) => {}
@@ -495,7 +497,7 @@ fn check_elsewhere(checks: &mut Checks) {
                 "hooks in {} are read when claude is started there, not here",
                 tilde(&root.join(name))
             );
-            checks.look("claude-code", text, format!("cd {} && fdr doctor", root.display()));
+            checks.look("claude-code", text, format!("cd {} && fdr doctor", shell(&root)));
         }
     }
 }
@@ -560,6 +562,11 @@ fn free_bytes(dir: &Path) -> Option<u64> {
     let existing = dir.ancestors().find(|dir| dir.exists())?;
     let stat = rustix::fs::statvfs(existing).ok()?;
     Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// A path as it can be typed.
+fn shell(path: &Path) -> String {
+    claude_settings::shell_quote(&path.to_string_lossy())
 }
 
 fn one_line(error: &anyhow::Error) -> String {
