@@ -8,8 +8,8 @@ use crate::claude_code_tools::normalise;
 use crate::writer::{Writer, bound, cap, link, unparsed};
 use crate::{Arrival, Captured, Reply, State};
 use fdr_record::{
-    ActionBody, Agent, Approval, Basis, Body, Claimed, ConfigChange, ContentRef, Context, DecidedBy, Link,
-    Message, Mode, Outcome, Prompt, RecordId, Rel, Resource, ResultBody, RuntimeDecision, SessionEnd,
+    ActionBody, Agent, Approval, Basis, Body, Claimed, ConfigChange, ContentRef, Context, DecidedBy, Gap,
+    Link, Message, Mode, Outcome, Prompt, RecordId, Rel, Resource, ResultBody, RuntimeDecision, SessionEnd,
     SessionStart, Status, Verdict, preview,
 };
 use serde::Deserialize;
@@ -18,6 +18,9 @@ use serde_json::Value;
 const RUNTIME: &str = "claude-code";
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain";
+/// Once the records of one batch take so many bytes, the calls that are left are not recorded one
+/// by one: the log takes 4 MiB at once, and a call gives at most three records of 64 KiB.
+const MAX_BATCH_BYTES: usize = 3 * 1024 * 1024;
 
 /// The fields that are read by name; everything else of a payload is kept raw.
 #[derive(Debug, Deserialize)]
@@ -69,6 +72,10 @@ struct Payload {
     is_interrupt: Option<bool>,
     #[serde(default, deserialize_with = "lenient")]
     tool_calls: Option<Vec<BatchCall>>,
+    #[serde(default, deserialize_with = "lenient")]
+    mcp_server_name: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    action: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
     message: Option<Value>,
     #[serde(default, deserialize_with = "lenient")]
@@ -268,13 +275,23 @@ impl<'a, 'b> Event<'a, 'b> {
                 };
                 self.add(Vec::new(), Body::Context(body), Vec::new());
             }
+            "UserPromptExpansion" => {
+                let text = self.p.prompt.clone().unwrap_or_default();
+                let body = Context {
+                    what: "prompt_expansion".to_owned(),
+                    preview: Some(preview(&text)),
+                    ..Context::default()
+                };
+                self.add(Vec::new(), Body::Context(body), Vec::new());
+            }
+            "Elicitation" | "ElicitationResult" => self.elicitation(),
             "FileChanged" => {
                 let resource = self.p.file_path.as_deref().map(|path| self.file(path));
                 let body = Context { what: "file_changed".to_owned(), resource, ..Context::default() };
                 self.add(Vec::new(), Body::Context(body), Vec::new());
             }
             "ConfigChange" | "CwdChanged" | "DirectoryAdded" | "PreModelSwitch" | "PostModelSwitch"
-            | "Setup" => {
+            | "Setup" | "WorktreeCreate" | "WorktreeRemove" => {
                 let resource = self.p.file_path.as_deref().map(|path| self.file(path));
                 let what = self.p.source.as_deref().map_or_else(|| self.name.clone(), cap);
                 let body = ConfigChange { what, resource, detail: Some(self.name.clone()) };
@@ -292,6 +309,24 @@ impl<'a, 'b> Event<'a, 'b> {
             // Also every event that this version doesn't know: kept whole, under its name.
             _ => self.plain("event", ""),
         }
+    }
+
+    /// A server asks the user for something; the answer is a grant or a refusal only if it says so.
+    fn elicitation(&mut self) {
+        let text = self.p.message.as_ref().map(flat).unwrap_or_default();
+        let approval = Approval {
+            tool: cap(&format!("mcp:{}", self.p.mcp_server_name.as_deref().unwrap_or("unknown"))),
+            summary: preview(&text),
+            by: None,
+            reason: None,
+        };
+        let body = match (self.name.as_str(), self.p.action.as_deref()) {
+            ("Elicitation", _) => Body::ApprovalRequest(approval),
+            (_, Some("accept")) => Body::ApprovalGrant(approval),
+            (_, Some("decline")) => Body::ApprovalDeny(approval),
+            _ => return self.plain("event", ""),
+        };
+        self.add(Vec::new(), body, Vec::new());
     }
 
     fn plain(&mut self, role: &str, text: &str) {
@@ -406,7 +441,7 @@ impl<'a, 'b> Event<'a, 'b> {
             outcome,
             exit_code: exit_code(&text),
             duration_ms: self.p.duration_ms,
-            reason: Some(preview(&text)),
+            reason: Some(cap(&text)),
             preview: None,
             runtime_decision: decision,
             arguments_changed: changed,
@@ -423,13 +458,34 @@ impl<'a, 'b> Event<'a, 'b> {
             tool: cap(tool),
             summary: preview(&summary),
             by,
-            reason: self.p.reason.as_deref().map(preview),
+            reason: self.p.reason.as_deref().map(cap),
         }
     }
 
     /// What the model got for each call of a turn, the refused ones included.
     fn batch(&mut self) {
-        for call in self.p.tool_calls.take().unwrap_or_default() {
+        let calls = self.p.tool_calls.take().unwrap_or_default();
+        if calls.is_empty() {
+            return self.plain("event", "");
+        }
+        let (count, mut bytes, mut seen) = (calls.len(), 0, 0);
+        for (number, call) in calls.into_iter().enumerate() {
+            let new = &self.writer.out.records[seen..];
+            bytes += new.iter().map(|record| record.to_line().len()).sum::<usize>();
+            seen = self.writer.out.records.len();
+            if bytes > MAX_BATCH_BYTES {
+                (self.claimed.tool_use_id, self.p.tool_use_id) = (None, None);
+                let body = Gap {
+                    what: "calls_left_out".to_owned(),
+                    detail: format!(
+                        "{} of {count} calls of this batch are in its raw content only",
+                        count - number
+                    ),
+                    millis: None,
+                };
+                self.add(Vec::new(), Body::Gap(body), Vec::new());
+                return;
+            }
             self.claimed.tool_use_id = Some(cap(&call.tool_use_id));
             self.p.tool_use_id = self.claimed.tool_use_id.clone();
             let known = self.session().and_then(|session| session.call(&call.tool_use_id)).cloned();
@@ -462,7 +518,7 @@ impl<'a, 'b> Event<'a, 'b> {
             outcome,
             exit_code: exit_code(text),
             duration_ms: None,
-            reason: Some(preview(text)),
+            reason: Some(cap(text)),
             preview: None,
             runtime_decision: decision,
             arguments_changed: changed,
@@ -515,7 +571,7 @@ pub(crate) fn outcome_from_text(text: &str, had_before: bool) -> (Outcome, Optio
                 decision: Verdict::Deny,
                 by: DecidedBy::Unknown,
                 basis: Basis::Inferred,
-                reason: Some(preview(&format!("no event says that it ran; the model was told: {text}"))),
+                reason: Some(cap(&format!("no event says that it ran; the model was told: {text}"))),
             };
             (Outcome::Denied, Some(decision))
         }
@@ -526,34 +582,45 @@ pub(crate) fn outcome_from_text(text: &str, had_before: bool) -> (Outcome, Optio
 
 /// The texts by which Claude Code (2.1) tells a model that a call was not run, and by whom.
 fn judge(text: &str) -> Option<(Outcome, RuntimeDecision)> {
+    if exit_code(text).is_some() {
+        // What follows is the output of a command that ran.
+        return None;
+    }
     let has = |part: &str| text.contains(part);
     let begins = |part: &str| text.starts_with(part);
     let hook = (begins("PreToolUse:") || begins("PermissionRequest:"))
         && (has(" hook error") || has("hook returned") || has("denied"));
-    let (outcome, by) = if hook || begins("Hook PreToolUse:") || has(" denied by hook") {
+    let (outcome, by) = if hook || begins("Hook PreToolUse:") || begins("Permission denied by hook") {
         (Outcome::Denied, DecidedBy::Hook)
     } else if begins("[Request interrupted by user") {
         (Outcome::Interrupted, DecidedBy::User)
     } else if begins("The user doesn't want to")
-        || has("User rejected")
-        || has("user rejected")
-        || has("The user denied")
+        || begins("User rejected tool use")
+        || begins("The agent proposed a plan that was rejected by the user")
     {
         (Outcome::Denied, DecidedBy::User)
     } else if has("No such tool available") || has("InputValidationError") || has("Invalid tool parameters") {
         (Outcome::Rejected, DecidedBy::Runtime)
     } else if has("was blocked. For security") || has("sandbox restrictions") {
         (Outcome::Denied, DecidedBy::Sandbox)
-    } else if begins("Permission to use ")
-        && (has("don't ask mode") || has("dontAsk") || has("auto-denied") || has("prompts are not available"))
-    {
+    } else if begins("Permission to use ") && (has("don't ask mode") || has("has been denied. IMPORTANT: ")) {
         (Outcome::Denied, DecidedBy::Mode)
-    } else if begins("Permission to use ") && has("classifier") || has("denied by the Claude Code auto mode")
+    } else if begins("Permission for this action was denied by the Claude Code auto mode classifier")
+        || begins("Permission for this action has been denied. Reason: ")
     {
         (Outcome::Denied, DecidedBy::Classifier)
-    } else if begins("Permission to ") && has("denied") {
+    } else if begins("Permission to ") && has("denied")
+        || has("denied by your permission settings")
+        || has(" was blocked by a deny rule")
+        || has(" denied access to ")
+        || has("denied by permission rule")
+    {
         (Outcome::Denied, DecidedBy::Rule)
-    } else if has("haven't granted it yet") || has("requires approval") || has("require approval") {
+    } else if has("haven't granted it yet")
+        || has("requires approval")
+        || has("needs approval")
+        || has("require approval")
+    {
         // Nobody was there to be asked: the mode did not let it through, no person refused it.
         (Outcome::Denied, DecidedBy::Mode)
     } else if begins("<tool_use_error>") {
@@ -562,7 +629,7 @@ fn judge(text: &str) -> Option<(Outcome, RuntimeDecision)> {
         return None;
     };
     let decision = if outcome == Outcome::Interrupted { Verdict::Permit } else { Verdict::Deny };
-    Some((outcome, RuntimeDecision { decision, by, basis: Basis::Stated, reason: Some(preview(text)) }))
+    Some((outcome, RuntimeDecision { decision, by, basis: Basis::Stated, reason: Some(cap(text)) }))
 }
 
 /// Claude Code puts the exit status of a failed command into the text.

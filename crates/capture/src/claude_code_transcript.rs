@@ -278,7 +278,7 @@ impl Import<'_, '_> {
                     outcome,
                     exit_code: exit_code(&text).filter(|_| is_error),
                     duration_ms: None,
-                    reason: Some(preview(&text)).filter(|_| is_error),
+                    reason: Some(cap(&text)).filter(|_| is_error),
                     preview: Some(preview(&text)).filter(|_| !is_error),
                     runtime_decision: decision,
                     arguments_changed: false,
@@ -376,9 +376,13 @@ impl Import<'_, '_> {
             .flat_map(|record| record.content.iter().map(|content| content.digest.clone()))
             .collect();
         let key = self.writer.arrival.content_key;
-        let session = self.session.clone();
-        let is_used =
-            |content: &Content| used.contains(&key.seal(&session, "", "", content.bytes.clone()).0.digest);
+        // A file may tell of several sessions; each is a scope of its own.
+        let records = self.writer.out.records.iter();
+        let scopes: std::collections::HashSet<String> =
+            records.map(|record| record.session.clone().unwrap_or_default()).collect();
+        let is_used = |content: &Content| {
+            scopes.iter().any(|scope| used.contains(&key.seal(scope, "", "", content.bytes.clone()).0.digest))
+        };
         self.writer.out.contents.retain(is_used);
     }
 

@@ -1,1 +1,4 @@
+//! What holds for the records that come of what each runtime sends.
+
+mod claude_code;
 mod mcp;
