@@ -232,9 +232,14 @@ impl Import<'_, '_> {
         }
         let agent = self.agent(entry, None);
         let claimed = self.claimed(number, entry);
-        let body = if entry.is_meta == Some(true) {
+        // What a sub-agent is asked comes from its parent, not from a person.
+        let seen = match entry.is_meta {
+            Some(true) => Some("meta"),
+            _ => entry.agent_id.as_ref().map(|_| "delegation"),
+        };
+        let body = if let Some(what) = seen {
             Body::Context(Context {
-                what: "meta".to_owned(),
+                what: what.to_owned(),
                 preview: Some(preview(&text)),
                 ..Context::default()
             })

@@ -23,7 +23,11 @@ fn main() {
     let rivals: Vec<(&str, PathBuf, Vec<&str>)> = vec![
         ("/bin/true", "/bin/true".into(), vec![]),
         ("fdr-hook (durable)", hook, vec!["claude-code", "PreToolUse", "--home", &home_text]),
-        ("node, reads and exits", "node".into(), vec!["-e", "process.stdin.resume();process.stdin.on('end',()=>process.exit(0))"]),
+        (
+            "node, reads and exits",
+            "node".into(),
+            vec!["-e", "process.stdin.resume();process.stdin.on('end',()=>process.exit(0))"],
+        ),
         ("python3, reads and exits", "python3".into(), vec!["-c", "import sys; sys.stdin.read()"]),
     ];
     let mut times: Vec<Vec<Duration>> = vec![Vec::new(); rivals.len()];
@@ -35,16 +39,82 @@ fn main() {
             }
         }
     }
-    println!("{:28} {:>6} {:>9} {:>9} {:>9} {:>9}", "whole process, ms", "calls", "median", "p90", "p99", "max");
+    println!(
+        "{:28} {:>6} {:>9} {:>9} {:>9} {:>9}",
+        "whole process, ms", "calls", "median", "p90", "p99", "max"
+    );
     for ((name, _, _), times) in rivals.iter().zip(&mut times) {
         times.sort();
         let at = |part: f64| millis(times[((times.len() - 1) as f64 * part) as usize]);
-        println!("{name:28} {:>6} {:>9.2} {:>9.2} {:>9.2} {:>9.2}", times.len(), at(0.5), at(0.9), at(0.99), at(1.0));
+        println!(
+            "{name:28} {:>6} {:>9.2} {:>9.2} {:>9.2} {:>9.2}",
+            times.len(),
+            at(0.5),
+            at(0.9),
+            at(0.99),
+            at(1.0)
+        );
     }
     let status = Command::new(&fdr).args(["status", "--home", &home_text]).output().expect("fdr runs");
     print!("{}", String::from_utf8_lossy(&status.stdout));
     let _ = Command::new(&fdr).args(["stop", "--home", &home_text]).output();
+    a_million_records(&fdr, &programs.join("fdr-hook"), &home);
     let _ = std::fs::remove_dir_all(&home);
+}
+
+/// The recorder with a million records in its log: start, memory, and the hook.
+fn a_million_records(fdr: &Path, hook: &Path, home: &Path) {
+    const RECORDS: u64 = 1_000_000;
+    let home_text = home.to_string_lossy().into_owned();
+    let run = |arguments: &[&str]| {
+        let output =
+            Command::new(fdr).args(["--home", &home_text]).args(arguments).output().expect("fdr runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let action =
+        run(&["cat"]).lines().rev().find(|line| line.contains("\"action\"")).expect("an action").to_owned();
+    let key = fdr_log::SigningKey::load_or_create(&home.join("keys/log.key")).expect("the recorder's key");
+    let reader = fdr_log::Reader::open(&home.join("log")).expect("the log");
+    let options = fdr_log::Options::new(reader.origin(), key);
+    let (log, _) = fdr_log::Log::open(&home.join("log"), options).expect("the log");
+    let mut pending = Vec::new();
+    for number in 0..RECORDS / 100 {
+        let record = action.replace("bench-0000", &format!("bench-{:04}", number % 2_000)).into_bytes();
+        let batch =
+            fdr_log::Batch { source: [9; 16], seq: number, records: vec![record; 100], contents: Vec::new() };
+        pending.push(log.submit(batch).expect("queued"));
+    }
+    for pending in pending {
+        pending.wait().expect("durable");
+    }
+    log.close().expect("closed");
+    println!("\nwith {RECORDS} records of {} bytes in the log", action.len());
+    let arguments = ["claude-code", "PreToolUse", "--home", &home_text];
+    println!("first event, recorder started by it: {:.1} ms", millis(call(hook, &arguments, 0)));
+    let mut times: Vec<Duration> = (0..CALLS).map(|number| call(hook, &arguments, number)).collect();
+    times.sort();
+    println!(
+        "fdr-hook median {:.2} ms, p99 {:.2} ms",
+        millis(times[CALLS / 2]),
+        millis(times[CALLS * 99 / 100])
+    );
+    let pid = run(&["status", "--json"]);
+    let pid = pid.split("\"pid\":").nth(1).and_then(|rest| rest.split(',').next()).expect("a pid").to_owned();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    for line in status.lines().filter(|line| line.starts_with("VmRSS") || line.starts_with("VmHWM")) {
+        println!("recorder {line}");
+    }
+    for (what, arguments) in [
+        ("fdr sessions", vec!["sessions", "--limit", "5"]),
+        ("fdr query --action delete", vec!["query", "--action", "delete"]),
+        ("fdr show of one session", vec!["show", "bench-0007"]),
+        ("fdr verify", vec!["verify"]),
+    ] {
+        let started = Instant::now();
+        run(&arguments);
+        println!("{what}: {:.2} s", started.elapsed().as_secs_f64());
+    }
+    run(&["stop"]);
 }
 
 fn call(program: &Path, arguments: &[&str], number: usize) -> Duration {

@@ -54,8 +54,9 @@ impl Config {
     pub fn load(home: &Home) -> anyhow::Result<Config> {
         let path = home.config();
         match std::fs::read_to_string(&path) {
-            Ok(text) => toml::from_str(&text)
-                .with_context(|| format!("{} is not a valid configuration; see `fdr config`", path.display())),
+            Ok(text) => toml::from_str(&text).with_context(|| {
+                format!("{} is not a valid configuration; see `fdr config`", path.display())
+            }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Config::default()),
             Err(error) => Err(error).with_context(|| format!("can't read {}", path.display())),
         }

@@ -51,7 +51,9 @@ fn call(home: &Home, op: Op) -> anyhow::Result<Option<Response>> {
 /// When it does not answer, or not understandably.
 pub fn query_status(home: &Home) -> anyhow::Result<Option<Status>> {
     match call(home, Op::Status)? {
-        Some(response) => Ok(Some(serde_json::from_slice(&response.stdout).context("the recorder's answer can't be read")?)),
+        Some(response) => {
+            Ok(Some(serde_json::from_slice(&response.stdout).context("the recorder's answer can't be read")?))
+        }
         None => Ok(None),
     }
 }
@@ -84,7 +86,11 @@ pub fn status(home: &Home, json: bool, out: &mut dyn Write) -> anyhow::Result<u8
     )?;
     writeln!(out, "log           {} records in {}", status.records, home.log().display())?;
     match status.checkpoint {
-        Some(size) => writeln!(out, "checkpoint    covers {size} records, {} not yet covered", status.records - size.min(status.records))?,
+        Some(size) => writeln!(
+            out,
+            "checkpoint    covers {size} records, {} not yet covered",
+            status.records - size.min(status.records)
+        )?,
         None => writeln!(out, "checkpoint    none yet")?,
     }
     if status.spooled > 0 {
@@ -123,7 +129,9 @@ pub fn checkpoint(home: &Home, out: &mut dyn Write) -> anyhow::Result<u8> {
         return Ok(0);
     }
     let reader = crate::home::open_reader(home)?;
-    let checkpoint = reader.checkpoint()?.context("the log has no checkpoint yet\n  start the recorder once: fdr serve")?;
+    let checkpoint = reader
+        .checkpoint()?
+        .context("the log has no checkpoint yet\n  start the recorder once: fdr serve")?;
     out.write_all(checkpoint.note().as_bytes())?;
     Ok(0)
 }

@@ -67,9 +67,11 @@ pub fn run(args: &DemoArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
     let (ready, started) = std::sync::mpsc::channel();
     let recorder = std::thread::spawn({
         let home = home.clone();
-        move || recorder::serve(home, &Config::default(), &mut |_| {
-            let _ = ready.send(());
-        })
+        move || {
+            recorder::serve(home, &Config::default(), &mut |_| {
+                let _ = ready.send(());
+            })
+        }
     });
     if started.recv().is_err() {
         return match recorder.join() {
@@ -77,7 +79,11 @@ pub fn run(args: &DemoArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
             _ => bail!("the recorder did not start"),
         };
     }
-    writeln!(out, "recording a real Claude Code session: {} events, one fdr-hook process each", events.len())?;
+    writeln!(
+        out,
+        "recording a real Claude Code session: {} events, one fdr-hook process each",
+        events.len()
+    )?;
     out.flush()?;
     let began = surroundings::wall_clock();
     play(&events, &hook, &home)?;
@@ -99,7 +105,10 @@ pub fn run(args: &DemoArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
     verify::print(&report, &key, "the key in this folder", out)?;
     ensure!(report.is_intact(), "the log is not intact");
 
-    writeln!(out, "\nNow four attacks on copies of this log. Before them, this checkpoint was kept elsewhere:\n")?;
+    writeln!(
+        out,
+        "\nNow four attacks on copies of this log. Before them, this checkpoint was kept elsewhere:\n"
+    )?;
     for line in kept.note().lines() {
         writeln!(out, "    {line}")?;
     }
@@ -119,7 +128,8 @@ pub fn run(args: &DemoArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
 fn hook_program() -> anyhow::Result<PathBuf> {
     let this = std::env::current_exe()?;
     let hook = this.with_file_name("fdr-hook");
-    if let (Some(cargo), Some(manifest)) = (std::env::var_os("CARGO"), std::env::var_os("CARGO_MANIFEST_DIR")) {
+    if let (Some(cargo), Some(manifest)) = (std::env::var_os("CARGO"), std::env::var_os("CARGO_MANIFEST_DIR"))
+    {
         let mut build = Command::new(cargo);
         build.args(["build", "--quiet", "--package", "fdr-hook", "--bin", "fdr-hook"]).current_dir(manifest);
         if let Some(target) = this.parent().and_then(Path::parent) {
@@ -130,7 +140,11 @@ fn hook_program() -> anyhow::Result<PathBuf> {
         }
         ensure!(build.status().context("can't run cargo")?.success(), "fdr-hook could not be built");
     }
-    ensure!(hook.exists(), "fdr-hook is not beside {}\n  build both: cargo build --release --workspace", this.display());
+    ensure!(
+        hook.exists(),
+        "fdr-hook is not beside {}\n  build both: cargo build --release --workspace",
+        this.display()
+    );
     Ok(hook)
 }
 
@@ -175,7 +189,9 @@ fn import_transcripts(home: &Home, scratch: &Path, span: (Timestamp, Timestamp))
     std::fs::create_dir_all(&folder)?;
     let files = vec![folder.join("session.jsonl"), folder.join("agent.jsonl")];
     let times: Vec<Timestamp> = TRANSCRIPT.lines().filter_map(timestamp).collect();
-    let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) else { bail!("no times in the transcript") };
+    let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) else {
+        bail!("no times in the transcript")
+    };
     let moved = |time: Timestamp| {
         let part = time.0.saturating_sub(first.0) as f64 / (last.0 - first.0).max(1) as f64;
         Timestamp(span.0.0 + (part.min(1.0) * (span.1.0 - span.0.0) as f64) as u64)
@@ -257,7 +273,10 @@ fn attack(home: &Home, scratch: &Path, kept: &SignedCheckpoint, out: &mut dyn Wr
         String::from_utf8_lossy(&record).replace("rm -rf", "ls -la").into_bytes()
     };
     forge(&reader, &four, home, reader.len(), &rewrite)?;
-    writeln!(out, "\n4  The whole log is written anew with that one action altered, and signed with the true key.")?;
+    writeln!(
+        out,
+        "\n4  The whole log is written anew with that one action altered, and signed with the true key."
+    )?;
     alone_and_against(&four, &key, kept, out)
 }
 
@@ -294,12 +313,19 @@ fn alone_and_against(
 ) -> anyhow::Result<()> {
     let alone = verify::check(log, key, &[], &mut |_| {})?;
     ensure!(alone.is_intact(), "the forged log is not even well-formed: {:?}", alone.damages.first());
-    writeln!(out, "   fdr verify                     passes  the log alone can't tell, in any such product: it was signed with the true key")?;
+    writeln!(
+        out,
+        "   fdr verify                     passes  the log alone can't tell, in any such product: it was signed with the true key"
+    )?;
     let report = verify::check(log, key, std::slice::from_ref(kept), &mut |_| {})?;
     ensure!(!report.is_intact(), "the attack was not found");
     let why = match report.against.first().map(|compared| &compared.agreement) {
-        Some(fdr_log::Agreement::LogIsShorter { size }) => format!("the log has {size} records, the checkpoint says {}", kept.size()),
-        Some(fdr_log::Agreement::RootDiffers { .. }) => format!("the {} records are not those that were signed then", kept.size()),
+        Some(fdr_log::Agreement::LogIsShorter { size }) => {
+            format!("the log has {size} records, the checkpoint says {}", kept.size())
+        }
+        Some(fdr_log::Agreement::RootDiffers { .. }) => {
+            format!("the {} records are not those that were signed then", kept.size())
+        }
         other => bail!("found for another reason than it should be: {other:?}"),
     };
     writeln!(out, "   fdr verify --against KEPT      FOUND   {why}")?;

@@ -102,7 +102,9 @@ impl Home {
         let path = self.dir.join("keys/content.key");
         let mut bytes = [0; 32];
         match std::fs::File::open(&path) {
-            Ok(mut file) => file.read_exact(&mut bytes).with_context(|| format!("{} is damaged", path.display()))?,
+            Ok(mut file) => {
+                file.read_exact(&mut bytes).with_context(|| format!("{} is damaged", path.display()))?
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
                 let file = std::fs::File::options().create_new(true).write(true).mode(0o600).open(&path);

@@ -49,6 +49,10 @@ const MAX_QUEUE_COUNT: usize = 65_536;
 const AWAITED_DEADLINE: Duration = Duration::from_secs(8);
 /// The same when nobody does. It also bounds how long the proxy outlives the server.
 const DEADLINE: Duration = Duration::from_secs(3);
+/// How often a call is made when the connection breaks.
+const CALL_ATTEMPTS: u32 = 3;
+/// What is waited before the third time.
+const PAUSE: Duration = Duration::from_millis(50);
 /// How long a recorder that failed is left alone, and messages are spooled at once.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// How long output is awaited that something else may still write after the server ended.
@@ -796,9 +800,13 @@ impl Keeper {
     }
 
     fn call(&mut self, request: &Request, deadline: Instant) -> Result<Response, String> {
-        // Twice: the recorder may have been started anew since the last message.
+        // The recorder may have been started anew since the last message; one that is being killed
+        // still takes connections for a moment.
         let mut reason = String::new();
-        for _ in 0..2 {
+        for attempt in 0..CALL_ATTEMPTS {
+            if attempt > 1 {
+                std::thread::sleep(PAUSE);
+            }
             let mut client = match self.client.take() {
                 Some(client) => client,
                 None => Client::connect_or_start(&self.home, deadline).map_err(|error| error.to_string())?,

@@ -64,7 +64,9 @@ pub fn run(args: &NormalizeArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
                 writeln!(out)?;
             }
         }
-        other => anyhow::bail!("'{}' is not known\n  known are: shell, claude-code", crate::text::line(other)),
+        other => {
+            anyhow::bail!("'{}' is not known\n  known are: shell, claude-code", crate::text::line(other))
+        }
     }
     Ok(0)
 }
@@ -85,7 +87,12 @@ fn print_actions(found: &Normalised, json: bool, out: &mut dyn Write) -> anyhow:
         let to = action.to.as_ref().map(|to| format!(" -> {to}")).unwrap_or_default();
         let flags = [(action.recursive, " recursive"), (action.destructive, " destructive")];
         let flags: String = flags.iter().filter(|(set, _)| *set).map(|(_, word)| *word).collect();
-        writeln!(out, "{:9} {}{flags}", action.action.as_str(), crate::text::line(&format!("{}{to}", action.resource)))?;
+        writeln!(
+            out,
+            "{:9} {}{flags}",
+            action.action.as_str(),
+            crate::text::line(&format!("{}{to}", action.resource))
+        )?;
     }
     for reason in &found.opaque {
         writeln!(out, "opaque    {}", crate::text::line(reason))?;

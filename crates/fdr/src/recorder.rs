@@ -16,8 +16,8 @@ use fdr_hook::wire::{self, Op, Request, Response};
 use fdr_log::{AppendError, Batch, Log, OpenError, Options, Pending, Reader, Recovery};
 use fdr_record::scrub::Scrubber;
 use fdr_record::{
-    Body, Claimed, ContentKey, Gap, LogRestart, LogTorn, MAX_BYTES, Mode, Observed, Record, Timestamp, Unparsed, Verdict,
-    VERSION,
+    Body, Claimed, ContentKey, Gap, LogRestart, LogTorn, MAX_BYTES, Mode, Observed, Record, Timestamp,
+    Unparsed, VERSION, Verdict,
 };
 use std::collections::{HashMap, VecDeque};
 use std::os::unix::fs::PermissionsExt;
@@ -109,8 +109,8 @@ impl Recorder {
         let machine = Machine::new();
         let content_key = home.content_key()?;
         let origin = config.origin.clone().unwrap_or_else(|| format!("fdr/{}", machine.host()));
-        let (log, recovery) =
-            Log::open(&home.log(), Options::new(origin, home.signing_key()?)).map_err(|error| open_error(&home, error))?;
+        let (log, recovery) = Log::open(&home.log(), Options::new(origin, home.signing_key()?))
+            .map_err(|error| open_error(&home, error))?;
         std::fs::write(home.dir().join(fdr_hook::FAILURE_FILE), config.failure().as_str())
             .with_context(|| format!("can't write in {}", home.dir().display()))?;
         std::fs::write(home.public_key(), format!("{}\n", log.verifier()))?;
@@ -142,7 +142,8 @@ impl Recorder {
     fn record_start(&self, recovery: &Recovery, newest: Option<Timestamp>) -> anyhow::Result<()> {
         let stopped = std::fs::read_to_string(self.home.stopped()).ok();
         let clean = recovery.created
-            || stopped.is_some_and(|size| size.trim().parse() == Ok(recovery.size)) && recovery.torn.is_none();
+            || stopped.is_some_and(|size| size.trim().parse() == Ok(recovery.size))
+                && recovery.torn.is_none();
         let mut bodies = Vec::new();
         if let Some(torn) = &recovery.torn {
             bodies.push(Body::LogTorn(LogTorn {
@@ -255,9 +256,11 @@ impl Recorder {
             Op::Event | Op::Import => self.record(request, stream),
             Op::Status => Response { stdout: self.status(), recorded: true, ..Response::default() },
             Op::Checkpoint => match self.with_log(Log::sync_checkpoint) {
-                Ok(checkpoint) => {
-                    Response { stdout: checkpoint.note().as_bytes().to_vec(), recorded: true, ..Response::default() }
-                }
+                Ok(checkpoint) => Response {
+                    stdout: checkpoint.note().as_bytes().to_vec(),
+                    recorded: true,
+                    ..Response::default()
+                },
                 Err(error) => Response::failed(error.to_string()),
             },
             Op::Stop => {
@@ -295,19 +298,39 @@ impl Recorder {
                 return response.clone();
             }
             self.remember_session(&mut order.state, &scrubbed.bytes);
-            let jump = self.clock_jump(&mut order, now, mono).map(|gap| self.own_record(&mut order.state, gap, None));
-            let made = catch_unwind(AssertUnwindSafe(|| capture(&request, &scrubbed.bytes, &arrival, &mut order.state)));
+            let jump = self
+                .clock_jump(&mut order, now, mono)
+                .map(|gap| self.own_record(&mut order.state, gap, None));
+            let made = catch_unwind(AssertUnwindSafe(|| {
+                capture(&request, &scrubbed.bytes, &arrival, &mut order.state)
+            }));
             let mut captured = match made {
-                Ok(captured) if captured.records.iter().all(|record| record.to_line().len() <= MAX_BYTES) => captured,
-                Ok(_) => self.unparsed(&request, &scrubbed.bytes, &arrival, &mut order.state, "its record would be too large"),
-                Err(_) => self.unparsed(&request, &scrubbed.bytes, &arrival, &mut order.state, "fdr failed on it; please report this"),
+                Ok(captured) if captured.records.iter().all(|record| record.to_line().len() <= MAX_BYTES) => {
+                    captured
+                }
+                Ok(_) => self.unparsed(
+                    &request,
+                    &scrubbed.bytes,
+                    &arrival,
+                    &mut order.state,
+                    "its record would be too large",
+                ),
+                Err(_) => self.unparsed(
+                    &request,
+                    &scrubbed.bytes,
+                    &arrival,
+                    &mut order.state,
+                    "fdr failed on it; please report this",
+                ),
             };
             if late != 0 {
                 let denied = request.variables.iter().find(|(name, _)| name == wire::DENIED_VARIABLE);
                 for record in &mut captured.records {
                     if let (Some((_, reason)), Body::Action(action)) = (denied, &mut record.body) {
                         action.policy.decision = Verdict::Deny;
-                        action.policy.reason = fdr_record::preview(&format!("its hook denied it, because it could not record it: {reason}"));
+                        action.policy.reason = fdr_record::preview(&format!(
+                            "its hook denied it, because it could not record it: {reason}"
+                        ));
                     }
                     let claimed = record.claimed.get_or_insert_with(Claimed::default);
                     claimed.ts.get_or_insert(Timestamp(late));
@@ -322,7 +345,8 @@ impl Recorder {
             let count = captured.records.len() as u32;
             self.submit(request.source, request.seq, captured).map(|pending| (pending, reply, count))
         };
-        let acked = submitted.and_then(|(pending, reply, count)| pending.wait().map(|ack| (ack, reply, count)));
+        let acked =
+            submitted.and_then(|(pending, reply, count)| pending.wait().map(|ack| (ack, reply, count)));
         match acked {
             Ok((ack, reply, count)) => {
                 let response = Response {
@@ -382,13 +406,21 @@ impl Recorder {
         }))
     }
 
-    fn unparsed(&self, request: &Request, bytes: &[u8], arrival: &Arrival<'_>, state: &mut State, reason: &str) -> Captured {
+    fn unparsed(
+        &self,
+        request: &Request,
+        bytes: &[u8],
+        arrival: &Arrival<'_>,
+        state: &mut State,
+        reason: &str,
+    ) -> Captured {
         let body = Body::Unparsed(Unparsed { reason: reason.to_owned(), event: Some(request.event.clone()) });
         let mut record = self.own_record(state, body, Some(arrival.observed.clone()));
         let (reference, content) =
             self.content_key.seal("", "raw", "application/octet-stream", bytes.to_vec());
         record.content.push(reference);
-        record.claimed = Some(Claimed { source: format!("{}:{}", request.runtime, request.event), ..Claimed::default() });
+        record.claimed =
+            Some(Claimed { source: format!("{}:{}", request.runtime, request.event), ..Claimed::default() });
         Captured { records: vec![record], contents: vec![content], ..Captured::default() }
     }
 
@@ -447,7 +479,8 @@ impl Recorder {
         }
         if taken > 0 {
             let now = (self.clock)().0;
-            let millis = Some(now.millis().saturating_sub(Timestamp(oldest).millis())).filter(|_| oldest != u64::MAX);
+            let millis =
+                Some(now.millis().saturating_sub(Timestamp(oldest).millis())).filter(|_| oldest != u64::MAX);
             self.record_own(vec![Body::Gap(Gap {
                 what: "recorder_unreachable".to_owned(),
                 detail: format!("{taken} events came while no recorder could be reached; they were spooled and taken in late"),
@@ -462,7 +495,9 @@ fn capture(request: &Request, payload: &[u8], arrival: &Arrival<'_>, state: &mut
     match (request.op, request.runtime.as_str()) {
         (Op::Import, _) => claude_code_transcript::import(&request.event, payload, arrival, state),
         (_, "claude-code") => claude_code::hook(Some(&request.event), payload, arrival, state),
-        (_, runtime) if runtime.starts_with("mcp:") => mcp::message(&runtime[4..], &request.event, payload, arrival, state),
+        (_, runtime) if runtime.starts_with("mcp:") => {
+            mcp::message(&runtime[4..], &request.event, payload, arrival, state)
+        }
         (_, runtime) => fdr_capture::unparsed(
             runtime,
             &request.event,
@@ -505,7 +540,8 @@ fn session_of(payload: &[u8]) -> Option<String> {
         source: Option<String>,
     }
     let named: Named = serde_json::from_slice(payload).ok()?;
-    let begins = named.hook_event_name.as_deref() == Some("SessionStart") && named.source.as_deref() == Some("startup");
+    let begins = named.hook_event_name.as_deref() == Some("SessionStart")
+        && named.source.as_deref() == Some("startup");
     Some(named.session_id).filter(|_| !begins)
 }
 
@@ -582,7 +618,8 @@ fn finish(recorder: &Recorder) -> anyhow::Result<()> {
     log.sync_checkpoint()?;
     // Written before the log is let go: the next recorder looks for it.
     let path = recorder.home.stopped();
-    std::fs::write(&path, log.size().to_string()).with_context(|| format!("can't write {}", path.display()))?;
+    std::fs::write(&path, log.size().to_string())
+        .with_context(|| format!("can't write {}", path.display()))?;
     log.close()?;
     Ok(())
 }
@@ -591,7 +628,8 @@ fn bind(home: &Home) -> anyhow::Result<UnixListener> {
     let path = home.socket();
     // Whoever holds the log's lock owns the socket: one that is there is left from a crash.
     let _ = std::fs::remove_file(&path);
-    let listener = UnixListener::bind(&path).with_context(|| format!("can't listen on {}", path.display()))?;
+    let listener =
+        UnixListener::bind(&path).with_context(|| format!("can't listen on {}", path.display()))?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
 }

@@ -77,8 +77,9 @@ pub fn verify(args: &VerifyArgs, home: &Home, out: &mut dyn Write) -> anyhow::Re
     let mut against = Vec::new();
     for path in &args.against {
         let text = std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
-        let checkpoint = SignedCheckpoint::parse(&text)
-            .with_context(|| format!("{} is not a checkpoint (make one with: fdr checkpoint)", path.display()))?;
+        let checkpoint = SignedCheckpoint::parse(&text).with_context(|| {
+            format!("{} is not a checkpoint (make one with: fdr checkpoint)", path.display())
+        })?;
         against.push(checkpoint);
     }
     let bar = std::io::stderr().is_terminal();
@@ -140,13 +141,20 @@ pub fn print(report: &Report, key: &VerifierKey, key_from: &str, out: &mut dyn W
         report.checkpoints_good,
     )?;
     if report.against.is_empty() {
-        writeln!(out, "outside       nothing was given (keep a checkpoint elsewhere and use --against FILE)")?;
+        writeln!(
+            out,
+            "outside       nothing was given (keep a checkpoint elsewhere and use --against FILE)"
+        )?;
     }
     for compared in &report.against {
         let text = match &compared.agreement {
-            Agreement::Agrees => format!("agrees: records 0–{} are as they were then", compared.size.saturating_sub(1)),
+            Agreement::Agrees => {
+                format!("agrees: records 0–{} are as they were then", compared.size.saturating_sub(1))
+            }
             Agreement::LogIsShorter { size } => {
-                format!("DISAGREES: the log has only {size} records; its end was cut off, or an old copy was put back")
+                format!(
+                    "DISAGREES: the log has only {size} records; its end was cut off, or an old copy was put back"
+                )
             }
             Agreement::RootDiffers { .. } => {
                 "DISAGREES: what came before it is not what was signed then; the log was rewritten".to_owned()
@@ -164,14 +172,26 @@ pub fn print(report: &Report, key: &VerifierKey, key_from: &str, out: &mut dyn W
         writeln!(out, "damage        and {} more (--json lists them)", report.damage_count - 10)?;
     }
     if !report.is_intact() {
-        let proven: Vec<String> =
-            report.proven.iter().filter(|r| !r.is_empty()).map(|r| format!("{}–{}", r.start, r.end - 1)).collect();
-        let proven = if proven.is_empty() { "no record".to_owned() } else { format!("records {}", proven.join(", ")) };
+        let proven: Vec<String> = report
+            .proven
+            .iter()
+            .filter(|r| !r.is_empty())
+            .map(|r| format!("{}–{}", r.start, r.end - 1))
+            .collect();
+        let proven =
+            if proven.is_empty() { "no record".to_owned() } else { format!("records {}", proven.join(", ")) };
         writeln!(out, "still proven  {proven}")?;
-        writeln!(out, "what to do    keep the folder as it is (copy it before anything else), compare with backups and checkpoints kept elsewhere")?;
+        writeln!(
+            out,
+            "what to do    keep the folder as it is (copy it before anything else), compare with backups and checkpoints kept elsewhere"
+        )?;
     }
     if let Some(torn) = &report.torn {
-        writeln!(out, "torn          {} at byte {}: {} bytes of a write that a crash cut off; never acknowledged", torn.file, torn.offset, torn.bytes)?;
+        writeln!(
+            out,
+            "torn          {} at byte {}: {} bytes of a write that a crash cut off; never acknowledged",
+            torn.file, torn.offset, torn.bytes
+        )?;
     }
     for line in not_excluded(report) {
         writeln!(out, "not excluded  {line}")?;

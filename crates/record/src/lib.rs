@@ -13,9 +13,9 @@ mod body;
 mod content;
 mod id;
 mod record;
-pub mod scrub;
 #[cfg(feature = "schema")]
 mod schema;
+pub mod scrub;
 pub mod shell;
 mod time;
 

@@ -511,7 +511,10 @@ fn a_session_is_one_whole_though_the_recorder_is_killed_in_it() {
         assert!(proxy.line().contains(&format!("answer {id}")));
     }
     let (_, errors, code) = proxy.end();
-    assert_eq!((errors.as_str(), code), ("", Some(0)));
+    assert_eq!(code, Some(0));
+    // A recorder that was being killed may have made it spool something, which it gave to the next.
+    assert!(errors.is_empty() || errors.starts_with("fdr: not recorded yet, kept in "), "{errors}");
+    assert_eq!(spool::waiting(&home).unwrap(), Vec::<std::path::PathBuf>::new());
 
     let records: Vec<Record> = program.records();
     let session: Vec<&Record> = records.iter().filter(|record| record.session.is_some()).collect();

@@ -32,7 +32,8 @@ fn samples() -> Vec<Record> {
         took_us: 84,
     };
     let mut found = Normalised::default();
-    found.push(Action::new(Verb::Delete, Resource::file("build", "/home/dev/proj")).recursive().destructive());
+    found
+        .push(Action::new(Verb::Delete, Resource::file("build", "/home/dev/proj")).recursive().destructive());
     found.push(Action::new(Verb::Move, Resource::file("/a", "/")).to(Resource::file("/b", "/")));
     found.opaque("eval runs text that is not known");
     let approval = Approval {
@@ -44,8 +45,16 @@ fn samples() -> Vec<Record> {
     let mut action = ActionBody::new("Bash", "rm -rf build; mv /a /b".into(), found, policy);
     action.runtime_decision = Some(decision.clone());
     let bodies = vec![
-        Body::SessionStart(SessionStart { source: Some("startup".into()), transcript: Some("/t.jsonl".into()) }),
-        Body::SessionEnd(SessionEnd { status: Status::Success, reason: Some("other".into()), actions: 3, denied: 1 }),
+        Body::SessionStart(SessionStart {
+            source: Some("startup".into()),
+            transcript: Some("/t.jsonl".into()),
+        }),
+        Body::SessionEnd(SessionEnd {
+            status: Status::Success,
+            reason: Some("other".into()),
+            actions: 3,
+            denied: 1,
+        }),
         Body::Prompt(Prompt { preview: "Clean up".into() }),
         Body::Context(Context {
             what: "instructions".into(),
@@ -89,7 +98,12 @@ fn samples() -> Vec<Record> {
             gap_millis: Some(12),
             mode: Mode::Observe,
         }),
-        Body::LogTorn(LogTorn { file: "00000000.seg".into(), offset: 4096, bytes: 8192, quarantine: "q".into() }),
+        Body::LogTorn(LogTorn {
+            file: "00000000.seg".into(),
+            offset: 4096,
+            bytes: 8192,
+            quarantine: "q".into(),
+        }),
     ];
     assert_eq!(bodies.iter().map(Body::kind).collect::<Vec<_>>(), Kind::ALL, "a sample of every kind");
     let record = |(seq, body): (usize, Body)| Record {
@@ -196,5 +210,9 @@ fn the_published_schema_is_that_of_the_types() {
         std::fs::write(&path, &made).unwrap();
     }
     let published = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(published == made, "{} is out of date: UPDATE=1 cargo test -p fdr-record --features schema", path.display());
+    assert!(
+        published == made,
+        "{} is out of date: UPDATE=1 cargo test -p fdr-record --features schema",
+        path.display()
+    );
 }
