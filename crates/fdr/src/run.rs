@@ -6,6 +6,8 @@
 //! hook keeps what it is given at the start of each session in a file that goes with the run.
 
 use crate::child;
+use crate::claude_settings::{EVENTS, HOOK_PROGRAM, Hook, TIMEOUT_S, shell_quote};
+use crate::home::Home;
 use crate::line::{self, Places};
 use crate::text;
 use crate::trail::{Concern, Effective, SessionView, Trail};
@@ -32,43 +34,6 @@ pub struct RunArgs {
     pub command: Vec<OsString>,
 }
 
-/// Every event that Claude Code 2.1 has hooks for; an older one ignores those that it doesn't
-/// know.
-const EVENTS: [&str; 31] = [
-    "PreToolUse",
-    "PostToolUse",
-    "PostToolUseFailure",
-    "PostToolBatch",
-    "Notification",
-    "UserPromptSubmit",
-    "UserPromptExpansion",
-    "SessionStart",
-    "SessionEnd",
-    "Stop",
-    "StopFailure",
-    "SubagentStart",
-    "SubagentStop",
-    "PreCompact",
-    "PostCompact",
-    "PreModelSwitch",
-    "PostModelSwitch",
-    "PermissionRequest",
-    "PermissionDenied",
-    "Setup",
-    "TeammateIdle",
-    "TaskCreated",
-    "TaskCompleted",
-    "Elicitation",
-    "ElicitationResult",
-    "ConfigChange",
-    "InstructionsLoaded",
-    "CwdChanged",
-    "FileChanged",
-    "DirectoryAdded",
-    "MessageDisplay",
-];
-/// How long Claude Code waits for a hook, in seconds; the hook gives up well before.
-const HOOK_TIMEOUT_SECONDS: u64 = 30;
 /// How long the recorder may take to start.
 const START_LIMIT: Duration = Duration::from_secs(8);
 /// Names the run to whatever the agent starts.
@@ -90,7 +55,7 @@ pub fn run(args: &RunArgs, home: &Path) -> anyhow::Result<u8> {
         );
     };
     let hook =
-        std::env::current_exe().context("can't tell where this program is")?.with_file_name("fdr-hook");
+        std::env::current_exe().context("can't tell where this program is")?.with_file_name(HOOK_PROGRAM);
     if !hook.exists() {
         bail!(
             "fdr-hook is not beside this program, in {}\n  build both: cargo build --workspace",
@@ -206,15 +171,6 @@ fn with_hooks(mut settings: Map<String, Value>, ours: &Map<String, Value>) -> an
     Ok(Value::Object(settings))
 }
 
-/// `text` as one word of a shell.
-fn quote(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:=@".contains(&byte);
-    match !text.is_empty() && text.bytes().all(plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
-    }
-}
-
 /// One run, with the file in which the agent names its sessions.
 struct Run {
     id: String,
@@ -239,15 +195,19 @@ impl Run {
         Ok(Run { id, file })
     }
 
-    fn hooks(&self, hook: &Path, home: &Path) -> anyhow::Result<Map<String, Value>> {
+    /// The same command lines as `fdr install` writes: Claude Code runs equal ones once.
+    fn hooks(&self, program: &Path, home: &Path) -> anyhow::Result<Map<String, Value>> {
         let text = |path: &Path| {
-            path.to_str().map(quote).with_context(|| format!("{} is not UTF-8", path.display()))
+            path.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", path.display()))
         };
-        let (hook, home, file) = (text(hook)?, text(home)?, text(&self.file)?);
-        let entry = |command: String| json!({ "type": "command", "command": command, "timeout": HOOK_TIMEOUT_SECONDS });
+        let explicit_home = !Home::find(Some(home))?.is_default();
+        let home = if explicit_home { Some(text(home)?) } else { None };
+        let hook = Hook { program: text(program)?, home };
+        let file = shell_quote(&text(&self.file)?);
+        let entry = |command: String| json!({ "type": "command", "command": command, "timeout": TIMEOUT_S });
         let mut hooks = Map::new();
         for event in EVENTS {
-            let mut entries = vec![entry(format!("{hook} claude-code {event} --home {home}"))];
+            let mut entries = vec![entry(hook.command(event))];
             if event == "SessionStart" {
                 entries.push(entry(format!("{{ cat; echo; }} >> {file}")));
             }
@@ -433,12 +393,5 @@ mod tests {
         assert!(take_settings(&mut words("--settings {broken")).is_err());
         assert!(take_settings(&mut words("--settings /no/such/file")).is_err());
         assert!(with_hooks(json!({ "hooks": 3 }).as_object().unwrap().clone(), &Map::new()).is_err());
-    }
-
-    #[test]
-    fn a_path_is_one_word_for_the_shell() {
-        assert_eq!(quote("/opt/fdr-hook"), "/opt/fdr-hook");
-        assert_eq!(quote("/a b/it's"), r"'/a b/it'\''s'");
-        assert_eq!(quote(""), "''");
     }
 }
