@@ -425,16 +425,11 @@ impl<'a, 'b> Event<'a, 'b> {
         let input = self.p.tool_input.clone();
         let changed = self.arguments_changed(&id, &input);
         let text = self.p.error.as_ref().map(flat).unwrap_or_default();
-        let verdict = judge(&text);
-        let outcome = match &verdict {
-            _ if self.p.is_interrupt == Some(true) => Outcome::Interrupted,
-            Some((outcome, _)) => *outcome,
-            None => Outcome::Error,
-        };
-        let decision = match verdict {
-            Some((Outcome::Denied | Outcome::Rejected, decision)) => Some(decision),
-            _ => Some(ran()),
-        };
+        // This event is of a tool that ran: a refusal in its text is the tool's own words, which
+        // an MCP server may choose as it likes.
+        let interrupted =
+            self.p.is_interrupt == Some(true) || text.starts_with("[Request interrupted by user");
+        let outcome = if interrupted { Outcome::Interrupted } else { Outcome::Error };
         let content = vec![self.content("result", TEXT, text.clone().into_bytes())];
         let body = ResultBody {
             tool: cap(self.p.tool_name.as_deref().unwrap_or_default()),
@@ -443,7 +438,7 @@ impl<'a, 'b> Event<'a, 'b> {
             duration_ms: self.p.duration_ms,
             reason: Some(cap(&text)),
             preview: None,
-            runtime_decision: decision,
+            runtime_decision: Some(ran()),
             arguments_changed: changed,
         };
         let links = self.about_call(Rel::ResultOf).into_iter().collect();
@@ -629,7 +624,10 @@ fn judge(text: &str) -> Option<(Outcome, RuntimeDecision)> {
         return None;
     };
     let decision = if outcome == Outcome::Interrupted { Verdict::Permit } else { Verdict::Deny };
-    Some((outcome, RuntimeDecision { decision, by, basis: Basis::Stated, reason: Some(cap(text)) }))
+    // That it was the mode is our conclusion: the text only says that nobody approved.
+    let unanswered = by == DecidedBy::Mode && !begins("Permission to use ");
+    let basis = if unanswered { Basis::Inferred } else { Basis::Stated };
+    Some((outcome, RuntimeDecision { decision, by, basis, reason: Some(cap(text)) }))
 }
 
 /// Claude Code puts the exit status of a failed command into the text.

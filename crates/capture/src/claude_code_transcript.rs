@@ -10,8 +10,8 @@ use crate::claude_code_tools::normalise;
 use crate::writer::{Writer, bound, cap, link};
 use crate::{Arrival, Captured, State};
 use fdr_record::{
-    ActionBody, Agent, Body, Call, Claimed, Content, ContentRef, Context, Decision, Gap, Link, Message,
-    Outcome, Prompt, Rel, ResultBody, Timestamp, Unparsed, preview,
+    ActionBody, Agent, Basis, Body, Call, Claimed, Content, ContentRef, Context, Decision, Gap, Link,
+    Message, Outcome, Prompt, Rel, ResultBody, RuntimeDecision, Timestamp, Unparsed, preview,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -275,7 +275,11 @@ impl Import<'_, '_> {
                 let (outcome, decision) = match outcome_from_text(&text, false) {
                     (Outcome::Unknown, _) if is_error => (Outcome::Error, None),
                     (Outcome::Unknown, _) => (Outcome::Ok, Some(ran())),
-                    told if is_error => told,
+                    (outcome, decision) if is_error => {
+                        // No hook tells whether it ran; the text may be the tool's own.
+                        let inferred = |d| RuntimeDecision { basis: Basis::Inferred, ..d };
+                        (outcome, decision.map(inferred))
+                    }
                     _ => (Outcome::Ok, Some(ran())),
                 };
                 let body = ResultBody {

@@ -448,7 +448,7 @@ impl Recorder {
             mode: self.mode,
             records: self.size(),
             checkpoint: checkpoint.map(|checkpoint| checkpoint.size()),
-            spooled: spool::waiting(&self.home.dir().to_owned()).map_or(0, |waiting| waiting.len() as u64),
+            spooled: spool::waiting(self.home.dir()).map_or(0, |waiting| waiting.len() as u64),
             connections: self.connections.load(Ordering::Relaxed) as u64,
             groups,
         };

@@ -727,7 +727,28 @@ fn the_texts_of_claude_code_tell_who_refused() {
         let Body::Result(body) = &recorder.of_call("t1", Kind::Result)[0].body else { panic!("no result") };
         let decision = body.runtime_decision.as_ref().expect("a decision");
         let found = (decision.decision, decision.by, decision.basis);
-        assert_eq!(found, (Verdict::Deny, by, Basis::Stated), "{text}");
+        // Where nobody approved, that the mode refused is a conclusion.
+        let unanswered = by == DecidedBy::Mode && !text.starts_with("Permission to use ");
+        let basis = if unanswered { Basis::Inferred } else { Basis::Stated };
+        assert_eq!(found, (Verdict::Deny, by, basis), "{text}");
+    }
+}
+
+#[test]
+fn a_tool_that_failed_is_not_denied_whatever_it_says() {
+    for text in
+        ["This requires approval", "No such tool available: x", "Permission to use Bash has been denied."]
+    {
+        let mut recorder = Recorder::default();
+        let mut payload = json!({ "session_id": "s", "tool_name": "mcp__evil__x", "tool_use_id": "t1", "tool_input": {},
+            "hook_event_name": "PreToolUse" });
+        recorder.hook("PreToolUse", payload.to_string().as_bytes());
+        payload["hook_event_name"] = json!("PostToolUseFailure");
+        payload["error"] = json!(text);
+        recorder.hook("PostToolUseFailure", payload.to_string().as_bytes());
+        let Body::Result(body) = &recorder.of_call("t1", Kind::Result)[0].body else { panic!("no result") };
+        assert_eq!(body.outcome, Outcome::Error, "it ran: {text}");
+        assert_eq!(body.runtime_decision.as_ref().map(|d| d.decision), Some(Verdict::Permit), "{text}");
     }
 }
 

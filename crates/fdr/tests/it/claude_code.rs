@@ -439,8 +439,9 @@ fn a_refused_call_is_on_record_once_in_the_runtimes_own_words() {
     let calls = llm.issued();
     assert_eq!(calls.len(), 9);
     trail.check(&run, &calls);
+    // Nobody is there to be asked: the mode did not let it through, no person refused it.
     let (sandboxed, absent, rule, runtime) =
-        (DecidedBy::Sandbox, DecidedBy::User, DecidedBy::Rule, DecidedBy::Runtime);
+        (DecidedBy::Sandbox, DecidedBy::Mode, DecidedBy::Rule, DecidedBy::Runtime);
     for (id, outcome, by) in [
         ("toolu_main_00_0", Outcome::Denied, rule),
         ("toolu_main_00_1", Outcome::Denied, rule),
@@ -458,7 +459,7 @@ fn a_refused_call_is_on_record_once_in_the_runtimes_own_words() {
         assert_eq!(result.outcome, outcome, "{id}: {told}");
         let decision = result.runtime_decision.as_ref().unwrap_or_else(|| panic!("{id}: who decided?"));
         assert_eq!(decision.decision, Verdict::Deny, "{id}");
-        let _ = by;
+        assert_eq!(decision.by, by, "{id}");
         assert_eq!(result.reason.as_deref(), Some(&*told), "{id}: the runtime's own words");
         // Nothing says that anybody approved it.
         let approvals = trail.of(Kind::ApprovalGrant).filter(|r| r.links.iter().any(|l| l.id == action.id));
