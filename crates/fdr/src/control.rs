@@ -1,6 +1,7 @@
 //! Speaking with the running recorder: `fdr status`, `fdr stop`, `fdr checkpoint`.
 
 use crate::home::Home;
+use crate::text::{Look, LookArgs};
 use anyhow::{Context, bail};
 use fdr_hook::client::Client;
 use fdr_hook::wire::{Op, Request, Response};
@@ -80,7 +81,7 @@ pub fn status(home: &Home, json: bool, out: &mut dyn Write) -> anyhow::Result<u8
         out,
         "recorder      running (pid {}, since {}), {}, fdr {}",
         status.pid,
-        crate::time::local(status.started),
+        Look::new(&LookArgs::default()).day_and_minute(status.started),
         status.mode.as_str(),
         status.version
     )?;

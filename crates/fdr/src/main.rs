@@ -27,7 +27,6 @@ mod surroundings;
 mod table;
 mod tail;
 mod text;
-mod time;
 mod trail;
 mod verify;
 

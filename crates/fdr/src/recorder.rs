@@ -9,6 +9,7 @@
 use crate::config::Config;
 use crate::home::Home;
 use crate::surroundings::{self, Machine};
+use crate::text::{Look, LookArgs};
 use anyhow::Context;
 use fdr_capture::{Arrival, Captured, State, claude_code, claude_code_transcript, mcp};
 use fdr_hook::spool;
@@ -555,7 +556,8 @@ fn open_error(home: &Home, error: OpenError) -> anyhow::Error {
     let log = home.log();
     match error {
         OpenError::Locked { pid, since } => {
-            let since = crate::time::clock_time(since);
+            let since = since.duration_since(std::time::UNIX_EPOCH).map_or(0, |age| age.as_nanos() as u64);
+            let since = Look::new(&LookArgs::default()).day_and_minute(Timestamp(since));
             anyhow::anyhow!(
                 "can't open the log in {}: another recorder (pid {pid}, started {since}) holds it\n  \
                  to use that one:   fdr status\n  to stop it:        fdr stop",
