@@ -2,27 +2,29 @@
 //!
 //! Facts that shape this file, from runs of the real agent: a denied call has no event after it,
 //! only its text in `PostToolBatch`; a call of an unknown tool has no event before it; a hook may
-//! rewrite the arguments, which shows in `PostToolUse` and not in `PostToolBatch`.
+//! rewrite the arguments, which shows in `PostToolUse` and not in `PostToolBatch`; a message is
+//! shown in pieces while it streams, one event each.
 
+use crate::claude_code_outcome::{Known, exit_code, outcome, ran};
 use crate::claude_code_tools::normalise;
-use crate::writer::{Writer, bound, cap, link, unparsed};
+use crate::state::{Call, ROLE_TURN_END, ROLE_TURN_ERROR, Session};
+use crate::writer::{Writer, bound, cap, left_out, link, short, unparsed};
 use crate::{Arrival, Captured, Reply, State};
 use fdr_record::{
     ActionBody, Agent, Approval, Basis, Body, Claimed, ConfigChange, ContentRef, Context, DecidedBy, Gap,
     Link, Message, Mode, Outcome, Prompt, RecordId, Rel, Resource, ResultBody, RuntimeDecision, SessionEnd,
-    SessionStart, Status, Verdict, preview,
+    SessionStart, Status, Unparsed, Verdict, preview,
 };
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 const RUNTIME: &str = "claude-code";
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain";
-/// Once the records of one batch take so many bytes, the calls that are left are not recorded one
-/// by one: the log takes 4 MiB at once, and a call gives at most three records of 64 KiB.
-const MAX_BATCH_BYTES: usize = 3 * 1024 * 1024;
+/// The longest session id that is read, in bytes.
+const MAX_SESSION_BYTES: usize = 256;
 
-/// The fields that are read by name; everything else of a payload is kept raw.
+/// The fields that are read by name; everything of a payload is kept raw.
 #[derive(Debug, Deserialize)]
 struct Payload {
     session_id: String,
@@ -57,6 +59,8 @@ struct Payload {
     #[serde(default, deserialize_with = "lenient")]
     file_path: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
+    agent_transcript_path: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
     tool_name: Option<String>,
     #[serde(default)]
     tool_input: Value,
@@ -66,20 +70,19 @@ struct Payload {
     tool_use_id: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
     duration_ms: Option<u64>,
-    #[serde(default, deserialize_with = "lenient")]
-    error: Option<Value>,
+    #[serde(default)]
+    error: Value,
     #[serde(default, deserialize_with = "lenient")]
     is_interrupt: Option<bool>,
     #[serde(default, deserialize_with = "lenient")]
-    tool_calls: Option<Vec<BatchCall>>,
-    #[serde(default, deserialize_with = "lenient")]
-    mcp_server_name: Option<String>,
-    #[serde(default, deserialize_with = "lenient")]
-    action: Option<String>,
-    #[serde(default, deserialize_with = "lenient")]
-    message: Option<Value>,
+    tool_calls: Option<Vec<Value>>,
+    #[serde(default)]
+    message: Value,
     #[serde(default, deserialize_with = "lenient")]
     last_assistant_message: Option<String>,
+    /// What else there is, to be shown in one line where the event has no form of its own.
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -103,61 +106,51 @@ where
 
 /// Makes records of one hook event. `event` is the name that the hook was called with; the
 /// payload's own name is used where it has one.
+///
+/// There is always at least one record, whatever the bytes; and always an empty reply, but for a
+/// call that can't be read: that one is denied where decisions are made to hold.
 pub fn hook(event: Option<&str>, payload: &[u8], arrival: &Arrival<'_>, state: &mut State) -> Captured {
     let parsed = match std::str::from_utf8(payload) {
         Err(error) => Err(format!("not UTF-8: {error}")),
         Ok(text) if text.trim().is_empty() => Err("empty".to_owned()),
         Ok(text) => serde_json::from_str::<Payload>(text).map_err(|error| error.to_string()),
     };
-    let parsed = match parsed {
-        Ok(parsed) if parsed.session_id.is_empty() || parsed.session_id.len() > 256 => {
-            Err("the session id is empty or longer than 256 bytes".to_owned())
-        }
-        other => other,
-    };
+    let parsed = parsed.and_then(|parsed| match parsed.session_id.len() {
+        1..=MAX_SESSION_BYTES => Ok(parsed),
+        _ => Err(format!("the session id is empty or longer than {MAX_SESSION_BYTES} bytes")),
+    });
     let payload_event = parsed.as_ref().ok().and_then(|parsed| parsed.hook_event_name.clone());
     let Some(name) = payload_event.or_else(|| event.map(str::to_owned)) else {
-        return unparsed(RUNTIME, event, payload, "it has no event name", arrival, state);
+        let reason = parsed.err().unwrap_or_else(|| "it has no event name".to_owned());
+        return unparsed(RUNTIME, event, payload, &reason, arrival, state);
     };
-    match parsed {
-        Err(reason) => {
-            refuse(&name, &reason, unparsed(RUNTIME, Some(&name), payload, &reason, arrival, state), arrival)
-        }
+    let (captured, problem) = match parsed {
+        Err(reason) => (unparsed(RUNTIME, Some(&name), payload, &reason, arrival, state), Some(reason)),
         Ok(parsed) => {
-            if needs_tool(&name) && parsed.tool_name.is_none() {
-                let reason = "it has no tool_name";
-                return refuse(
-                    &name,
-                    reason,
-                    unparsed(RUNTIME, Some(&name), payload, reason, arrival, state),
-                    arrival,
-                );
-            }
             let mut event = Event::new(&name, parsed, payload, arrival, state);
-            event.capture();
-            event.writer.out
+            let problem = event.capture().err();
+            (event.writer.out, problem)
         }
+    };
+    match problem {
+        Some(reason)
+            if arrival.mode == Mode::Enforce
+                && [Some(name.as_str()), event].contains(&Some("PreToolUse")) =>
+        {
+            Captured { reply: deny(&reason), ..captured }
+        }
+        _ => captured,
     }
-}
-
-fn needs_tool(event: &str) -> bool {
-    matches!(
-        event,
-        "PreToolUse" | "PostToolUse" | "PostToolUseFailure" | "PermissionRequest" | "PermissionDenied"
-    )
 }
 
 /// A call that can't be understood can't be decided on; enforced, it is not let through.
-fn refuse(event: &str, reason: &str, mut captured: Captured, arrival: &Arrival<'_>) -> Captured {
-    if event == "PreToolUse" && arrival.mode == Mode::Enforce {
-        let reply = serde_json::json!({ "hookSpecificOutput": {
-            "hookEventName": "PreToolUse",
-            "permissionDecision": "deny",
-            "permissionDecisionReason": format!("fdr (enforce): denied, because the event can't be read: {reason}"),
-        }});
-        captured.reply = Reply { stdout: format!("{reply}\n").into_bytes(), ..Reply::default() };
-    }
-    captured
+fn deny(reason: &str) -> Reply {
+    let reply = serde_json::json!({ "hookSpecificOutput": {
+        "hookEventName": "PreToolUse",
+        "permissionDecision": "deny",
+        "permissionDecisionReason": format!("fdr (enforce): denied, because the event can't be read: {}", cap(reason)),
+    }});
+    Reply { stdout: format!("{reply}\n").into_bytes(), ..Reply::default() }
 }
 
 /// One event on its way.
@@ -173,77 +166,86 @@ struct Event<'a, 'b> {
 impl<'a, 'b> Event<'a, 'b> {
     fn new(
         name: &str,
-        p: Payload,
+        mut p: Payload,
         payload: &[u8],
         arrival: &'a Arrival<'b>,
         state: &'a mut State,
     ) -> Event<'a, 'b> {
         let mut writer = Writer::new(arrival, state);
         let raw = writer.content(&p.session_id, "raw", JSON, payload.to_vec());
+        p.tool_use_id = p.tool_use_id.as_deref().map(cap);
         let claimed = Claimed {
             source: cap(&format!("hook:{name}")),
-            tool_use_id: p.tool_use_id.as_deref().map(cap),
+            tool_use_id: p.tool_use_id.clone(),
             prompt_id: p.prompt_id.as_deref().map(cap),
             turn_id: p.turn_id.as_deref().map(cap),
             message_id: p.message_id.as_deref().map(cap),
             cwd: p.cwd.as_deref().map(cap),
             ..Claimed::default()
         };
-        let agent =
-            agent(&p.session_id, p.agent_id.as_deref(), p.agent_type.as_deref(), p.model.as_deref(), arrival);
+        writer.permission_mode = p.permission_mode.as_deref().map(cap);
+        let agent = agent(&p.session_id, p.agent_id.as_deref(), p.agent_type.as_deref(), &writer);
+        let agent = Agent { model: p.model.as_deref().map(cap).or(agent.model), ..agent };
         Event { name: name.to_owned(), p, agent, claimed, raw, writer }
     }
 
     fn add(&mut self, links: Vec<Link>, body: Body, mut content: Vec<ContentRef>) -> RecordId {
         content.push(self.raw.clone());
         let (agent, claimed) = (self.agent.clone(), self.claimed.clone());
-        let id = self.writer.record(Some(&self.p.session_id), Some(agent), claimed, links, body, content);
-        let permission_mode = self.p.permission_mode.as_deref().map(cap);
-        if let Some(env) = self.writer.out.records.last_mut().and_then(|record| record.env.as_mut()) {
-            env.permission_mode = permission_mode;
-        }
-        id
+        self.writer.record(Some(&self.p.session_id), Some(agent), claimed, links, body, content)
     }
 
     fn content(&mut self, role: &str, media: &str, bytes: Vec<u8>) -> ContentRef {
         self.writer.content(&self.p.session_id.clone(), role, media, bytes)
     }
 
-    fn session(&self) -> Option<&crate::Session> {
+    fn text(&mut self, role: &str, text: &str) -> ContentRef {
+        self.content(role, TEXT, text.as_bytes().to_vec())
+    }
+
+    fn session(&self) -> Option<&Session> {
         self.writer.state.session(&self.p.session_id)
     }
 
     fn prompted(&self) -> Option<Link> {
-        self.session().and_then(|session| session.prompt).map(|id| link(Rel::PromptedBy, id))
+        let prompt_id = self.claimed.prompt_id.as_deref();
+        let prompt = self.session()?.prompt(&self.agent.id, &self.p.session_id, prompt_id)?;
+        Some(link(Rel::PromptedBy, prompt))
     }
 
-    fn about_call(&self, rel: Rel) -> Option<Link> {
-        let call = self.p.tool_use_id.as_deref().and_then(|id| self.session()?.call(id));
-        call.map(|call| link(rel, call.action))
+    fn call(&self) -> Option<&Call> {
+        self.session()?.call(self.p.tool_use_id.as_deref()?)
     }
 
-    fn capture(&mut self) {
+    fn about_call(&self, rel: Rel) -> Vec<Link> {
+        self.call().map(|call| link(rel, call.action)).into_iter().collect()
+    }
+
+    /// The reason is given if the event could not be read.
+    fn capture(&mut self) -> Result<(), String> {
+        let needs_tool = matches!(
+            self.name.as_str(),
+            "PreToolUse" | "PostToolUse" | "PostToolUseFailure" | "PermissionRequest" | "PermissionDenied"
+        );
+        if needs_tool && self.p.tool_name.is_none() {
+            return Err(self.unreadable("it has no tool_name"));
+        }
         match self.name.clone().as_str() {
             "SessionStart" => {
-                let (source, transcript) =
-                    (self.p.source.as_deref().map(cap), self.p.transcript_path.as_deref().map(cap));
+                let source = self.p.source.as_deref().map(cap);
+                let transcript = self.p.transcript_path.as_deref().map(cap);
                 self.add(Vec::new(), Body::SessionStart(SessionStart { source, transcript }), Vec::new());
             }
-            "SessionEnd" => self.end(),
-            "SubagentStart" => {
-                let by = self
-                    .session()
-                    .and_then(|session| session.open_call(&["Agent", "Task"]))
-                    .map(|call| call.action);
-                let links = by.map(|id| link(Rel::DelegatedBy, id)).into_iter().collect();
-                let body = SessionStart { source: Some("subagent".to_owned()), transcript: None };
-                self.add(links, Body::SessionStart(body), Vec::new());
-            }
-            "SubagentStop" => self.end(),
+            "SubagentStart" => self.subagent(),
+            "SessionEnd" | "SubagentStop" => self.end(),
             "UserPromptSubmit" => {
                 let text = self.p.prompt.clone().unwrap_or_default();
-                let content = self.content("prompt", TEXT, text.clone().into_bytes());
+                let content = self.text("prompt", &text);
                 self.add(Vec::new(), Body::Prompt(Prompt { preview: preview(&text) }), vec![content]);
+            }
+            "UserPromptExpansion" => {
+                let text = self.p.prompt.clone().unwrap_or_default();
+                self.context("prompt_expansion", None, &text);
             }
             "InstructionsLoaded" => self.instructions(),
             "MessageDisplay" => {
@@ -252,100 +254,164 @@ impl<'a, 'b> Event<'a, 'b> {
             }
             "PreToolUse" => {
                 let (tool, input) = (self.p.tool_name.clone().unwrap_or_default(), self.p.tool_input.clone());
-                self.action(&tool, &input);
+                if self.is_again(&input) {
+                    self.again();
+                } else {
+                    self.action(&tool, &input);
+                }
             }
             "PostToolUse" => self.executed(),
             "PostToolUseFailure" => self.failed(),
-            "PostToolBatch" => self.batch(),
+            "PostToolBatch" => return self.batch(),
             "PermissionRequest" => {
-                let links = self.about_call(Rel::About).into_iter().collect();
+                let links = self.asked_about();
                 let body = self.approval(None);
                 self.add(links, Body::ApprovalRequest(body), Vec::new());
             }
             "PermissionDenied" => {
-                let links = self.about_call(Rel::Approves).into_iter().collect();
+                // Sent for what the classifier of the auto mode refuses, and for nothing else.
+                let links = self.about_call(Rel::Approves);
                 let body = self.approval(Some(DecidedBy::Classifier));
                 self.add(links, Body::ApprovalDeny(body), Vec::new());
             }
             "PreCompact" | "PostCompact" => {
-                let body = Context {
-                    what: "compaction".to_owned(),
-                    preview: Some(self.name.clone()),
-                    ..Context::default()
-                };
-                self.add(Vec::new(), Body::Context(body), Vec::new());
+                let summary = self.rest("compact_summary").or(self.rest("custom_instructions"));
+                let text = summary.unwrap_or_else(|| self.details());
+                self.context("compaction", None, &text);
             }
-            "UserPromptExpansion" => {
-                let text = self.p.prompt.clone().unwrap_or_default();
-                let body = Context {
-                    what: "prompt_expansion".to_owned(),
-                    preview: Some(preview(&text)),
-                    ..Context::default()
-                };
-                self.add(Vec::new(), Body::Context(body), Vec::new());
-            }
-            "Elicitation" | "ElicitationResult" => self.elicitation(),
             "FileChanged" => {
                 let resource = self.p.file_path.as_deref().map(|path| self.file(path));
-                let body = Context { what: "file_changed".to_owned(), resource, ..Context::default() };
-                self.add(Vec::new(), Body::Context(body), Vec::new());
+                let text = self.details();
+                self.context("file_changed", resource, &text);
             }
-            "ConfigChange" | "CwdChanged" | "DirectoryAdded" | "PreModelSwitch" | "PostModelSwitch"
-            | "Setup" | "WorktreeCreate" | "WorktreeRemove" => {
-                let resource = self.p.file_path.as_deref().map(|path| self.file(path));
+            "CwdChanged" => {
+                let (old, new) = (self.rest("old_cwd"), self.rest("new_cwd"));
+                let resource = new.as_deref().map(|path| self.file(path));
+                let detail = format!("{} -> {}", old.unwrap_or_default(), new.unwrap_or_default());
+                self.config("cwd", resource, &detail);
+            }
+            "PreModelSwitch" | "PostModelSwitch" => {
+                let detail = self.details();
+                self.config("model", None, &detail);
+            }
+            "ConfigChange" | "DirectoryAdded" | "WorktreeCreate" | "WorktreeRemove" | "Setup" => {
+                let path = ["worktree_path", "directory", "path"].iter().find_map(|key| self.rest(key));
+                let resource = self.p.file_path.clone().or(path).map(|path| self.file(&path));
                 let what = self.p.source.as_deref().map_or_else(|| self.name.clone(), cap);
-                let body = ConfigChange { what, resource, detail: Some(self.name.clone()) };
-                self.add(Vec::new(), Body::ConfigChange(body), Vec::new());
+                let detail = self.details();
+                self.config(&what, resource, &detail);
             }
-            "Stop" | "StopFailure" => {
+            "Stop" => {
                 // What it says is in the message before; this tells that the turn ended.
                 let text = self.p.last_assistant_message.clone().unwrap_or_default();
-                self.plain("turn_end", &text);
+                self.plain(ROLE_TURN_END, &text);
+            }
+            "StopFailure" => {
+                let text = [flat(&self.p.error), self.rest("error_details").unwrap_or_default()].join(" ");
+                self.plain(ROLE_TURN_ERROR, text.trim());
             }
             "Notification" => {
-                let text = self.p.message.as_ref().map(flat).unwrap_or_default();
+                let text = flat(&self.p.message);
                 self.plain("notification", &text);
             }
-            // Also every event that this version doesn't know: kept whole, under its name.
-            _ => self.plain("event", ""),
+            "Elicitation" => {
+                let body = self.elicited();
+                self.add(Vec::new(), Body::ApprovalRequest(body), Vec::new());
+            }
+            "ElicitationResult" => {
+                let action = self.rest("action").unwrap_or_default();
+                match action.as_str() {
+                    "accept" | "decline" => {
+                        let by = Some(DecidedBy::User);
+                        let body = Approval { by, ..self.elicited() };
+                        let accepted = action == "accept";
+                        let body =
+                            if accepted { Body::ApprovalGrant(body) } else { Body::ApprovalDeny(body) };
+                        self.add(Vec::new(), body, Vec::new());
+                    }
+                    // Nobody said yes or no.
+                    _ => {
+                        let text = self.details();
+                        self.plain("mcp", &text);
+                    }
+                }
+            }
+            "TaskCreated" | "TaskCompleted" | "TeammateIdle" => {
+                let text = self.details();
+                self.plain("task", &text);
+            }
+            // Every event that this version doesn't know: kept whole, under its name.
+            _ => {
+                let text = self.details();
+                self.plain("event", &text);
+            }
         }
+        Ok(())
     }
 
-    /// A server asks the user for something; the answer is a grant or a refusal only if it says so.
-    fn elicitation(&mut self) {
-        let text = self.p.message.as_ref().map(flat).unwrap_or_default();
-        let approval = Approval {
-            tool: cap(&format!("mcp:{}", self.p.mcp_server_name.as_deref().unwrap_or("unknown"))),
-            summary: preview(&text),
-            by: None,
-            reason: None,
-        };
-        let body = match (self.name.as_str(), self.p.action.as_deref()) {
-            ("Elicitation", _) => Body::ApprovalRequest(approval),
-            (_, Some("accept")) => Body::ApprovalGrant(approval),
-            (_, Some("decline")) => Body::ApprovalDeny(approval),
-            _ => return self.plain("event", ""),
-        };
-        self.add(Vec::new(), body, Vec::new());
+    /// Records the event as it is, and gives the reason back.
+    fn unreadable(&mut self, reason: &str) -> String {
+        let body = Unparsed { reason: cap(reason), event: Some(cap(&self.name)) };
+        self.add(Vec::new(), Body::Unparsed(body), Vec::new());
+        reason.to_owned()
+    }
+
+    fn rest(&self, key: &str) -> Option<String> {
+        self.p.rest.get(key).and_then(Value::as_str).map(str::to_owned)
+    }
+
+    /// The fields that have no place of their own, in one line.
+    fn details(&self) -> String {
+        let known = ["effort", "stop_hook_active"];
+        let shown = self.p.rest.iter().filter(|(key, _)| !known.contains(&key.as_str()));
+        let shown = shown.filter_map(|(key, value)| match value {
+            Value::String(text) => Some(format!("{key}: {}", preview(text))),
+            Value::Bool(_) | Value::Number(_) => Some(format!("{key}: {value}")),
+            _ => None,
+        });
+        let shown: Vec<String> = shown.take(16).collect();
+        shown.join(", ")
     }
 
     fn plain(&mut self, role: &str, text: &str) {
-        let name = match text {
+        let shown = match text {
             "" => cap(&self.name),
+            text if role == "event" || role == "task" => preview(&format!("{}: {text}", self.name)),
             text => preview(text),
         };
-        self.add(Vec::new(), Body::Message(Message { role: role.to_owned(), preview: name }), Vec::new());
+        let links = self.prompted().into_iter().collect();
+        self.add(links, Body::Message(Message { role: role.to_owned(), preview: shown }), Vec::new());
     }
 
     fn message(&mut self, role: &str, text: &str) {
-        let content = self.content("text", TEXT, text.as_bytes().to_vec());
+        let content = self.text("text", text);
         let links = self.prompted().into_iter().collect();
         let body = Message { role: role.to_owned(), preview: preview(text) };
         self.add(links, Body::Message(body), vec![content]);
     }
 
+    fn context(&mut self, what: &str, resource: Option<Resource>, text: &str) {
+        let content = vec![self.text("text", text)];
+        let body = Context {
+            what: what.to_owned(),
+            resource,
+            len: Some(text.len() as u64),
+            preview: Some(preview(text)),
+        };
+        self.add(Vec::new(), Body::Context(body), content);
+    }
+
+    fn config(&mut self, what: &str, resource: Option<Resource>, detail: &str) {
+        let detail = match detail {
+            "" => cap(&self.name),
+            detail => preview(&format!("{}: {detail}", self.name)),
+        };
+        let body = ConfigChange { what: what.to_owned(), resource, detail: Some(detail) };
+        self.add(Vec::new(), Body::ConfigChange(body), Vec::new());
+    }
+
     fn file(&self, path: &str) -> Resource {
-        Resource::file(&cap(path), self.claimed.cwd.as_deref().unwrap_or("/"))
+        short(Resource::file(&cap(path), self.claimed.cwd.as_deref().unwrap_or("/")))
     }
 
     fn instructions(&mut self) {
@@ -358,24 +424,43 @@ impl<'a, 'b> Event<'a, 'b> {
         self.add(Vec::new(), Body::Context(body), content);
     }
 
+    /// A sub-agent begins. Which call started it is not told; it is clear if there is one only
+    /// that can have.
+    fn subagent(&mut self) {
+        let wanted = format!("agent:{}", self.agent.name);
+        let calls = self.session().into_iter().flat_map(Session::open_calls);
+        let calls = calls.filter(|call| {
+            matches!(call.tool.as_str(), "Agent" | "Task") && !call.delegated && call.is_on(&wanted)
+        });
+        let calls: Vec<(RecordId, String)> =
+            calls.take(2).map(|call| (call.action, call.agent.clone())).collect();
+        let by = if calls.len() == 1 { calls.into_iter().next() } else { None };
+        let mut links = Vec::new();
+        if let Some((action, parent)) = by {
+            links.push(link(Rel::DelegatedBy, action));
+            self.agent.parent = Some(parent);
+        }
+        let transcript = self.p.agent_transcript_path.as_deref().map(cap);
+        let body = SessionStart { source: Some("subagent".to_owned()), transcript };
+        self.add(links, Body::SessionStart(body), Vec::new());
+    }
+
     fn end(&mut self) {
-        let known = self.session().and_then(|session| session.agent(&self.agent.id));
-        let (mut status, actions, denied) = match known {
-            Some(agent) => (agent.status(), agent.actions, agent.denied),
+        let session = self.session();
+        let tells_results = session.is_some_and(|session| session.tells_results);
+        let known = session.and_then(|session| session.agent(&self.agent.id));
+        let (status, actions, denied) = match known {
+            Some(known) => (known.status(tells_results), known.actions, known.denied),
             None => (Status::Unknown, 0, 0),
         };
-        // Claude Code's word for leaving at its prompt.
-        if self.p.reason.as_deref() == Some("prompt_input_exit") && status == Status::Failed {
-            status = Status::Success;
-        }
         let reason = self.p.reason.as_deref().map(cap);
         let text = self.p.last_assistant_message.clone();
-        let content = text.map(|text| self.content("text", TEXT, text.into_bytes())).into_iter().collect();
+        let content = text.map(|text| self.text("text", &text)).into_iter().collect();
         self.add(Vec::new(), Body::SessionEnd(SessionEnd { status, reason, actions, denied }), content);
     }
 
     fn action(&mut self, tool: &str, input: &Value) {
-        let cwd = self.claimed.cwd.clone().unwrap_or_else(|| "/".to_owned());
+        let cwd = self.claimed.cwd.clone().unwrap_or_default();
         let (found, summary) = normalise(tool, input, &cwd, &self.writer.arrival.home);
         let body = bound(ActionBody::new(&cap(tool), preview(&summary), found, self.writer.policy()));
         let said = self.session().and_then(|session| session.agent(&self.agent.id)?.said);
@@ -385,55 +470,98 @@ impl<'a, 'b> Event<'a, 'b> {
         self.add(links, Body::Action(body), vec![arguments]);
     }
 
+    /// Whether this very call is recorded and under way, as when a hook is set up twice.
+    fn is_again(&mut self, input: &Value) -> bool {
+        self.call().is_some_and(|call| call.outcome.is_none()) && !self.arguments_changed(input)
+    }
+
+    /// The event brings nothing new.
+    fn again(&mut self) {
+        let body = Message { role: "event".to_owned(), preview: format!("{} came again", self.name) };
+        let links = self.about_call(Rel::About);
+        self.add(links, Body::Message(body), Vec::new());
+    }
+
     /// Whether the arguments are other ones than those of the action.
-    fn arguments_changed(&mut self, id: &str, input: &Value) -> bool {
+    fn arguments_changed(&mut self, input: &Value) -> bool {
         let reference = self.content("args", JSON, canonical(input));
-        let known = self.session().and_then(|session| session.call(id)?.arguments.clone());
-        known.is_some_and(|known| known != reference.digest)
+        let known = self.call().and_then(|call| call.arguments);
+        known.is_some_and(|known| reference.digest_bytes() != Some(known))
+    }
+
+    /// A call of which nothing was told before it ran is recorded now, under the event that
+    /// tells of it.
+    fn action_if_unknown(&mut self) {
+        if self.call().is_none() {
+            let (tool, input) = (self.p.tool_name.clone().unwrap_or_default(), self.p.tool_input.clone());
+            self.action(&tool, &input);
+        }
+    }
+
+    /// Whether a result that is the same in every byte is recorded for this call.
+    fn is_told(&self, result: &ContentRef) -> bool {
+        let digest = result.digest_bytes();
+        self.call().is_some_and(|call| call.outcome.is_some() && digest.is_some() && call.result == digest)
     }
 
     fn executed(&mut self) {
-        let id = self.p.tool_use_id.clone().unwrap_or_default();
+        self.action_if_unknown();
         let (input, response) = (self.p.tool_input.clone(), self.p.tool_response.clone());
-        let changed = self.arguments_changed(&id, &input);
-        let mut content = vec![self.content("result", JSON, canonical(&response))];
+        let result = self.content("result", JSON, canonical(&response));
+        if self.is_told(&result) {
+            return self.again();
+        }
+        let changed = self.arguments_changed(&input);
+        let mut content = vec![result];
         for stream in ["stdout", "stderr"] {
             if let Some(text) = response.get(stream).and_then(Value::as_str).filter(|text| !text.is_empty()) {
-                content.push(self.content(stream, TEXT, text.as_bytes().to_vec()));
+                content.push(self.text(stream, text));
             }
         }
         if changed {
             content.push(self.content("args", JSON, canonical(&input)));
         }
         let interrupted = response.get("interrupted").and_then(Value::as_bool) == Some(true);
+        let background = response.get("backgroundTaskId").is_some_and(Value::is_string)
+            || response.get("status") == Some(&"async_launched".into());
         let body = ResultBody {
             tool: cap(self.p.tool_name.as_deref().unwrap_or_default()),
             outcome: if interrupted { Outcome::Interrupted } else { Outcome::Ok },
             exit_code: None,
             duration_ms: self.p.duration_ms,
-            reason: None,
+            reason: background.then(|| "it runs on in the background".to_owned()),
             preview: Some(preview(&flat(&response))),
             runtime_decision: Some(ran()),
             arguments_changed: changed,
         };
-        let links = self.about_call(Rel::ResultOf).into_iter().collect();
+        let links = self.about_call(Rel::ResultOf);
         self.add(links, Body::Result(body), content);
+        let started = response.get("agentId").and_then(Value::as_str);
+        if let (Some(agent), Some(action)) = (started, self.call().map(|call| call.action)) {
+            let kind = response.get("agentType").and_then(Value::as_str);
+            delegated(&mut self.writer, &self.p.session_id, agent, kind, action, &self.claimed, &self.raw);
+        }
     }
 
+    /// Sent for a tool that had begun to run, so nothing in its words makes it a refusal.
     fn failed(&mut self) {
-        let id = self.p.tool_use_id.clone().unwrap_or_default();
+        self.action_if_unknown();
         let input = self.p.tool_input.clone();
-        let changed = self.arguments_changed(&id, &input);
-        let text = self.p.error.as_ref().map(flat).unwrap_or_default();
-        // This event is of a tool that ran: a refusal in its text is the tool's own words, which
-        // an MCP server may choose as it likes.
+        let text = flat(&self.p.error);
+        let result = self.text("result", &text);
+        if self.is_told(&result) {
+            return self.again();
+        }
+        let changed = self.arguments_changed(&input);
+        let mut content = vec![result];
+        if changed {
+            content.push(self.content("args", JSON, canonical(&input)));
+        }
         let interrupted =
             self.p.is_interrupt == Some(true) || text.starts_with("[Request interrupted by user");
-        let outcome = if interrupted { Outcome::Interrupted } else { Outcome::Error };
-        let content = vec![self.content("result", TEXT, text.clone().into_bytes())];
         let body = ResultBody {
             tool: cap(self.p.tool_name.as_deref().unwrap_or_default()),
-            outcome,
+            outcome: if interrupted { Outcome::Interrupted } else { Outcome::Error },
             exit_code: exit_code(&text),
             duration_ms: self.p.duration_ms,
             reason: Some(cap(&text)),
@@ -441,14 +569,14 @@ impl<'a, 'b> Event<'a, 'b> {
             runtime_decision: Some(ran()),
             arguments_changed: changed,
         };
-        let links = self.about_call(Rel::ResultOf).into_iter().collect();
+        let links = self.about_call(Rel::ResultOf);
         self.add(links, Body::Result(body), content);
     }
 
     fn approval(&self, by: Option<DecidedBy>) -> Approval {
         let tool = self.p.tool_name.as_deref().unwrap_or_default();
-        let (_, summary) =
-            normalise(tool, &self.p.tool_input, self.claimed.cwd.as_deref().unwrap_or("/"), "");
+        let cwd = self.claimed.cwd.as_deref().unwrap_or_default();
+        let (_, summary) = normalise(tool, &self.p.tool_input, cwd, &self.writer.arrival.home);
         Approval {
             tool: cap(tool),
             summary: preview(&summary),
@@ -457,187 +585,193 @@ impl<'a, 'b> Event<'a, 'b> {
         }
     }
 
-    /// What the model got for each call of a turn, the refused ones included.
-    fn batch(&mut self) {
-        let calls = self.p.tool_calls.take().unwrap_or_default();
-        if calls.is_empty() {
-            return self.plain("event", "");
-        }
-        let (count, mut bytes, mut seen) = (calls.len(), 0, 0);
-        for (number, call) in calls.into_iter().enumerate() {
-            let new = &self.writer.out.records[seen..];
-            bytes += new.iter().map(|record| record.to_line().len()).sum::<usize>();
-            seen = self.writer.out.records.len();
-            if bytes > MAX_BATCH_BYTES {
-                (self.claimed.tool_use_id, self.p.tool_use_id) = (None, None);
-                let body = Gap {
-                    what: "calls_left_out".to_owned(),
-                    detail: format!(
-                        "{} of {count} calls of this batch are in its raw content only",
-                        count - number
-                    ),
-                    millis: None,
-                };
-                self.add(Vec::new(), Body::Gap(body), Vec::new());
-                return;
-            }
-            self.claimed.tool_use_id = Some(cap(&call.tool_use_id));
-            self.p.tool_use_id = self.claimed.tool_use_id.clone();
-            let known = self.session().and_then(|session| session.call(&call.tool_use_id)).cloned();
-            if known.is_none() {
-                self.action(&call.tool_name, &call.tool_input);
-            }
-            let text = flat(&call.tool_response);
-            if known.as_ref().is_none_or(|call| call.outcome.is_none()) {
-                self.told(&call, &text, known.is_some());
-            }
-            let content = vec![self.content("result", TEXT, text.clone().into_bytes())];
-            let body = Context {
-                what: "tool_result".to_owned(),
-                resource: None,
-                len: Some(text.len() as u64),
-                preview: Some(preview(&text)),
-            };
-            let links = self.about_call(Rel::CausedBy).into_iter().collect();
-            self.add(links, Body::Context(body), content);
+    /// What an MCP server asks of the user.
+    fn elicited(&self) -> Approval {
+        Approval {
+            tool: cap(&format!("mcp:{}", self.rest("mcp_server_name").unwrap_or_default())),
+            summary: preview(match flat(&self.p.message).as_str() {
+                "" => "elicitation",
+                message => message,
+            }),
+            by: None,
+            reason: None,
         }
     }
 
+    /// The call that permission is asked for. The event has no id of it: it is the newest one of
+    /// this agent with the same tool and arguments that has no outcome.
+    fn asked_about(&mut self) -> Vec<Link> {
+        if self.p.tool_use_id.is_some() {
+            return self.about_call(Rel::About);
+        }
+        let input = self.p.tool_input.clone();
+        let arguments = self.content("args", JSON, canonical(&input)).digest_bytes();
+        let tool = cap(self.p.tool_name.as_deref().unwrap_or_default());
+        let calls = self.session().into_iter().flat_map(Session::open_calls);
+        let mut calls = calls
+            .filter(|call| call.tool == tool && call.agent == self.agent.id && call.arguments == arguments);
+        calls.next().map(|call| link(Rel::About, call.action)).into_iter().collect()
+    }
+
+    /// What the model got for each call of a turn, the refused ones included.
+    fn batch(&mut self) -> Result<(), String> {
+        let Some(calls) = self.p.tool_calls.take() else {
+            return Err(self.unreadable("it has no list of tool_calls"));
+        };
+        if calls.is_empty() {
+            self.plain("event", "no calls");
+        }
+        let mut problem = Ok(());
+        let count = calls.len();
+        for (done, call) in calls.into_iter().enumerate() {
+            if !self.writer.has_room() {
+                (self.claimed.tool_use_id, self.p.tool_use_id) = (None, None);
+                let detail = format!(
+                    "{} of {count} calls have no records, because the event is too large",
+                    count - done
+                );
+                self.add(Vec::new(), left_out("calls_left_out", detail), Vec::new());
+                break;
+            }
+            match BatchCall::deserialize(call) {
+                Ok(call) => self.batch_call(call),
+                Err(error) => {
+                    (self.claimed.tool_use_id, self.p.tool_use_id) = (None, None);
+                    problem = Err(self.unreadable(&format!("one of its tool_calls: {error}")));
+                }
+            }
+        }
+        problem
+    }
+
+    fn batch_call(&mut self, call: BatchCall) {
+        let id = cap(&call.tool_use_id);
+        self.claimed.tool_use_id = Some(id.clone());
+        self.p.tool_use_id = Some(id);
+        let known = self.call().cloned();
+        if known.is_none() {
+            self.action(&call.tool_name, &call.tool_input);
+        }
+        let text = flat(&call.tool_response);
+        let changed = self.arguments_changed(&call.tool_input);
+        if known.as_ref().is_none_or(|call| call.outcome.is_none()) {
+            self.told(&call, &text, known.as_ref(), changed);
+        } else if changed {
+            let content = vec![self.content("args", JSON, canonical(&call.tool_input))];
+            let body = Gap {
+                what: "arguments_differ".to_owned(),
+                detail: "what the model is said to have asked for is not what was decided on".to_owned(),
+                millis: None,
+            };
+            let links = self.about_call(Rel::About);
+            self.add(links, Body::Gap(body), content);
+        }
+        let content = vec![self.text("result", &text)];
+        let body = Context {
+            what: "tool_result".to_owned(),
+            resource: None,
+            len: Some(text.len() as u64),
+            preview: Some(preview(&text)),
+        };
+        let links = self.about_call(Rel::CausedBy);
+        self.add(links, Body::Context(body), content);
+    }
+
     /// A result that only the model's text tells.
-    fn told(&mut self, call: &BatchCall, text: &str, had_before: bool) {
-        let (outcome, decision) = outcome_from_text(text, had_before);
-        let changed = self.arguments_changed(&call.tool_use_id, &call.tool_input);
-        let content = vec![self.content("result", TEXT, text.as_bytes().to_vec())];
+    fn told(&mut self, call: &BatchCall, text: &str, known: Option<&Call>, changed: bool) {
+        let tells_results = self.session().is_some_and(|session| session.tells_results);
+        let begun = known.is_some_and(|call| call.source == "hook:PreToolUse");
+        let evidence = Known { in_place: begun || tells_results, did_not_run: begun && tells_results };
+        let (outcome, decision) = match known.and_then(|call| call.refused.as_deref()) {
+            // Our own hook's words.
+            Some(reason) if !reason.is_empty() && text.contains(reason) => {
+                let decision = RuntimeDecision {
+                    decision: Verdict::Deny,
+                    by: DecidedBy::Hook,
+                    basis: Basis::Stated,
+                    reason: Some(cap(text)),
+                };
+                (Outcome::Denied, Some(decision))
+            }
+            _ => outcome(text, evidence),
+        };
+        let mut content = vec![self.text("result", text)];
+        if changed {
+            content.push(self.content("args", JSON, canonical(&call.tool_input)));
+        }
         let body = ResultBody {
             tool: cap(&call.tool_name),
             outcome,
             exit_code: exit_code(text),
             duration_ms: None,
-            reason: Some(cap(text)),
+            reason: Some(cap(text)).filter(|text| !text.is_empty()),
             preview: None,
             runtime_decision: decision,
             arguments_changed: changed,
         };
-        let links = self.about_call(Rel::ResultOf).into_iter().collect();
+        let links = self.about_call(Rel::ResultOf);
         self.add(links, Body::Result(body), content);
     }
 }
 
-/// Who acts: the session's main agent, or a sub-agent of it.
-pub(crate) fn agent(
+/// Says by which action a sub-agent came to be, where that is told only afterwards.
+pub(crate) fn delegated(
+    writer: &mut Writer<'_, '_>,
     session: &str,
-    id: Option<&str>,
+    id: &str,
     kind: Option<&str>,
-    model: Option<&str>,
-    arrival: &Arrival<'_>,
-) -> Agent {
-    // claude-code_2-1-197_harness
-    let version = arrival.variables.iter().find(|(name, _)| name == "AI_AGENT").and_then(|(_, value)| {
-        let version = value.strip_prefix("claude-code_")?.split('_').next()?;
-        Some(version.replace('-', "."))
-    });
-    Agent {
-        id: cap(id.unwrap_or(session)),
-        name: cap(kind.filter(|_| id.is_some()).unwrap_or(RUNTIME)),
-        runtime: RUNTIME.to_owned(),
-        version: version.map(|version| cap(&version)),
-        model: model.map(cap),
-        parent: id.map(|_| session.to_owned()),
+    action: RecordId,
+    claimed: &Claimed,
+    raw: &ContentRef,
+) {
+    let known = writer.state.session(session).and_then(|session| session.agent(&cap(id)));
+    if known.is_some_and(|known| known.delegated) {
+        return;
     }
-}
-
-/// The runtime let it run, and did not say why.
-pub(crate) fn ran() -> RuntimeDecision {
-    RuntimeDecision {
-        decision: Verdict::Permit,
-        by: DecidedBy::Unknown,
-        basis: Basis::Inferred,
-        reason: Some("the tool ran".to_owned()),
-    }
-}
-
-/// What a text that the model got in place of a result tells about the outcome. `had_before`
-/// says that the call had a PreToolUse and then no PostToolUse: it did not run.
-pub(crate) fn outcome_from_text(text: &str, had_before: bool) -> (Outcome, Option<RuntimeDecision>) {
-    match judge(text) {
-        Some((outcome, decision)) => (outcome, Some(decision)),
-        None if had_before => {
-            let decision = RuntimeDecision {
-                decision: Verdict::Deny,
-                by: DecidedBy::Unknown,
-                basis: Basis::Inferred,
-                reason: Some(cap(&format!("no event says that it ran; the model was told: {text}"))),
-            };
-            (Outcome::Denied, Some(decision))
-        }
-        None if exit_code(text).is_some() => (Outcome::Error, Some(ran())),
-        None => (Outcome::Unknown, None),
-    }
-}
-
-/// The texts by which Claude Code (2.1) tells a model that a call was not run, and by whom.
-fn judge(text: &str) -> Option<(Outcome, RuntimeDecision)> {
-    if exit_code(text).is_some() {
-        // What follows is the output of a command that ran.
-        return None;
-    }
-    let has = |part: &str| text.contains(part);
-    let begins = |part: &str| text.starts_with(part);
-    let hook = (begins("PreToolUse:") || begins("PermissionRequest:"))
-        && (has(" hook error") || has("hook returned") || has("denied"));
-    let (outcome, by) = if hook || begins("Hook PreToolUse:") || begins("Permission denied by hook") {
-        (Outcome::Denied, DecidedBy::Hook)
-    } else if begins("[Request interrupted by user") {
-        (Outcome::Interrupted, DecidedBy::User)
-    } else if begins("The user doesn't want to")
-        || begins("User rejected tool use")
-        || begins("The agent proposed a plan that was rejected by the user")
-    {
-        (Outcome::Denied, DecidedBy::User)
-    } else if has("No such tool available") || has("InputValidationError") || has("Invalid tool parameters") {
-        (Outcome::Rejected, DecidedBy::Runtime)
-    } else if has("was blocked. For security") || has("sandbox restrictions") {
-        (Outcome::Denied, DecidedBy::Sandbox)
-    } else if begins("Permission to use ") && (has("don't ask mode") || has("has been denied. IMPORTANT: ")) {
-        (Outcome::Denied, DecidedBy::Mode)
-    } else if begins("Permission for this action was denied by the Claude Code auto mode classifier")
-        || begins("Permission for this action has been denied. Reason: ")
-    {
-        (Outcome::Denied, DecidedBy::Classifier)
-    } else if begins("Permission to ") && has("denied")
-        || has("denied by your permission settings")
-        || has(" was blocked by a deny rule")
-        || has(" denied access to ")
-        || has("denied by permission rule")
-    {
-        (Outcome::Denied, DecidedBy::Rule)
-    } else if has("haven't granted it yet")
-        || has("requires approval")
-        || has("needs approval")
-        || has("require approval")
-    {
-        // Nobody was there to be asked: the mode did not let it through, no person refused it.
-        (Outcome::Denied, DecidedBy::Mode)
-    } else if begins("<tool_use_error>") {
-        (Outcome::Rejected, DecidedBy::Runtime)
-    } else {
-        return None;
+    let agent = agent(session, Some(id), kind, writer);
+    let body = Context {
+        what: "subagent".to_owned(),
+        resource: Some(Resource::new("agent", &agent.name)),
+        len: None,
+        preview: None,
     };
-    let decision = if outcome == Outcome::Interrupted { Verdict::Permit } else { Verdict::Deny };
-    // That it was the mode is our conclusion: the text only says that nobody approved.
-    let unanswered = by == DecidedBy::Mode && !begins("Permission to use ");
-    let basis = if unanswered { Basis::Inferred } else { Basis::Stated };
-    Some((outcome, RuntimeDecision { decision, by, basis, reason: Some(cap(text)) }))
+    // No entry of a transcript is taken in by this.
+    let claimed = Claimed { message_id: None, line: None, ..claimed.clone() };
+    let links = vec![link(Rel::DelegatedBy, action)];
+    writer.record(Some(session), Some(agent), claimed, links, Body::Context(body), vec![raw.clone()]);
 }
 
-/// Claude Code puts the exit status of a failed command into the text.
-pub(crate) fn exit_code(text: &str) -> Option<i64> {
-    let rest = text.strip_prefix("Exit code ")?;
-    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+/// Who acts: the session's main agent, or a sub-agent of it.
+pub(crate) fn agent(session: &str, id: Option<&str>, kind: Option<&str>, writer: &Writer<'_, '_>) -> Agent {
+    // claude-code_2-1-197_harness
+    let version =
+        writer.arrival.variables.iter().find(|(name, _)| name == "AI_AGENT").and_then(|(_, value)| {
+            let version = value.strip_prefix("claude-code_")?.split('_').next()?;
+            Some(version.replace('-', "."))
+        });
+    let agent_id = cap(id.unwrap_or(session));
+    let known = writer.state.session(session).and_then(|session| session.agent(&agent_id));
+    let known = known.map(|known| &known.agent);
+    let name = match (id, kind) {
+        (None, _) => RUNTIME.to_owned(),
+        (Some(_), Some(kind)) => cap(kind),
+        (Some(_), None) => known.map_or_else(|| "subagent".to_owned(), |known| known.name.clone()),
+    };
+    Agent {
+        id: agent_id,
+        name,
+        runtime: RUNTIME.to_owned(),
+        version: version.map(|version| cap(&version)).or_else(|| known?.version.clone()),
+        model: known.and_then(|known| known.model.clone()),
+        parent: id
+            .map(|_| known.and_then(|known| known.parent.clone()).unwrap_or_else(|| session.to_owned())),
+    }
 }
 
 /// JSON with sorted keys: the same arguments are the same bytes, whatever order they came in.
 pub(crate) fn canonical(value: &Value) -> Vec<u8> {
+    let mut value = value.clone();
+    value.sort_all_objects();
     value.to_string().into_bytes()
 }
 
@@ -647,14 +781,20 @@ pub(crate) fn flat(value: &Value) -> String {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().map(flat).collect::<Vec<_>>().join("\n"),
-        Value::Object(map) => match map.get("text").or_else(|| map.get("stdout")) {
-            Some(Value::String(text)) if !text.is_empty() || map.get("stderr").is_none() => text.clone(),
-            _ => map
-                .get("stderr")
-                .and_then(Value::as_str)
-                .filter(|text| !text.is_empty())
-                .map_or_else(|| value.to_string(), str::to_owned),
-        },
+        Value::Object(map) => {
+            let text = |key: &str| map.get(key).and_then(Value::as_str);
+            match (text("text"), text("stdout"), text("stderr")) {
+                (Some(text), _, _) => text.to_owned(),
+                (None, Some(""), Some(stderr)) => stderr.to_owned(),
+                (None, Some(stdout), _) => stdout.to_owned(),
+                _ => match (map.get("content"), map.get("file").and_then(|file| file.get("content"))) {
+                    (Some(content @ Value::Array(_)), _) | (_, Some(content @ Value::String(_))) => {
+                        flat(content)
+                    }
+                    _ => value.to_string(),
+                },
+            }
+        }
         other => other.to_string(),
     }
 }

@@ -1,125 +1,253 @@
-//! What the tools of Claude Code mean in canonical words.
+//! What the tools of Claude Code mean in canonical words. `docs/claude-code.md` has the table.
 
-use fdr_record::{Action, Normalised, Resource, Verb, clean_path, shell};
+use fdr_record::{Action, Normalised, Resource, Verb, shell};
 use serde_json::Value;
 
-/// What a call means, and one line that a person can read. `docs/claude-code.md` has the table.
+/// A call: what it means, and one line that a person can read.
 pub(crate) fn normalise(tool: &str, input: &Value, cwd: &str, home: &str) -> (Normalised, String) {
-    let text = |key: &str| input.get(key).and_then(Value::as_str).unwrap_or_default();
-    let file = |key: &str| {
-        let path = text(key);
-        match path.strip_prefix("~/") {
-            Some(rest) if !home.is_empty() => Resource::file(rest, home),
-            _ => Resource::file(path, cwd),
-        }
-    };
-    let mut found = Normalised::default();
-    let mut act = |verb, resource| found.push(Action::new(verb, resource));
-    let summary = match tool {
-        "Read" | "NotebookRead" => {
-            act(Verb::Read, if tool == "Read" { file("file_path") } else { file("notebook_path") });
-            text("file_path").to_owned()
-        }
-        "Write" | "Edit" | "MultiEdit" => {
-            act(Verb::Write, file("file_path"));
-            text("file_path").to_owned()
-        }
-        "NotebookEdit" => {
-            act(Verb::Write, file("notebook_path"));
-            text("notebook_path").to_owned()
-        }
-        "Glob" | "Grep" | "LS" => {
-            let root = if input.get("path").is_some() { file("path") } else { Resource::file(".", cwd) };
-            found.push(Action::new(if tool == "LS" { Verb::Read } else { Verb::Search }, root).recursive());
-            text("pattern").to_owned()
-        }
-        "Bash" => {
-            let command = text("command");
-            found = shell::normalise(command, &shell::Context { cwd, home });
-            command.to_owned()
-        }
-        "BashOutput" | "TaskOutput" => {
-            act(
-                Verb::Read,
-                Resource::new("proc", format_args!("background/{}", first(input, &["bash_id", "task_id"]))),
-            );
-            first(input, &["bash_id", "task_id"]).to_owned()
-        }
-        "KillShell" | "KillBash" | "TaskStop" => {
-            let id = first(input, &["shell_id", "bash_id", "task_id"]);
-            act(Verb::Execute, Resource::new("proc", format_args!("background/{id}")));
-            id.to_owned()
-        }
-        "WebFetch" => {
-            act(Verb::Network, Resource::new("url", text("url")));
-            text("url").to_owned()
-        }
-        "WebSearch" => {
-            act(Verb::Search, Resource::new("url", "web-search"));
-            text("query").to_owned()
-        }
-        "Agent" | "Task" => {
-            let kind = match text("subagent_type") {
-                "" => "general-purpose",
-                kind => kind,
-            };
-            act(Verb::Delegate, Resource::new("agent", kind));
-            text("description").to_owned()
-        }
-        "SendMessage" => {
-            act(Verb::Delegate, Resource::new("agent", text("to")));
-            text("summary").to_owned()
-        }
-        "TodoWrite" | "TaskCreate" | "TaskUpdate" => {
-            act(Verb::Memory, Resource::new("memory", "tasks"));
-            first(input, &["subject", "taskId"]).to_owned()
-        }
-        "TodoRead" | "TaskList" | "TaskGet" => {
-            act(Verb::Read, Resource::new("memory", "tasks"));
-            text("taskId").to_owned()
-        }
-        "Skill" | "SlashCommand" => {
-            let name = first(input, &["skill", "command", "name"]);
-            act(Verb::Execute, Resource::new("tool", format_args!("claude-code/skill/{name}")));
-            name.to_owned()
-        }
-        "ToolSearch" => {
-            act(Verb::Search, Resource::new("tool", "claude-code"));
-            text("query").to_owned()
-        }
-        "AskUserQuestion" => {
-            act(Verb::Read, Resource::new("tool", "claude-code/user"));
-            input.pointer("/questions/0/question").and_then(Value::as_str).unwrap_or_default().to_owned()
-        }
-        "EnterPlanMode" | "ExitPlanMode" | "EnterWorktree" | "ExitWorktree" => {
-            act(Verb::Configure, Resource::new("tool", format_args!("claude-code/{tool}")));
-            first(input, &["plan", "name"]).to_owned()
-        }
-        "ListMcpResourcesTool" => {
-            act(Verb::Read, Resource::new("mcp", format_args!("{}/resources", text("server"))));
-            text("server").to_owned()
-        }
-        "ReadMcpResourceTool" => {
-            act(Verb::Read, Resource::new("mcp", format_args!("{}/{}", text("server"), text("uri"))));
-            text("uri").to_owned()
-        }
-        _ => match tool.strip_prefix("mcp__").and_then(|name| name.split_once("__")) {
-            Some((server, name)) => {
-                act(Verb::Execute, Resource::new("mcp", format_args!("{server}/{name}")));
-                input.to_string()
-            }
-            None => {
-                // Not known: recorded whole, never dropped.
-                act(Verb::Execute, Resource::new("tool", format_args!("claude-code/{tool}")));
-                found.opaque(format!("the tool {tool} is not known to this version"));
-                input.to_string()
-            }
-        },
-    };
-    debug_assert!(cwd.is_empty() || clean_path(cwd, "/").starts_with('/'));
-    (found, summary)
+    let mut call = Call { tool, input, cwd, home, found: Normalised::default() };
+    let summary = call.read();
+    if call.found.actions.is_empty() {
+        // Known tool or not: what can't be read is recorded whole, never dropped.
+        call.act(Verb::Execute, call.own(tool));
+    }
+    let summary = if summary.is_empty() { input.to_string() } else { summary };
+    (call.found, summary)
 }
 
-fn first<'v>(input: &'v Value, keys: &[&str]) -> &'v str {
-    keys.iter().find_map(|key| input.get(key).and_then(Value::as_str)).unwrap_or_default()
+struct Call<'c> {
+    tool: &'c str,
+    input: &'c Value,
+    cwd: &'c str,
+    home: &'c str,
+    found: Normalised,
+}
+
+impl<'c> Call<'c> {
+    fn read(&mut self) -> String {
+        match self.tool {
+            "Read" => self.on_file(Verb::Read, "file_path"),
+            "Write" | "Edit" | "MultiEdit" => self.on_file(Verb::Write, "file_path"),
+            "NotebookRead" => self.on_file(Verb::Read, "notebook_path"),
+            "NotebookEdit" => self.on_file(Verb::Write, "notebook_path"),
+            "LS" => self.on_file(Verb::Read, "path"),
+            "Glob" | "Grep" => self.search(),
+            "Bash" => {
+                let command = self.text("command");
+                if command.is_empty() {
+                    self.found.opaque("the call has no command");
+                } else {
+                    let context = shell::Context { cwd: self.cwd, home: self.home };
+                    self.found = shell::normalise(command, &context);
+                }
+                command.to_owned()
+            }
+            "PowerShell" => {
+                self.act(Verb::Execute, Resource::proc("powershell"));
+                self.found.opaque("commands of PowerShell are not read");
+                self.text("command").to_owned()
+            }
+            "BashOutput" | "TaskOutput" => self.on_background(Verb::Read),
+            "KillShell" | "KillBash" | "TaskStop" => self.on_background(Verb::Execute),
+            "WebFetch" => self.named(Verb::Network, "url", &["url"]),
+            "WebSearch" => {
+                self.act(Verb::Search, self.own("web"));
+                self.text("query").to_owned()
+            }
+            "Agent" | "Task" => {
+                // The runtime takes this one where none is named.
+                let kind = Some(self.text("subagent_type")).filter(|kind| !kind.is_empty());
+                self.act(Verb::Delegate, Resource::new("agent", kind.unwrap_or("general-purpose")));
+                self.first(&["description", "prompt"]).to_owned()
+            }
+            "SendMessage" => {
+                self.named(Verb::Delegate, "agent", &["to", "recipient"]);
+                self.first(&["summary", "message", "content"]).to_owned()
+            }
+            "TodoWrite" | "TaskCreate" | "TaskUpdate" => {
+                self.act(Verb::Memory, Resource::new("memory", "tasks"));
+                self.first(&["subject", "taskId"]).to_owned()
+            }
+            "TodoRead" | "TaskList" | "TaskGet" => {
+                self.act(Verb::Read, Resource::new("memory", "tasks"));
+                self.text("taskId").to_owned()
+            }
+            "Skill" | "SlashCommand" => {
+                let name = self.first(&["skill", "command", "name"]);
+                self.act(Verb::Execute, self.own(&format!("skill/{name}")));
+                name.to_owned()
+            }
+            "ToolSearch" => {
+                self.act(Verb::Search, self.own("tools"));
+                self.text("query").to_owned()
+            }
+            "AskUserQuestion" => {
+                self.act(Verb::Read, self.own("user"));
+                let question = self.input.pointer("/questions/0/question").and_then(Value::as_str);
+                question.unwrap_or_default().to_owned()
+            }
+            "EnterPlanMode" | "ExitPlanMode" | "EnterWorktree" | "ExitWorktree" => {
+                self.act(Verb::Configure, self.own(self.tool));
+                self.first(&["plan", "name"]).to_owned()
+            }
+            "ListMcpResourcesTool" => {
+                let server = Some(self.text("server")).filter(|server| !server.is_empty());
+                self.act(
+                    Verb::Read,
+                    Resource::new("mcp", format_args!("{}/resources", server.unwrap_or("*"))),
+                );
+                self.text("server").to_owned()
+            }
+            "ReadMcpResourceTool" => {
+                let (server, uri) = (self.text("server"), self.text("uri"));
+                self.act(Verb::Read, Resource::new("mcp", format_args!("{server}/{uri}")));
+                uri.to_owned()
+            }
+            tool => {
+                match tool.strip_prefix("mcp__").and_then(|name| name.split_once("__")) {
+                    Some((server, name)) => {
+                        self.act(Verb::Execute, Resource::new("mcp", format_args!("{server}/{name}")));
+                    }
+                    None => self.found.opaque(format!("the tool {tool} is not known to this version")),
+                }
+                String::new()
+            }
+        }
+    }
+
+    fn text(&self, key: &str) -> &'c str {
+        self.input.get(key).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    fn first(&self, keys: &[&str]) -> &'c str {
+        keys.iter().map(|key| self.text(key)).find(|text| !text.is_empty()).unwrap_or_default()
+    }
+
+    fn act(&mut self, verb: Verb, resource: Resource) {
+        self.found.push(Action::new(verb, resource));
+    }
+
+    /// Something of the runtime's own.
+    fn own(&self, name: &str) -> Resource {
+        Resource::new("tool", format_args!("claude-code/{name}"))
+    }
+
+    fn file(&mut self, path: &str) -> Option<Resource> {
+        let rest = path.strip_prefix("~/").or((path == "~").then_some(""));
+        let (path, base) = match rest {
+            Some(rest) if !self.home.is_empty() => (rest, self.home),
+            _ => (path, self.cwd),
+        };
+        if !path.starts_with('/') && !base.starts_with('/') {
+            self.found.opaque("the path is relative, and to what is not told");
+            return None;
+        }
+        Some(Resource::file(path, base))
+    }
+
+    fn on_file(&mut self, verb: Verb, key: &str) -> String {
+        let path = self.text(key);
+        if path.is_empty() {
+            self.found.opaque(format!("the call has no {key}"));
+        } else if let Some(file) = self.file(path) {
+            self.act(verb, file);
+        }
+        path.to_owned()
+    }
+
+    fn search(&mut self) -> String {
+        let pattern = self.text("pattern");
+        let path = match (self.text("path"), self.tool) {
+            // A pattern may name the folder itself: /etc/**/*.conf
+            ("", "Glob") if pattern.starts_with(['/', '~']) => {
+                let fixed = pattern.split(['*', '?', '[', '{']).next().unwrap_or_default();
+                if fixed == pattern { pattern } else { &fixed[..=fixed.rfind('/').unwrap_or(0)] }
+            }
+            ("", _) => ".",
+            (path, _) => path,
+        };
+        if let Some(root) = self.file(path) {
+            self.found.push(Action::new(Verb::Search, root).recursive());
+        }
+        pattern.to_owned()
+    }
+
+    fn on_background(&mut self, verb: Verb) -> String {
+        let id = self.first(&["task_id", "bash_id", "shell_id"]);
+        self.act(verb, Resource::new("proc", format_args!("background/{id}")));
+        id.to_owned()
+    }
+
+    fn named(&mut self, verb: Verb, kind: &str, keys: &[&str]) -> String {
+        let name = self.first(keys);
+        if name.is_empty() {
+            self.found.opaque(format!("the call has no {}", keys[0]));
+        } else {
+            self.act(verb, Resource::new(kind, name));
+        }
+        name.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_call_is_a_verb_on_a_resource() {
+        for (tool, input, want) in [
+            ("Read", json!({"file_path": "/w/a"}), "read file:/w/a"),
+            ("Read", json!({"file_path": "~/a"}), "read file:/home/dev/a"),
+            ("Read", json!({"file_path": 3}), "execute tool:claude-code/Read; the call has no file_path"),
+            ("Write", json!({"file_path": "../a"}), "write file:/a"),
+            ("Edit", json!({"file_path": "/w/a"}), "write file:/w/a"),
+            ("MultiEdit", json!({"file_path": "/w/a"}), "write file:/w/a"),
+            ("NotebookEdit", json!({"notebook_path": "/w/a.ipynb"}), "write file:/w/a.ipynb"),
+            ("LS", json!({"path": "/w"}), "read file:/w"),
+            ("Grep", json!({"pattern": "x", "path": "src"}), "search file:/w/src recursive"),
+            ("Glob", json!({"pattern": "**/*.md"}), "search file:/w recursive"),
+            ("Glob", json!({"pattern": "/etc/**/*.conf"}), "search file:/etc recursive"),
+            ("Glob", json!({"pattern": "/*"}), "search file:/ recursive"),
+            ("Bash", json!({"command": "rm -rf build"}), "delete file:/w/build recursive destructive"),
+            ("Bash", json!({}), "execute tool:claude-code/Bash; the call has no command"),
+            ("BashOutput", json!({"bash_id": "b1"}), "read proc:background/b1"),
+            ("KillShell", json!({"shell_id": "b1"}), "execute proc:background/b1"),
+            ("WebFetch", json!({"url": "https://h/p"}), "network url:https://h/p"),
+            ("WebSearch", json!({"query": "q"}), "search tool:claude-code/web"),
+            ("Agent", json!({"subagent_type": "Explore"}), "delegate agent:Explore"),
+            ("Task", json!({"prompt": "p"}), "delegate agent:general-purpose"),
+            ("SendMessage", json!({"to": "a1", "summary": "s"}), "delegate agent:a1"),
+            ("TodoWrite", json!({"todos": []}), "memory memory:tasks"),
+            ("Skill", json!({"skill": "review"}), "execute tool:claude-code/skill/review"),
+            ("SlashCommand", json!({"command": "/x"}), "execute tool:claude-code/skill//x"),
+            ("AskUserQuestion", json!({"questions": [{"question": "q?"}]}), "read tool:claude-code/user"),
+            ("ExitPlanMode", json!({"plan": "p"}), "configure tool:claude-code/ExitPlanMode"),
+            ("mcp__fs__read_file", json!({"path": "/w/a"}), "execute mcp:fs/read_file"),
+            ("ReadMcpResourceTool", json!({"server": "s", "uri": "x://y"}), "read mcp:s/x://y"),
+            (
+                "Later",
+                json!({"a": 1}),
+                "execute tool:claude-code/Later; the tool Later is not known to this version",
+            ),
+        ] {
+            let (found, summary) = normalise(tool, &input, "/w", "/home/dev");
+            let mut got: Vec<String> = Vec::new();
+            for action in &found.actions {
+                let flags = [(action.recursive, " recursive"), (action.destructive, " destructive")];
+                let flags: String = flags.iter().filter(|(set, _)| *set).map(|(_, word)| *word).collect();
+                got.push(format!("{} {}{flags}", action.action, action.resource));
+            }
+            got.extend(found.opaque);
+            assert_eq!(got.join("; "), want, "{tool} {input}");
+            assert!(!summary.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_relative_path_is_nothing_without_a_working_directory() {
+        let (found, _) = normalise("Read", &json!({"file_path": "a"}), "", "");
+        assert_eq!(found.actions[0].resource.as_str(), "tool:claude-code/Read");
+        assert_eq!(found.opaque.len(), 1);
+    }
 }

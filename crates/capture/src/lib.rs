@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod claude_code;
+mod claude_code_outcome;
 mod claude_code_tools;
 pub mod claude_code_transcript;
 pub mod mcp;

@@ -1,18 +1,36 @@
 //! What is known of the sessions so far; grows by records alone.
+//!
+//! Everything here is bounded: what is forgotten can be had again by observing the records of
+//! the session once more, which a recorder does when a session that it doesn't know speaks up.
 
 use crate::mcp;
-use fdr_record::{Agent, Body, IdSource, Kind, Outcome, Record, RecordId, Status};
+use fdr_record::{Agent, Body, IdSource, Kind, Mode, Outcome, Record, RecordId, Rel, Status, Verdict};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Sessions kept; the one that was silent longest goes first.
 const MAX_SESSIONS: usize = 256;
-/// Calls kept of a session; the oldest goes first.
-const MAX_CALLS: usize = 4_096;
+/// Calls kept of all sessions; about 400 bytes each.
+const MAX_CALLS: usize = 16_384;
+/// Calls kept of one session; the oldest goes first.
+const MAX_CALLS_OF_A_SESSION: usize = 4_096;
 /// Agents kept of a session.
 const MAX_AGENTS: usize = 256;
-/// Transcript entries and texts remembered of a session.
-const MAX_REMEMBERED: usize = 65_536;
+/// Prompts kept of a session; the oldest goes first.
+const MAX_PROMPTS: usize = 256;
+/// Hashes kept of all sessions (see [`Session::remember`]); about 16 bytes each.
+const MAX_REMEMBERED: usize = 524_288;
+/// Hashes kept of one session.
+const MAX_REMEMBERED_OF_A_SESSION: usize = 131_072;
+
+/// Role of a message by which an agent says that its turn is over.
+pub(crate) const ROLE_TURN_END: &str = "turn_end";
+/// Role of a message by which an agent says that its turn broke off with an error.
+pub(crate) const ROLE_TURN_ERROR: &str = "turn_error";
+/// Role of a message that a turn was stopped by the user.
+pub(crate) const ROLE_INTERRUPT: &str = "interrupt";
+/// Where the records of an import come from.
+pub(crate) const SOURCE_TRANSCRIPT: &str = "transcript";
 
 /// All sessions that are going on.
 #[derive(Debug, Default)]
@@ -26,6 +44,10 @@ pub struct State {
     own_seq: u64,
     /// Counts records, to tell which session was silent longest.
     turn: u64,
+    /// Sum over the sessions.
+    calls: usize,
+    /// Sum over the sessions.
+    remembered: usize,
 }
 
 /// One session.
@@ -33,20 +55,31 @@ pub struct State {
 pub struct Session {
     next_seq: u64,
     last_turn: u64,
-    /// The newest prompt.
-    pub prompt: Option<RecordId>,
+    prompts: VecDeque<PromptRef>,
     /// By agent id; the main agent's is the session's.
     agents: HashMap<String, AgentState>,
     calls: HashMap<String, Call>,
+    /// Keys of `calls`, oldest first.
     call_order: VecDeque<String>,
-    /// Hashes of what was imported: transcript entries by id, texts by digest.
+    /// Hashes of what was taken in: transcript entries by id, texts by digest, calls by id.
     remembered: HashSet<u64>,
+    /// The runtime tells this session's hooks when a tool has run. If it does, a call of which
+    /// that is not told did not run.
+    pub tells_results: bool,
+}
+
+#[derive(Debug)]
+struct PromptRef {
+    agent: String,
+    prompt_id: Option<String>,
+    record: RecordId,
+    imported: bool,
 }
 
 /// What is known of an agent in a session.
 #[derive(Clone, Debug)]
 pub struct AgentState {
-    /// Its description in the newest record.
+    /// Its description in the newest record, with what only earlier ones told.
     pub agent: Agent,
     /// The newest thing it said or decided since its last results.
     pub said: Option<RecordId>,
@@ -56,8 +89,12 @@ pub struct AgentState {
     pub denied: u64,
     /// What came of the newest action.
     pub last: Option<Outcome>,
-    /// Its end is recorded.
-    pub ended: bool,
+    /// Actions of which nothing is known yet.
+    pub open: u64,
+    /// Its newest turn ended with an error of the runtime or the model.
+    pub broke_off: bool,
+    /// The action that handed the work to it is known.
+    pub delegated: bool,
 }
 
 /// A tool call.
@@ -67,16 +104,26 @@ pub struct Call {
     pub action: RecordId,
     /// Name of the tool.
     pub tool: String,
+    /// Id of the agent that called.
+    pub agent: String,
     /// Digest of the arguments that were decided on.
-    pub arguments: Option<String>,
-    /// When the action was recorded, by the monotonic clock.
-    pub mono: u64,
+    pub arguments: Option<[u8; 32]>,
+    /// Hash of the first resource of the action, to find the call that started a sub-agent.
+    resource: u64,
+    /// How the action came in: `hook:PreToolUse` …
+    pub source: String,
+    /// The reason that our own policy gave for not letting it run.
+    pub refused: Option<String>,
     /// What came of it.
     pub outcome: Option<Outcome>,
+    /// Digest of the result, as the tool gave it.
+    pub result: Option<[u8; 32]>,
     /// Digest of what the model got, once that is recorded.
-    pub seen: Option<String>,
+    pub seen: Option<[u8; 32]>,
     /// The model's decision for it is recorded.
     pub decided: bool,
+    /// A sub-agent was started by it.
+    pub delegated: bool,
 }
 
 fn hash(parts: &[&str]) -> u64 {
@@ -99,14 +146,26 @@ impl State {
         }
         self.turn += 1;
         if !self.sessions.contains_key(id) && self.sessions.len() >= MAX_SESSIONS {
-            let silent = self.sessions.iter().min_by_key(|(_, session)| session.last_turn);
-            if let Some(silent) = silent.map(|(id, _)| id.clone()) {
-                self.sessions.remove(&silent);
-            }
+            self.forget_silent(None);
         }
         let session = self.sessions.entry(id.clone()).or_default();
         session.last_turn = self.turn;
+        let before = (session.calls.len(), session.remembered.len());
         session.observe(record);
+        self.calls = self.calls + session.calls.len() - before.0;
+        self.remembered = self.remembered + session.remembered.len() - before.1;
+        while (self.calls > MAX_CALLS || self.remembered > MAX_REMEMBERED) && self.sessions.len() > 1 {
+            self.forget_silent(Some(id));
+        }
+    }
+
+    fn forget_silent(&mut self, but: Option<&str>) {
+        let others = self.sessions.iter().filter(|(id, _)| Some(id.as_str()) != but);
+        let silent = others.min_by_key(|(_, session)| session.last_turn).map(|(id, _)| id.clone());
+        if let Some(session) = silent.and_then(|id| self.sessions.remove(&id)) {
+            self.calls -= session.calls.len();
+            self.remembered -= session.remembered.len();
+        }
     }
 
     /// A session that is known.
@@ -134,75 +193,135 @@ impl Session {
     fn observe(&mut self, record: &Record) {
         self.next_seq = self.next_seq.max(record.seq + 1);
         let agent = self.observe_agent(record);
-        if let Some(entry) = record.claimed.as_ref().and_then(|claimed| claimed.message_id.as_deref()) {
-            self.remember(&["entry", entry]);
-        }
-        for content in record
-            .content
-            .iter()
-            .filter(|content| matches!(content.role.as_str(), "text" | "prompt" | "transcript"))
-        {
-            self.remember(&["text", &content.digest]);
-        }
-        let call = record.tool_use_id().map(str::to_owned);
-        let digest =
-            |role: &str| record.content.iter().find(|content| content.role == role).map(|c| c.digest.clone());
-        match &record.body {
-            Body::Prompt(_) => self.prompt = Some(record.id),
-            Body::Message(message) if message.role == "assistant" => {
-                self.said(agent.as_deref(), Some(record.id))
+        let agent = agent.as_deref();
+        let source = record.claimed.as_ref().map_or("", |claimed| claimed.source.as_str());
+        if let Some(claimed) = &record.claimed {
+            if let Some(entry) = &claimed.message_id {
+                self.remember(&["entry", entry]);
             }
+            if let (Some(file), Some(line)) = (&claimed.file, claimed.line) {
+                self.remember(&["line", file, &line.to_string()]);
+            }
+        }
+        for content in &record.content {
+            if matches!(content.role.as_str(), "text" | "prompt" | "transcript") {
+                self.remember(&["text", &content.digest]);
+            }
+        }
+        let digest = |role: &str| {
+            record
+                .content
+                .iter()
+                .find(|content| content.role == role)
+                .and_then(|content| content.digest_bytes())
+        };
+        let call = record.tool_use_id();
+        match &record.body {
+            Body::Prompt(_) => {
+                if self.prompts.len() >= MAX_PROMPTS {
+                    self.prompts.pop_front();
+                }
+                self.prompts.push_back(PromptRef {
+                    agent: agent.unwrap_or_default().to_owned(),
+                    prompt_id: record.claimed.as_ref().and_then(|claimed| claimed.prompt_id.clone()),
+                    record: record.id,
+                    imported: source == SOURCE_TRANSCRIPT,
+                });
+                self.said(agent, None);
+            }
+            Body::Message(message) => match message.role.as_str() {
+                // The last piece of a streamed message is often empty.
+                "assistant" if !message.preview.is_empty() => self.said(agent, Some(record.id)),
+                ROLE_TURN_END | ROLE_TURN_ERROR => {
+                    self.said(agent, None);
+                    if let Some(agent) = self.agent_mut(agent) {
+                        agent.broke_off = message.role == ROLE_TURN_ERROR;
+                    }
+                }
+                ROLE_INTERRUPT => {
+                    if let Some(agent) = self.agent_mut(agent) {
+                        agent.last = Some(Outcome::Interrupted);
+                    }
+                }
+                _ => {}
+            },
             Body::Decision(decision) => {
                 for call in &decision.calls {
+                    self.remember(&["call", &call.id]);
                     if let Some(call) = self.calls.get_mut(&call.id) {
                         call.decided = true;
                     }
                 }
-                self.said(agent.as_deref(), Some(record.id));
+                self.said(agent, Some(record.id));
             }
             Body::Action(action) => {
                 if let Some(id) = call {
+                    self.remember(&["call", id]);
+                    let refused = Some(&action.policy)
+                        .filter(|policy| policy.mode == Mode::Enforce && policy.decision != Verdict::Permit);
+                    let resource = action.actions.first().map_or("", |action| action.resource.as_str());
                     let call = Call {
                         action: record.id,
                         tool: action.tool.clone(),
+                        agent: agent.unwrap_or_default().to_owned(),
                         arguments: digest("args"),
-                        mono: record.mono,
+                        resource: hash(&[resource]),
+                        source: source.to_owned(),
+                        refused: refused.map(|policy| policy.reason.clone()),
                         outcome: None,
+                        result: None,
                         seen: None,
-                        decided: record
-                            .claimed
-                            .as_ref()
-                            .is_some_and(|claimed| claimed.source == "transcript"),
+                        decided: source == SOURCE_TRANSCRIPT,
+                        delegated: false,
                     };
-                    if self.calls.insert(id.clone(), call).is_none() {
-                        self.call_order.push_back(id);
+                    if self.calls.insert(id.to_owned(), call).is_none() {
+                        self.call_order.push_back(id.to_owned());
                     }
-                    if self.call_order.len() > MAX_CALLS
+                    if self.call_order.len() > MAX_CALLS_OF_A_SESSION
                         && let Some(oldest) = self.call_order.pop_front()
                     {
                         self.calls.remove(&oldest);
                     }
                 }
-                if let Some(agent) = agent.and_then(|agent| self.agents.get_mut(&agent)) {
+                if let Some(agent) = self.agent_mut(agent) {
                     agent.actions += 1;
+                    agent.open += 1;
                 }
             }
             Body::Result(result) => {
-                if let Some(call) = call.and_then(|call| self.calls.get_mut(&call)) {
-                    call.outcome = Some(result.outcome);
+                self.tells_results |= matches!(source, "hook:PostToolUse" | "hook:PostToolUseFailure");
+                if let Some(id) = call {
+                    self.remember(&["result", id]);
                 }
-                if let Some(agent) = agent.and_then(|agent| self.agents.get_mut(&agent)) {
-                    agent.denied += u64::from(result.outcome == Outcome::Denied);
+                let mut before = None;
+                if let Some(call) = call.and_then(|call| self.calls.get_mut(call)) {
+                    before = call.outcome.replace(result.outcome);
+                    call.result = digest("result");
+                }
+                if let Some(agent) = self.agent_mut(agent) {
+                    // A later result of the same call takes the place of the one before.
+                    let denied = |outcome| u64::from(outcome == Some(Outcome::Denied));
+                    agent.denied =
+                        (agent.denied + denied(Some(result.outcome))).saturating_sub(denied(before));
+                    agent.open = agent.open.saturating_sub(u64::from(before.is_none()));
                     agent.last = Some(result.outcome);
                 }
             }
             Body::Context(context) if context.what == "tool_result" => {
-                if let Some(call) = call.and_then(|call| self.calls.get_mut(&call)) {
+                if let Some(call) = call.and_then(|call| self.calls.get_mut(call)) {
                     call.seen = digest("result");
                 }
-                self.said(agent.as_deref(), None);
+                self.said(agent, None);
             }
             _ => {}
+        }
+        if let Some(by) = record.link(Rel::DelegatedBy) {
+            if let Some(call) = self.calls.values_mut().find(|call| call.action == by) {
+                call.delegated = true;
+            }
+            if let Some(agent) = self.agent_mut(agent) {
+                agent.delegated = true;
+            }
         }
     }
 
@@ -217,25 +336,33 @@ impl Session {
             actions: 0,
             denied: 0,
             last: None,
-            ended: false,
+            open: 0,
+            broke_off: false,
+            delegated: false,
         });
         // A later record may not tell what an earlier one told.
         let (version, model) = (state.agent.version.take(), state.agent.model.take());
         state.agent = agent.clone();
         state.agent.version = agent.version.clone().or(version);
         state.agent.model = agent.model.clone().or(model);
-        state.ended = record.kind == Kind::SessionEnd;
+        if record.kind == Kind::SessionStart {
+            state.broke_off = false;
+        }
         Some(agent.id.clone())
     }
 
+    fn agent_mut(&mut self, agent: Option<&str>) -> Option<&mut AgentState> {
+        self.agents.get_mut(agent?)
+    }
+
     fn said(&mut self, agent: Option<&str>, record: Option<RecordId>) {
-        if let Some(agent) = agent.and_then(|agent| self.agents.get_mut(agent)) {
+        if let Some(agent) = self.agent_mut(agent) {
             agent.said = record;
         }
     }
 
     fn remember(&mut self, parts: &[&str]) {
-        if self.remembered.len() < MAX_REMEMBERED {
+        if self.remembered.len() < MAX_REMEMBERED_OF_A_SESSION {
             self.remembered.insert(hash(parts));
         }
     }
@@ -250,10 +377,24 @@ impl Session {
         self.calls.get(id)
     }
 
-    /// The newest call of a tool that has no outcome yet.
-    pub fn open_call(&self, tools: &[&str]) -> Option<&Call> {
-        let mut newest = self.call_order.iter().rev().filter_map(|id| self.calls.get(id));
-        newest.find(|call| call.outcome.is_none() && tools.contains(&call.tool.as_str()))
+    /// The calls that have no outcome yet, newest first.
+    pub fn open_calls(&self) -> impl Iterator<Item = &Call> {
+        let newest = self.call_order.iter().rev().filter_map(|id| self.calls.get(id));
+        newest.filter(|call| call.outcome.is_none())
+    }
+
+    /// The prompt that `agent` works on, and else the main agent `main`: the one with the
+    /// runtime's id where that is told, the newest otherwise.
+    pub fn prompt(&self, agent: &str, main: &str, prompt_id: Option<&str>) -> Option<RecordId> {
+        let of = |agent: &str| {
+            let mut prompts = self.prompts.iter().filter(|prompt| prompt.agent == agent);
+            match prompt_id {
+                // The first with an id is the one that was typed; the others came with it.
+                Some(_) => prompts.find(|prompt| prompt.prompt_id.as_deref() == prompt_id),
+                None => prompts.rfind(|prompt| !prompt.imported),
+            }
+        };
+        of(agent).or_else(|| of(main)).map(|prompt| prompt.record)
     }
 
     /// Whether a transcript entry with this id was taken in.
@@ -261,20 +402,47 @@ impl Session {
         self.remembered.contains(&hash(&["entry", id]))
     }
 
+    /// Whether a line of a transcript was taken in.
+    pub fn has_line(&self, file: &str, line: u64) -> bool {
+        self.remembered.contains(&hash(&["line", file, &line.to_string()]))
+    }
+
     /// Whether a text with this digest is recorded.
     pub fn has_text(&self, digest: &str) -> bool {
         self.remembered.contains(&hash(&["text", digest]))
     }
+
+    /// Whether a call with this id has a result, even if [`Session::call`] has forgotten it.
+    pub fn had_result(&self, id: &str) -> bool {
+        self.remembered.contains(&hash(&["result", id]))
+    }
+
+    /// Whether there was a call with this id, even if [`Session::call`] has forgotten it.
+    pub fn had_call(&self, id: &str) -> bool {
+        self.remembered.contains(&hash(&["call", id]))
+    }
+}
+
+impl Call {
+    /// Whether this is the first resource of its action.
+    pub fn is_on(&self, resource: &str) -> bool {
+        self.resource == hash(&[resource])
+    }
 }
 
 impl AgentState {
-    /// How its run ended, told from its actions: `denied` when most were, `failed` and
-    /// `interrupted` by the last one.
-    pub fn status(&self) -> Status {
+    /// How its run ended, told from its actions: `denied` when most were, else by what came
+    /// last. `tells_results` is [`Session::tells_results`].
+    pub fn status(&self, tells_results: bool) -> Status {
         match self.last {
-            _ if self.actions > 0 && 2 * self.denied > self.actions => Status::Denied,
+            _ if 2 * self.denied > self.actions => Status::Denied,
+            // It was told each time that a tool had run; this time it was not.
+            _ if self.open > 0 && tells_results => Status::Interrupted,
             Some(Outcome::Interrupted) => Status::Interrupted,
             Some(Outcome::Error) => Status::Failed,
+            _ if self.broke_off => Status::Failed,
+            Some(Outcome::Unknown) => Status::Unknown,
+            None if self.actions > 0 => Status::Unknown,
             _ => Status::Success,
         }
     }

@@ -3,49 +3,85 @@
 
 use crate::{Arrival, Captured, State};
 use fdr_record::{
-    ActionBody, Agent, Body, Claimed, ContentRef, Link, Observed, PolicyDecision, Record, RecordId, Rel,
-    Unparsed, VERSION, Verdict, preview,
+    Action, ActionBody, Agent, Body, Claimed, Content, ContentRef, Env, Gap, Link, Observed, PolicyDecision,
+    Principal, Record, RecordId, Rel, Resource, Unparsed, VERSION, Verdict, preview,
 };
+use std::collections::{HashMap, HashSet};
 
-/// The longest name, id or path that stands in a record, in bytes; the whole is in the content.
+/// The longest name, id or path that stands in a record, in bytes of JSON; the whole is in the
+/// content.
 pub(crate) const MAX_NAME_BYTES: usize = 1_024;
 /// Room that the actions of a call may take in a record, in bytes of JSON.
-const MAX_ACTIONS_BYTES: usize = 32 * 1024;
-/// The most reasons for opacity that a record lists.
-const MAX_REASONS: usize = 32;
+const MAX_ACTIONS_BYTES: usize = 20 * 1024;
+/// Room that the reasons for opacity may take, in bytes of JSON.
+const MAX_REASONS_BYTES: usize = 8 * 1024;
+/// Room that the records of one message may take, in bytes of JSON: they are written at once,
+/// and the log takes 4 MiB at once.
+const MAX_RECORDS_BYTES: usize = 2 * 1024 * 1024;
 
 /// Makes the records of one message.
 pub(crate) struct Writer<'a, 'b> {
     pub(crate) arrival: &'a Arrival<'b>,
     pub(crate) state: &'a mut State,
+    pub(crate) permission_mode: Option<String>,
     pub(crate) out: Captured,
+    /// Content that no record refers to yet, by digest. What is only made to be compared stays
+    /// here and is dropped.
+    pending: HashMap<String, Content>,
+    /// Salts of the contents of `out`.
+    stored: HashSet<[u8; 16]>,
+    /// Bytes that the records of `out` take.
+    bytes: usize,
 }
 
-/// `text`, cut at a character so that it has at most [`MAX_NAME_BYTES`].
+/// Bytes that a character takes in a JSON string.
+fn json_bytes(c: char) -> usize {
+    match c {
+        '"' | '\\' | '\u{8}' | '\u{9}' | '\u{a}' | '\u{c}' | '\u{d}' => 2,
+        '\0'..='\u{1f}' => 6,
+        c => c.len_utf8(),
+    }
+}
+
+/// `text`, cut so that it takes at most [`MAX_NAME_BYTES`] in JSON (and three for the mark).
 pub(crate) fn cap(text: &str) -> String {
-    if text.len() <= MAX_NAME_BYTES {
-        return text.to_owned();
+    let mut room = MAX_NAME_BYTES;
+    for (at, c) in text.char_indices() {
+        match room.checked_sub(json_bytes(c)) {
+            Some(left) => room = left,
+            None => return format!("{}…", &text[..at]),
+        }
     }
-    let mut end = MAX_NAME_BYTES - '…'.len_utf8();
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}…", &text[..end])
+    text.to_owned()
 }
 
 impl<'a, 'b> Writer<'a, 'b> {
     pub(crate) fn new(arrival: &'a Arrival<'b>, state: &'a mut State) -> Writer<'a, 'b> {
-        Writer { arrival, state, out: Captured::default() }
+        Writer {
+            arrival,
+            state,
+            permission_mode: None,
+            out: Captured::default(),
+            pending: HashMap::new(),
+            stored: HashSet::new(),
+            bytes: 0,
+        }
     }
 
-    /// Keeps bytes out of line and gives the reference to them.
+    /// Whether there is room for more records of this message.
+    pub(crate) fn has_room(&self) -> bool {
+        self.bytes < MAX_RECORDS_BYTES
+    }
+
+    /// Keeps bytes out of line and gives the reference to them; they are stored if a record
+    /// refers to them.
     pub(crate) fn content(&mut self, scope: &str, role: &str, media: &str, bytes: Vec<u8>) -> ContentRef {
         let (mut reference, content) = self.arrival.content_key.seal(scope, role, media, bytes);
         if role == "raw" {
             reference.redacted = self.arrival.redacted;
         }
-        if !self.out.contents.contains(&content) {
-            self.out.contents.push(content);
+        if !self.stored.contains(&content.salt) {
+            self.pending.insert(reference.digest.clone(), content);
         }
         reference
     }
@@ -61,10 +97,28 @@ impl<'a, 'b> Writer<'a, 'b> {
         content: Vec<ContentRef>,
     ) -> RecordId {
         let arrival = self.arrival;
-        let mut env = arrival.env.clone();
+        for reference in &content {
+            if let Some(content) = self.pending.remove(&reference.digest) {
+                // The salt is made from the content: the same one means the same bytes.
+                self.stored.insert(content.salt);
+                self.out.contents.push(content);
+            }
+        }
+        let mut env = short_env(&arrival.env);
         if let Some(cwd) = &claimed.cwd {
             env.cwd = Some(cwd.clone());
         }
+        env.permission_mode = self.permission_mode.clone().or(env.permission_mode);
+        let observed = Observed {
+            exe: arrival.observed.exe.as_deref().map(cap),
+            cgroup: arrival.observed.cgroup.as_deref().map(cap),
+            ..arrival.observed.clone()
+        };
+        let principal = arrival.principal.as_ref().map(|principal| Principal {
+            kind: cap(&principal.kind),
+            id: cap(&principal.id),
+            name: principal.name.as_deref().map(cap),
+        });
         let record = Record {
             v: VERSION,
             id: self.state.ids.next(arrival.now),
@@ -77,15 +131,16 @@ impl<'a, 'b> Writer<'a, 'b> {
             },
             session: session.map(str::to_owned),
             agent,
-            principal: arrival.principal.clone(),
+            principal,
             trace: None,
             links,
             claimed: Some(claimed),
-            observed: Some(arrival.observed.clone()).filter(|observed| *observed != Observed::default()),
+            observed: Some(observed).filter(|observed| *observed != Observed::default()),
             env: Some(env),
             body,
             content,
         };
+        self.bytes += record.to_line().len();
         self.state.observe(&record);
         let id = record.id;
         self.out.records.push(record);
@@ -105,39 +160,74 @@ impl<'a, 'b> Writer<'a, 'b> {
     }
 }
 
+/// File names are the agent's to choose, and may be long.
+fn short_env(env: &Env) -> Env {
+    let short = |text: &Option<String>| text.as_deref().map(cap);
+    Env {
+        host: short(&env.host),
+        os: short(&env.os),
+        cwd: short(&env.cwd),
+        repo: short(&env.repo),
+        commit: short(&env.commit),
+        branch: short(&env.branch),
+        container: short(&env.container),
+        permission_mode: short(&env.permission_mode),
+        sandbox: short(&env.sandbox),
+    }
+}
+
+/// A resource whose name is cut where it is too long for a record.
+pub(crate) fn short(resource: Resource) -> Resource {
+    let name = cap(resource.name());
+    if name == resource.name() { resource } else { Resource::new(resource.kind(), name) }
+}
+
 /// Cuts what would make an action's record too large; what is left out is counted, and can be
 /// had again from the raw content.
 pub(crate) fn bound(mut body: ActionBody) -> ActionBody {
+    let mut is_cut = false;
     for action in &mut body.actions {
         for resource in [Some(&mut action.resource), action.to.as_mut()].into_iter().flatten() {
-            if resource.as_str().len() > MAX_NAME_BYTES {
-                *resource = fdr_record::Resource::new(resource.kind(), cap(resource.name()));
-                body.opaque.insert(0, "the name of a resource is longer than this record shows".to_owned());
-            }
+            let cut = short(resource.clone());
+            is_cut |= cut != *resource;
+            *resource = cut;
         }
+        action.resolves_to = action.resolves_to.as_deref().map(cap);
     }
-    let size = |action: &fdr_record::Action| {
-        action.resource.as_str().len() + action.to.as_ref().map_or(0, |to| to.as_str().len()) + 96
-    };
-    let mut room = MAX_ACTIONS_BYTES;
-    let fitting = body.actions.iter().take_while(|action| match room.checked_sub(2 * size(action)) {
-        Some(left) => {
-            room = left;
-            true
-        }
-        None => false,
-    });
-    let kept = fitting.count();
+    if is_cut {
+        body.opaque.insert(0, "the name of a resource is longer than this record shows".to_owned());
+    }
+    let size = |action: &Action| serde_json::to_vec(action).map_or(MAX_ACTIONS_BYTES, |json| json.len() + 1);
+    let kept = fitting(body.actions.iter().map(size), MAX_ACTIONS_BYTES);
     body.actions_left_out += (body.actions.len() - kept) as u64;
     body.actions.truncate(kept);
-    body.opaque.dedup();
-    if body.opaque.len() > MAX_REASONS {
-        let more = body.opaque.len() - MAX_REASONS;
-        body.opaque.truncate(MAX_REASONS);
+    body.opaque = body.opaque.iter().map(|reason| preview(reason)).collect();
+    let size = |reason: &String| reason.chars().map(json_bytes).sum::<usize>() + 3;
+    let kept = fitting(body.opaque.iter().map(size), MAX_REASONS_BYTES);
+    if kept < body.opaque.len() {
+        let more = body.opaque.len() - kept;
+        body.opaque.truncate(kept);
         body.opaque.push(format!("and {more} reasons more"));
     }
-    body.opaque = body.opaque.iter().map(|reason| preview(reason)).collect();
     body
+}
+
+/// How many of the first `sizes` fit into `room`.
+pub(crate) fn fitting(sizes: impl Iterator<Item = usize>, mut room: usize) -> usize {
+    sizes
+        .take_while(|&size| match room.checked_sub(size) {
+            Some(left) => {
+                room = left;
+                true
+            }
+            None => false,
+        })
+        .count()
+}
+
+/// Says that a message holds more than could be recorded of it at once.
+pub(crate) fn left_out(what: &str, detail: String) -> Body {
+    Body::Gap(Gap { what: what.to_owned(), detail, millis: None })
 }
 
 /// One `unparsed` record with the bytes as they came.

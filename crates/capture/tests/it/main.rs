@@ -1,4 +1,5 @@
 //! What holds for the records that come of what each runtime sends.
 
 mod claude_code;
+mod claude_code_sequences;
 mod mcp;
