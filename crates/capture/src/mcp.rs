@@ -36,7 +36,7 @@ use std::collections::{HashMap, VecDeque};
 /// What a record's `claimed.source` says.
 const SOURCE: &str = "mcp-proxy";
 /// Carries the session's id, made by the proxy.
-const SESSION_VARIABLE: &str = "FDR_MCP_SESSION";
+pub const SESSION_VARIABLE: &str = "FDR_MCP_SESSION";
 /// Variables by which an agent runtime tells the programs that it starts which session they
 /// belong to.
 const PARENT_VARIABLES: [&str; 5] = [
@@ -116,6 +116,11 @@ struct Hints {
 }
 
 impl Sessions {
+    /// Whether anything is known of a session.
+    pub(crate) fn knows(&self, id: &str) -> bool {
+        self.by_id.contains_key(id)
+    }
+
     /// Takes in one record, in the order of the log.
     pub(crate) fn observe(&mut self, record: &Record) {
         let (Some(id), Some(agent)) = (&record.session, &record.agent) else { return };

@@ -175,7 +175,7 @@ impl State {
 
     /// Whether anything is known of a session.
     pub fn knows(&self, id: &str) -> bool {
-        self.sessions.contains_key(id)
+        self.sessions.contains_key(id) || self.mcp.knows(id)
     }
 
     /// Number of the next record of a session.

@@ -274,11 +274,13 @@ impl Recorder {
     fn record(&self, request: Request, stream: Option<&UnixStream>) -> Response {
         let key = (request.source, request.seq);
         let (now, mono) = (self.clock)();
-        let observed = match stream {
-            Some(stream) => surroundings::peer(stream, now),
-            None => Observed { received: Some(now), late: true, ..Observed::default() },
-        };
         let late = request.spooled;
+        let mut observed = match stream {
+            Some(stream) => surroundings::peer(stream, now),
+            None => Observed { received: Some(now), ..Observed::default() },
+        };
+        // A proxy hands over its own spooled messages itself, in their order.
+        observed.late = late != 0 || stream.is_none();
         let scrubbed = self.scrubber.scrub(&request.payload, &self.content_key);
         let arrival = Arrival {
             now,
@@ -298,7 +300,7 @@ impl Recorder {
             if let Some(response) = order.answered.by_key.get(&key) {
                 return response.clone();
             }
-            self.remember_session(&mut order.state, &scrubbed.bytes);
+            self.remember_session(&mut order.state, &request, &scrubbed.bytes);
             let jump = self
                 .clock_jump(&mut order, now, mono)
                 .map(|gap| self.own_record(&mut order.state, gap, None));
@@ -372,11 +374,11 @@ impl Recorder {
 
     /// A session that is not known is looked for in the log, so that its records are numbered
     /// and linked on.
-    fn remember_session(&self, state: &mut State, payload: &[u8]) {
+    fn remember_session(&self, state: &mut State, request: &Request, payload: &[u8]) {
         if self.size() <= REPLAYED_RECORDS {
             return;
         }
-        let Some(session) = session_of(payload) else { return };
+        let Some(session) = session_of(request, payload) else { return };
         if state.knows(&session) {
             return;
         }
@@ -533,7 +535,11 @@ fn replay(home: &Home, recovery: &Recovery, order: &mut Order) -> anyhow::Result
 }
 
 /// The session that a payload belongs to; `None` for one that begins with it.
-fn session_of(payload: &[u8]) -> Option<String> {
+fn session_of(request: &Request, payload: &[u8]) -> Option<String> {
+    if request.runtime.starts_with("mcp:") {
+        let session = request.variables.iter().find(|(name, _)| name == mcp::SESSION_VARIABLE);
+        return session.filter(|_| request.event != "start").map(|(_, session)| session.clone());
+    }
     #[derive(serde::Deserialize)]
     struct Named {
         session_id: String,
