@@ -38,18 +38,30 @@ pub fn run(args: &ImportArgs, home: &Home, out: &mut dyn Write) -> anyhow::Resul
         files.push(file.clone());
         files.extend(subagent_transcripts(file)?);
     }
-    for (seq, file) in files.iter().enumerate() {
+    let mut seq = 0;
+    for file in &files {
         let bytes = std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
-        let path = std::path::absolute(file)?;
-        let mut request = Request::event(&args.runtime, &path.to_string_lossy(), source, seq as u64, bytes);
-        request.op = Op::Import;
-        let response = client.call(&request, None)?;
-        if !response.recorded {
-            bail!("{} is not recorded: {}", file.display(), String::from_utf8_lossy(&response.stderr));
+        let path = std::path::absolute(file)?.to_string_lossy().into_owned();
+        let (mut records, mut span) = (0, None);
+        // A large transcript is taken in by several steps; the last one finds nothing new.
+        loop {
+            let mut request = Request::event(&args.runtime, &path, source, seq, bytes.clone());
+            request.op = Op::Import;
+            seq += 1;
+            let response = client.call(&request, None)?;
+            if !response.recorded {
+                bail!("{} is not recorded: {}", file.display(), String::from_utf8_lossy(&response.stderr));
+            }
+            if response.count == 0 {
+                break;
+            }
+            records += response.count;
+            let first = span.map_or(response.index, |(first, _)| first);
+            span = Some((first, response.index + u64::from(response.count) - 1));
         }
-        let new = match response.count {
-            0 => "nothing new".to_owned(),
-            count => format!("{count} records, {}–{}", response.index, response.index + u64::from(count) - 1),
+        let new = match span {
+            None => "nothing new".to_owned(),
+            Some((first, last)) => format!("{records} records, {first}–{last}"),
         };
         writeln!(out, "{}  {new}", crate::text::line(&file.display().to_string()))?;
     }
