@@ -281,13 +281,16 @@ impl Recorder {
         };
         // A proxy hands over its own spooled messages itself, in their order.
         observed.late = late != 0 || stream.is_none();
+        // Where the sender is now says nothing of where something happened that is told later.
+        let now_there = request.op == Op::Event && !observed.late;
+        let place = if now_there { request.cwd.as_str() } else { "" };
         let scrubbed = self.scrubber.scrub(&request.payload, &self.content_key);
         let arrival = Arrival {
             now,
             mono,
             principal: observed.uid.map(|uid| self.machine.principal(uid)),
             observed,
-            env: self.machine.env(&request.cwd),
+            env: self.machine.env(place),
             variables: request.variables.clone(),
             home: request.home.clone(),
             mode: self.mode,
@@ -816,6 +819,25 @@ mod tests {
         let records = bench.records();
         assert!(records.iter().any(|record| record.kind == Kind::Unparsed && record.content[0].len == 13));
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_told_later_has_no_checkout_of_now() {
+        let bench = Bench::new();
+        let here = env!("CARGO_MANIFEST_DIR");
+        let (stream, _other) = UnixStream::pair().unwrap();
+        let mut request =
+            Request::event("claude-code", "Notification", [3; 16], 0, br#"{"session_id":"s"}"#.to_vec());
+        request.cwd = here.to_owned();
+        bench.recorder.answer(request.clone(), Some(&stream));
+        let at_once = bench.records().pop().unwrap().env.unwrap();
+        (request.seq, request.spooled) = (1, 1);
+        bench.recorder.answer(request, Some(&stream));
+        let late = bench.records().pop().unwrap();
+        assert_eq!(at_once.cwd.as_deref(), Some(here));
+        let env = late.env.unwrap();
+        assert_eq!((env.cwd, env.repo, env.commit, env.branch), (None, None, None, None));
+        assert!(late.observed.unwrap().late);
     }
 
     #[test]
