@@ -4,7 +4,7 @@
 use crate::{Arrival, Captured, State};
 use fdr_record::{
     Action, ActionBody, Agent, Body, Claimed, Content, ContentRef, Env, Gap, Link, Observed, PolicyDecision,
-    Principal, Record, RecordId, Rel, Resource, Unparsed, VERSION, Verdict, preview,
+    Principal, Record, RecordId, Rel, Resource, Trace, Unparsed, VERSION, Verdict, preview,
 };
 use std::collections::{HashMap, HashSet};
 
@@ -132,7 +132,7 @@ impl<'a, 'b> Writer<'a, 'b> {
             session: session.map(str::to_owned),
             agent,
             principal,
-            trace: None,
+            trace: trace(arrival),
             links,
             claimed: Some(claimed),
             observed: Some(observed).filter(|observed| *observed != Observed::default()),
@@ -248,7 +248,59 @@ pub(crate) fn unparsed(
     writer.out
 }
 
+/// The trace that the runtime says it is in (W3C Trace Context, section 3.2.2).
+fn trace(arrival: &Arrival<'_>) -> Option<Trace> {
+    let (_, value) = arrival.variables.iter().find(|(name, _)| name == "TRACEPARENT")?;
+    let mut fields = value.split('-');
+    let (version, trace_id, parent_id) = (fields.next()?, fields.next()?, fields.next()?);
+    let is_hex = |text: &str, len: usize| {
+        text.len() == len && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    (is_hex(version, 2) && is_hex(trace_id, 32) && is_hex(parent_id, 16)).then(|| Trace {
+        trace_id: trace_id.to_owned(),
+        span_id: None,
+        parent_id: Some(parent_id.to_owned()),
+    })
+}
+
 /// A link.
 pub(crate) fn link(rel: Rel, id: RecordId) -> Link {
     Link { rel, id }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fdr_record::{ContentKey, Env, Mode, Timestamp};
+
+    #[test]
+    fn a_trace_is_taken_from_a_well_formed_header_only() {
+        let key = ContentKey::new([0; 32]);
+        let trace_of = |value: &str| {
+            trace(&Arrival {
+                now: Timestamp(0),
+                mono: 0,
+                observed: Observed::default(),
+                principal: None,
+                env: Env::default(),
+                variables: vec![("TRACEPARENT".to_owned(), value.to_owned())],
+                home: String::new(),
+                mode: Mode::Observe,
+                content_key: &key,
+                redacted: 0,
+                attachment: None,
+            })
+        };
+        let good = trace_of("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").expect("a trace");
+        assert_eq!(good.trace_id, "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(good.parent_id.as_deref(), Some("b7ad6b7169203331"));
+        for bad in [
+            "",
+            "00-",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-0af7-b7ad6b7169203331-01",
+        ] {
+            assert_eq!(trace_of(bad), None, "{bad}");
+        }
+    }
 }
