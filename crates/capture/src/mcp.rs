@@ -1027,7 +1027,7 @@ impl<'c> Capture<'_, '_> {
                 parent,
             }),
             principal: arrival.principal.clone(),
-            trace: None,
+            trace: crate::writer::trace(arrival),
             links: extra.links,
             claimed: Some(Claimed {
                 source: SOURCE.to_owned(),

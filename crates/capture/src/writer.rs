@@ -249,7 +249,7 @@ pub(crate) fn unparsed(
 }
 
 /// The trace that the runtime says it is in (W3C Trace Context, section 3.2.2).
-fn trace(arrival: &Arrival<'_>) -> Option<Trace> {
+pub(crate) fn trace(arrival: &Arrival<'_>) -> Option<Trace> {
     let (_, value) = arrival.variables.iter().find(|(name, _)| name == "TRACEPARENT")?;
     let mut fields = value.split('-');
     let (version, trace_id, parent_id) = (fields.next()?, fields.next()?, fields.next()?);
