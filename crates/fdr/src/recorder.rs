@@ -695,6 +695,12 @@ fn stop_on_signals(recorder: Weak<Recorder>) -> anyhow::Result<()> {
 fn housekeeping(recorder: &Recorder) {
     while !recorder.stopping.load(Ordering::SeqCst) {
         std::thread::park_timeout(SPOOL_INTERVAL);
+        if !recorder.stopping.load(Ordering::SeqCst) && !recorder.home.socket().exists() {
+            // Nobody can reach this recorder any more, nor would it hear that it should stop.
+            eprintln!("error: {} was taken away; this recorder ends", recorder.home.socket().display());
+            let _ = finish(recorder);
+            std::process::exit(2);
+        }
         if let Err(error) = recorder.ingest_spool() {
             eprintln!("warning: can't take in the spool: {error:#}");
         }

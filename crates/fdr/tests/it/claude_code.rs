@@ -484,7 +484,9 @@ fn a_killed_recorder_comes_back_and_says_so() {
     // Started by hand, so that the script can name it.
     let _ = stage.command(&agents().join(".bin/claude")); // fails early without the agent
     let stage = std::sync::Arc::new(stage);
-    let killer = stage.clone();
+    // The model's thread outlives the test and must not keep the stage.
+    let killer = std::sync::Arc::downgrade(&stage);
+    let stage_of = move || killer.upgrade().expect("the test runs");
     let write =
         |name: &str| json!({"name": "Write", "args": {"file_path": format!("{p}/{name}"), "content": "x"}});
     let suicide = json!({"name": "Bash", "args": {"command": format!("sh {p}/kill.sh")}});
@@ -497,10 +499,10 @@ fn a_killed_recorder_comes_back_and_says_so() {
             {"text": "Done."}]}}),
         move |_, turn| match turn {
             // Between two tool calls, and (by the agent itself) in the middle of one.
-            1 => kill(killer.recorder().expect("a recorder runs")),
+            1 => kill(stage_of().recorder().expect("a recorder runs")),
             2 => {
-                let pid = killer.recorder().expect("a hook has started another recorder");
-                fs::write(killer.project.join("kill.sh"), format!("kill -9 {pid}\n")).unwrap();
+                let pid = stage_of().recorder().expect("a hook has started another recorder");
+                fs::write(stage_of().project.join("kill.sh"), format!("kill -9 {pid}\n")).unwrap();
             }
             _ => {}
         },
@@ -532,7 +534,8 @@ fn enforce_denies_what_can_not_be_recorded() {
     stage.install(&json!({"allow": ["Read", "Write"]}));
     let p = stage.project.to_str().unwrap().to_owned();
     let stage = std::sync::Arc::new(stage);
-    let breaker = stage.clone();
+    let breaker = std::sync::Arc::downgrade(&stage);
+    let stage_of = move || breaker.upgrade().expect("the test runs");
     let write =
         |name: &str| json!({"name": "Write", "args": {"file_path": format!("{p}/{name}"), "content": "x"}});
     let llm = ScriptedLlm::start_with(
@@ -543,10 +546,10 @@ fn enforce_denies_what_can_not_be_recorded() {
             {"text": "Done."}]}}),
         move |_, turn| match turn {
             1 => {
-                kill(breaker.recorder().expect("a recorder runs"));
-                fs::rename(breaker.programs.join("fdr"), breaker.programs.join("away")).unwrap();
+                kill(stage_of().recorder().expect("a recorder runs"));
+                fs::rename(stage_of().programs.join("fdr"), stage_of().programs.join("away")).unwrap();
             }
-            2 => fs::rename(breaker.programs.join("away"), breaker.programs.join("fdr")).unwrap(),
+            2 => fs::rename(stage_of().programs.join("away"), stage_of().programs.join("fdr")).unwrap(),
             _ => {}
         },
     );

@@ -317,3 +317,18 @@ fn a_read_only_folder_is_said() {
     assert_eq!(said.matches("/mnt/h").count().min(2), 2, "both name the folder: {said}");
     assert!(said.to_lowercase().contains("read-only"), "{said}");
 }
+
+#[test]
+fn a_recorder_whose_folder_was_taken_away_ends() {
+    let program = Program::new();
+    program.hook("PreToolUse", &bash("s", "t1", "ls"));
+    let pid = program.recorder_pid().unwrap();
+    std::fs::remove_dir_all(program.home()).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let runs =
+        || std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+    while runs() {
+        assert!(Instant::now() < deadline, "it still runs");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
