@@ -17,8 +17,8 @@ use fdr_hook::wire::{self, Op, Request, Response};
 use fdr_log::{AppendError, Batch, Log, OpenError, Options, Pending, Reader, Recovery};
 use fdr_record::scrub::Scrubber;
 use fdr_record::{
-    Body, Claimed, ContentKey, Gap, LogRestart, LogTorn, MAX_BYTES, Mode, Observed, Record, Timestamp,
-    Unparsed, VERSION, Verdict,
+    Body, Claimed, Content, ContentKey, Gap, LogRestart, LogTorn, MAX_BYTES, Mode, Observed, Record,
+    Timestamp, Unparsed, VERSION, Verdict,
 };
 use std::collections::{HashMap, VecDeque};
 use std::os::unix::fs::PermissionsExt;
@@ -42,6 +42,9 @@ const SPOOL_INTERVAL: Duration = Duration::from_secs(2);
 const CLOCK_TOLERANCE_NANOS: i128 = 2_000_000_000;
 /// The most that is read of an instruction file, in bytes.
 const ATTACHMENT_BYTES: u64 = 1 << 20;
+/// The most that the records of one message may take together, in bytes; the log takes about
+/// 4 MiB with their frames.
+const MAX_BATCH_BYTES: usize = 7 << 19;
 /// A connection's thread needs little.
 const STACK_BYTES: usize = 1 << 20;
 
@@ -177,12 +180,10 @@ impl Recorder {
             let mut order = self.order();
             let (source, seq) = (order.own_source, order.own_seq);
             order.own_seq += 1;
-            let mut captured = Captured::default();
-            for body in bodies {
-                let record = self.own_record(&mut order.state, body, None);
-                captured.records.push(record);
-            }
-            self.submit(source, seq, captured)?
+            let records =
+                bodies.into_iter().map(|body| self.own_record(&mut order.state, body, None).to_line());
+            let records = records.collect();
+            self.submit(source, seq, records, Vec::new())?
         };
         pending.wait()?;
         Ok(())
@@ -218,12 +219,18 @@ impl Recorder {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn submit(&self, source: [u8; 16], seq: u64, captured: Captured) -> Result<Pending, AppendError> {
-        let contents = captured.contents.into_iter();
+    fn submit(
+        &self,
+        source: [u8; 16],
+        seq: u64,
+        records: Vec<Vec<u8>>,
+        contents: Vec<Content>,
+    ) -> Result<Pending, AppendError> {
+        let contents = contents.into_iter();
         let batch = Batch {
             source,
             seq,
-            records: captured.records.iter().map(Record::to_line).collect(),
+            records,
             contents: contents.map(|c| fdr_log::Content { salt: c.salt, bytes: c.bytes }).collect(),
         };
         self.with_log(|log| log.submit(batch))
@@ -274,13 +281,12 @@ impl Recorder {
     fn record(&self, request: Request, stream: Option<&UnixStream>) -> Response {
         let key = (request.source, request.seq);
         let (now, mono) = (self.clock)();
-        let late = request.spooled;
         let mut observed = match stream {
             Some(stream) => surroundings::peer(stream, now),
             None => Observed { received: Some(now), ..Observed::default() },
         };
         // A proxy hands over its own spooled messages itself, in their order.
-        observed.late = late != 0 || stream.is_none();
+        observed.late = request.spooled != 0 || stream.is_none();
         // Where the sender is now says nothing of where something happened that is told later.
         let now_there = request.op == Op::Event && !observed.late;
         let place = if now_there { request.cwd.as_str() } else { "" };
@@ -310,46 +316,25 @@ impl Recorder {
             let made = catch_unwind(AssertUnwindSafe(|| {
                 capture(&request, &scrubbed.bytes, &arrival, &mut order.state)
             }));
-            let mut captured = match made {
-                Ok(captured) if captured.records.iter().all(|record| record.to_line().len() <= MAX_BYTES) => {
-                    captured
-                }
-                Ok(_) => self.unparsed(
-                    &request,
-                    &scrubbed.bytes,
-                    &arrival,
-                    &mut order.state,
-                    "its record would be too large",
-                ),
-                Err(_) => self.unparsed(
-                    &request,
-                    &scrubbed.bytes,
-                    &arrival,
-                    &mut order.state,
-                    "fdr failed on it; please report this",
-                ),
-            };
-            if late != 0 {
-                let denied = request.variables.iter().find(|(name, _)| name == wire::DENIED_VARIABLE);
-                for record in &mut captured.records {
-                    if let (Some((_, reason)), Body::Action(action)) = (denied, &mut record.body) {
-                        action.policy.decision = Verdict::Deny;
-                        action.policy.reason = fdr_record::preview(&format!(
-                            "its hook denied it, because it could not record it: {reason}"
-                        ));
-                    }
-                    let claimed = record.claimed.get_or_insert_with(Claimed::default);
-                    claimed.ts.get_or_insert(Timestamp(late));
-                }
+            let mut instead =
+                |reason: &str| self.unparsed(&request, &scrubbed.bytes, &arrival, &mut order.state, reason);
+            let mut captured = made.unwrap_or_else(|_| instead("fdr failed on it; please report this"));
+            mark_late(&mut captured.records, &request);
+            let mut lines = lines(&captured.records);
+            if !fits(&lines) {
+                captured = instead("its records would be too large");
+                mark_late(&mut captured.records, &request);
+                lines = self::lines(&captured.records);
             }
-            captured.records.splice(0..0, jump);
-            if captured.records.is_empty() {
+            lines.splice(0..0, jump.as_ref().map(Record::to_line));
+            if lines.is_empty() {
                 // Nothing new in it (a transcript read before).
                 return Response { recorded: true, index: self.size(), ..Response::default() };
             }
             let reply = std::mem::take(&mut captured.reply);
-            let count = captured.records.len() as u32;
-            self.submit(request.source, request.seq, captured).map(|pending| (pending, reply, count))
+            let count = lines.len() as u32;
+            let submitted = self.submit(request.source, request.seq, lines, captured.contents);
+            submitted.map(|pending| (pending, reply, count))
         };
         let acked =
             submitted.and_then(|(pending, reply, count)| pending.wait().map(|ack| (ack, reply, count)));
@@ -497,6 +482,33 @@ impl Recorder {
     }
 }
 
+/// Says of records about a spooled message when it was spooled, and what its hook did then.
+fn mark_late(records: &mut [Record], request: &Request) {
+    if request.spooled == 0 {
+        return;
+    }
+    let denied = request.variables.iter().find(|(name, _)| name == wire::DENIED_VARIABLE);
+    for record in records {
+        if let (Some((_, reason)), Body::Action(action)) = (denied, &mut record.body) {
+            action.policy.decision = Verdict::Deny;
+            action.policy.reason =
+                fdr_record::preview(&format!("its hook denied it, because it could not record it: {reason}"));
+        }
+        let claimed = record.claimed.get_or_insert_with(Claimed::default);
+        claimed.ts.get_or_insert(Timestamp(request.spooled));
+    }
+}
+
+fn lines(records: &[Record]) -> Vec<Vec<u8>> {
+    records.iter().map(Record::to_line).collect()
+}
+
+/// Whether the log takes these records, each by itself and all in one batch.
+fn fits(lines: &[Vec<u8>]) -> bool {
+    lines.iter().all(|line| line.len() <= MAX_BYTES)
+        && lines.iter().map(Vec::len).sum::<usize>() <= MAX_BATCH_BYTES
+}
+
 fn capture(request: &Request, payload: &[u8], arrival: &Arrival<'_>, state: &mut State) -> Captured {
     match (request.op, request.runtime.as_str()) {
         (Op::Import, _) => claude_code_transcript::import(&request.event, payload, arrival, state),
@@ -591,7 +603,10 @@ pub fn serve(home: Home, config: &Config, announce: &mut dyn FnMut(&Recorder)) -
     let clock: Clock = Box::new(|| (surroundings::wall_clock(), surroundings::boot_clock()));
     let recorder = Arc::new(Recorder::open(home, config, clock)?);
     let listener = bind(&recorder.home)?;
-    recorder.ingest_spool()?;
+    // One message that can't be taken in must not keep the recorder from starting.
+    if let Err(error) = recorder.ingest_spool() {
+        eprintln!("warning: can't take in the spool: {error:#}");
+    }
     announce(&recorder);
     stop_on_signals(Arc::downgrade(&recorder))?;
     let housekeeper = std::thread::spawn({
@@ -844,6 +859,17 @@ mod tests {
         let env = late.env.unwrap();
         assert_eq!((env.cwd, env.repo, env.commit, env.branch), (None, None, None, None));
         assert!(late.observed.unwrap().late);
+    }
+
+    #[test]
+    fn what_the_log_would_not_take_does_not_fit() {
+        assert!(fits(&vec![vec![b'x'; MAX_BYTES]; MAX_BATCH_BYTES / MAX_BYTES]));
+        assert!(!fits(&[vec![b'x'; MAX_BYTES + 1]]));
+        assert!(!fits(&vec![vec![b'x'; MAX_BYTES]; MAX_BATCH_BYTES / MAX_BYTES + 1]));
+        // The bound is below what the log refuses.
+        let bench = Bench::new();
+        let full = vec![vec![b'x'; MAX_BYTES]; MAX_BATCH_BYTES / MAX_BYTES];
+        assert!(bench.recorder.submit([5; 16], 0, full, Vec::new()).is_ok());
     }
 
     #[test]
