@@ -519,19 +519,7 @@ fn a_batch_of_ten_thousand_calls_stays_within_what_the_log_takes_at_once() {
         json!({ "session_id": "s", "hook_event_name": "PostToolBatch", "cwd": "/w", "tool_calls": calls });
     let mut recorder = Recorder::default();
     let key = ContentKey::new([7; 32]);
-    let arrival = Arrival {
-        now: Timestamp(1_795_524_862_000_000_000),
-        mono: 1,
-        observed: Observed::default(),
-        principal: None,
-        env: Env::default(),
-        variables: Vec::new(),
-        home: String::new(),
-        mode: Mode::Observe,
-        content_key: &key,
-        redacted: 0,
-        attachment: None,
-    };
+    let arrival = bare_arrival(&key);
     let captured = claude_code::hook(None, payload.to_string().as_bytes(), &arrival, &mut recorder.state);
     let bytes: usize = captured.records.iter().map(|record| record.to_line().len()).sum();
     assert!(bytes < 4 * 1024 * 1024 - 64 * 1024, "{bytes} bytes in {} records", captured.records.len());
@@ -805,19 +793,7 @@ fn an_elicitation_is_answered_as_its_action_tells() {
 fn what_is_kept_of_many_sessions_and_calls_is_bounded() {
     let mut recorder = Recorder::default();
     let key = ContentKey::new([7; 32]);
-    let arrival = Arrival {
-        now: Timestamp(1_795_524_862_000_000_000),
-        mono: 1,
-        observed: Observed::default(),
-        principal: None,
-        env: Env::default(),
-        variables: Vec::new(),
-        home: String::new(),
-        mode: Mode::Observe,
-        content_key: &key,
-        redacted: 0,
-        attachment: None,
-    };
+    let arrival = bare_arrival(&key);
     let known = |state: &State| (0..10_000).filter(|i| state.knows(&format!("s{i}"))).count();
     for i in 0..100_000 {
         let payload = format!(
@@ -837,4 +813,21 @@ fn what_is_kept_of_many_sessions_and_calls_is_bounded() {
     let calls = (0..20_000).filter(|i| session.call(&format!("u{i}")).is_some()).count();
     assert_eq!(calls, 4_096);
     assert!(session.call("u19999").is_some());
+}
+
+/// A message at a fixed time of which nothing was observed.
+pub fn bare_arrival(key: &ContentKey) -> Arrival<'_> {
+    Arrival {
+        now: Timestamp(1_795_524_862_000_000_000),
+        mono: 1,
+        observed: Observed::default(),
+        principal: None,
+        env: Env::default(),
+        variables: Vec::new(),
+        home: String::new(),
+        mode: Mode::Observe,
+        content_key: key,
+        redacted: 0,
+        attachment: None,
+    }
 }

@@ -1,11 +1,9 @@
 //! Events in orders that a smooth session does not have: doubled, missing, in parallel, across
 //! turns; and transcripts that hold more, or less, than one expects.
 
+use crate::claude_code::bare_arrival;
 use fdr_capture::{Arrival, Captured, State, claude_code, claude_code_transcript};
-use fdr_record::{
-    Basis, Body, ContentKey, DecidedBy, Env, Kind, Mode, Observed, Outcome, Record, Rel, ResultBody, Status,
-    Timestamp,
-};
+use fdr_record::{Basis, Body, ContentKey, DecidedBy, Kind, Outcome, Record, Rel, ResultBody, Status};
 use serde_json::{Value, json};
 
 #[derive(Default)]
@@ -17,19 +15,7 @@ struct Recorder {
 impl Recorder {
     fn take(&mut self, make: impl FnOnce(&Arrival<'_>, &mut State) -> Captured) -> Vec<Record> {
         let key = ContentKey::new([7; 32]);
-        let arrival = Arrival {
-            now: Timestamp(1_795_524_862_000_000_000),
-            mono: 1,
-            observed: Observed::default(),
-            principal: None,
-            env: Env::default(),
-            variables: Vec::new(),
-            home: "/home/dev".to_owned(),
-            mode: Mode::Observe,
-            content_key: &key,
-            redacted: 0,
-            attachment: None,
-        };
+        let arrival = Arrival { home: "/home/dev".to_owned(), ..bare_arrival(&key) };
         let records = make(&arrival, &mut self.state).records;
         self.records.extend(records.iter().cloned());
         records

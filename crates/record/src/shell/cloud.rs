@@ -197,17 +197,7 @@ pub(super) fn docker(shell: &mut Shell<'_>, call: &Call<'_>) {
                 let inside = |a: &Arg| {
                     a.text.split_once(':').filter(|(h, _)| !h.contains('/')).map(|(h, _)| h.to_owned())
                 };
-                match (inside(from), inside(to)) {
-                    (Some(host), None) => {
-                        shell.act(Verb::Read, "host", &host);
-                        shell.touch_with(Effect::Write, to, true);
-                    }
-                    (None, Some(host)) => {
-                        shell.touch_with(Effect::Read, from, true);
-                        shell.act(Verb::Send, "host", &host);
-                    }
-                    _ => shell.execute(name),
-                }
+                copy_over(shell, from, to, inside, name);
             }
         }
         "save" | "export" | "load" | "import" => {
@@ -236,6 +226,28 @@ pub(super) fn docker(shell: &mut Shell<'_>, call: &Call<'_>) {
             }
             shell.execute(name);
         }
+    }
+}
+
+/// A copy between here and a container or pod: `host_of` tells which side is there. Between two
+/// places on one side it is only a run of `program`.
+fn copy_over(
+    shell: &mut Shell<'_>,
+    from: &Arg,
+    to: &Arg,
+    host_of: impl Fn(&Arg) -> Option<String>,
+    program: &str,
+) {
+    match (host_of(from), host_of(to)) {
+        (Some(host), None) => {
+            shell.act(Verb::Read, "host", &host);
+            shell.touch_with(Effect::Write, to, true);
+        }
+        (None, Some(host)) => {
+            shell.touch_with(Effect::Read, from, true);
+            shell.act(Verb::Send, "host", &host);
+        }
+        _ => shell.execute(program),
     }
 }
 
@@ -373,17 +385,7 @@ pub(super) fn kubectl(shell: &mut Shell<'_>, call: &Call<'_>) {
                 let inside = |a: &Arg| {
                     a.text.split_once(':').map(|(h, _)| h.rsplit('/').next().unwrap_or(h).to_owned())
                 };
-                match (inside(from), inside(to)) {
-                    (Some(host), None) => {
-                        shell.act(Verb::Read, "host", &host);
-                        shell.touch_with(Effect::Write, to, true);
-                    }
-                    (None, Some(host)) => {
-                        shell.touch_with(Effect::Read, from, true);
-                        shell.act(Verb::Send, "host", &host);
-                    }
-                    _ => shell.execute(base),
-                }
+                copy_over(shell, from, to, inside, base);
             }
         }
         "port-forward" | "proxy" => apply(shell, Verb::Network, false),
