@@ -12,8 +12,8 @@ use crate::writer::{Writer, bound, cap, left_out, link, short, unparsed};
 use crate::{Arrival, Captured, Reply, State};
 use fdr_record::{
     ActionBody, Agent, Approval, Basis, Body, Claimed, ConfigChange, ContentRef, Context, DecidedBy, Gap,
-    Link, Message, Mode, Outcome, Prompt, RecordId, Rel, Resource, ResultBody, RuntimeDecision, SessionEnd,
-    SessionStart, Status, Unparsed, Verdict, preview,
+    Link, Message, Mode, Outcome, PolicyDecision, Prompt, RecordId, Rel, Resource, ResultBody,
+    RuntimeDecision, SessionEnd, SessionStart, Status, Unparsed, Verdict, preview,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -241,7 +241,9 @@ impl<'a, 'b> Event<'a, 'b> {
             "UserPromptSubmit" => {
                 let text = self.p.prompt.clone().unwrap_or_default();
                 let content = self.text("prompt", &text);
-                self.add(Vec::new(), Body::Prompt(Prompt { preview: preview(&text) }), vec![content]);
+                let id =
+                    self.add(Vec::new(), Body::Prompt(Prompt { preview: preview(&text) }), vec![content]);
+                self.intended(id, &text);
             }
             "UserPromptExpansion" => {
                 let text = self.p.prompt.clone().unwrap_or_default();
@@ -459,10 +461,28 @@ impl<'a, 'b> Event<'a, 'b> {
         self.add(Vec::new(), Body::SessionEnd(SessionEnd { status, reason, actions, denied }), content);
     }
 
+    /// Records what a person's prompt asks for. The runtime passes on messages of its own in the
+    /// same event; these come from tools, and widen nothing.
+    fn intended(&mut self, prompt: RecordId, text: &str) {
+        const OWN: [&str; 4] = ["<task-notification", "<system-reminder", "<local-command", "<bash-"];
+        if OWN.iter().any(|start| text.trim_start().starts_with(start)) || self.agent.parent.is_some() {
+            return;
+        }
+        let Some(record) = self.writer.out.records.iter().find(|record| record.id == prompt) else { return };
+        if let Some(intent) = self.writer.state.intent(record, text) {
+            self.add(vec![link(Rel::DerivedFrom, prompt)], Body::Intent(intent), Vec::new());
+        }
+    }
+
     fn action(&mut self, tool: &str, input: &Value) {
         let cwd = self.claimed.cwd.clone().unwrap_or_default();
         let (found, summary) = normalise(tool, input, &cwd, &self.writer.arrival.home);
-        let body = bound(ActionBody::new(&cap(tool), preview(&summary), found, self.writer.policy()));
+        let body = bound(ActionBody::new(
+            &cap(tool),
+            preview(&summary),
+            found,
+            PolicyDecision::undecided(self.writer.arrival.mode),
+        ));
         let said = self.session().and_then(|session| session.agent(&self.agent.id)?.said);
         let mut links: Vec<Link> = said.map(|id| link(Rel::DecidedBy, id)).into_iter().collect();
         links.extend(self.prompted());
@@ -532,6 +552,7 @@ impl<'a, 'b> Event<'a, 'b> {
             reason: background.then(|| "it runs on in the background".to_owned()),
             preview: Some(preview(&flat(&response))),
             runtime_decision: Some(ran()),
+            signs: Vec::new(),
             arguments_changed: changed,
         };
         let links = self.about_call(Rel::ResultOf);
@@ -567,6 +588,7 @@ impl<'a, 'b> Event<'a, 'b> {
             reason: Some(cap(&text)),
             preview: None,
             runtime_decision: Some(ran()),
+            signs: Vec::new(),
             arguments_changed: changed,
         };
         let links = self.about_call(Rel::ResultOf);
@@ -582,6 +604,7 @@ impl<'a, 'b> Event<'a, 'b> {
             summary: preview(&summary),
             by,
             reason: self.p.reason.as_deref().map(cap),
+            ..Approval::default()
         }
     }
 
@@ -593,8 +616,7 @@ impl<'a, 'b> Event<'a, 'b> {
                 "" => "elicitation",
                 message => message,
             }),
-            by: None,
-            reason: None,
+            ..Approval::default()
         }
     }
 
@@ -707,6 +729,7 @@ impl<'a, 'b> Event<'a, 'b> {
             reason: Some(cap(text)).filter(|text| !text.is_empty()),
             preview: None,
             runtime_decision: decision,
+            signs: Vec::new(),
             arguments_changed: changed,
         };
         let links = self.about_call(Rel::ResultOf);

@@ -14,7 +14,8 @@ use crate::writer::{Writer, bound, cap, fitting, left_out, link, short};
 use crate::{Arrival, Captured, State};
 use fdr_record::{
     ActionBody, Agent, Basis, Body, Claimed, ContentRef, Context, Decision, Gap, Link, Message, Outcome,
-    Prompt, RecordId, Rel, Resource, ResultBody, RuntimeDecision, Timestamp, Unparsed, Verdict, preview,
+    PolicyDecision, Prompt, RecordId, Rel, Resource, ResultBody, RuntimeDecision, Timestamp, Unparsed,
+    Verdict, preview,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -286,7 +287,12 @@ impl Import<'_, '_> {
         for (id, tool, input) in missing {
             let cwd = entry.cwd.as_deref().map(cap).unwrap_or_default();
             let (found, summary) = normalise(tool, input, &cwd, &self.writer.arrival.home);
-            let body = bound(ActionBody::new(&cap(tool), preview(&summary), found, self.writer.policy()));
+            let body = bound(ActionBody::new(
+                &cap(tool),
+                preview(&summary),
+                found,
+                PolicyDecision::undecided(self.writer.arrival.mode),
+            ));
             let arguments = self.content("args", JSON, canonical(input));
             let claimed = Claimed { tool_use_id: Some(cap(id)), ..self.claimed_of_part(number, entry) };
             let mut links = vec![link(Rel::DecidedBy, decision)];
@@ -416,6 +422,7 @@ impl Import<'_, '_> {
                     reason: Some(cap(&text)).filter(|_| is_error),
                     preview: Some(preview(&text)).filter(|_| !is_error),
                     runtime_decision: decision,
+                    signs: Vec::new(),
                     arguments_changed: false,
                 };
                 let links = call.iter().map(|call| link(Rel::ResultOf, call.action)).collect();

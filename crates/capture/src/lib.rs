@@ -17,7 +17,7 @@ pub mod mcp;
 mod state;
 mod writer;
 
-pub use state::{AgentState, Call, Session, State};
+pub use state::{AgentState, Call, Judge, Session, State};
 
 use fdr_record::{Content, ContentKey, Env, Mode, Observed, Principal, Record, Timestamp};
 

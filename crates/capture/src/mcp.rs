@@ -25,8 +25,7 @@ use crate::{Arrival, Captured, Reply, State};
 use fdr_record::{
     Action, ActionBody, Agent, Approval, Body, Call, Claimed, ConfigChange, Content, ContentRef, Context,
     Decision, Link, MAX_BYTES, Message, Mode, Normalised, Outcome, PolicyDecision, Record, RecordId, Rel,
-    Resource, ResultBody, SessionEnd, SessionStart, Status, Timestamp, Unparsed, VERSION, Verb, Verdict,
-    preview,
+    Resource, ResultBody, SessionEnd, SessionStart, Status, Timestamp, Unparsed, VERSION, Verb, preview,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -553,7 +552,12 @@ impl<'c> Capture<'_, '_> {
                 let summary = arguments.map_or("", RawValue::get);
                 extra.tool_use_id = Some(format!("mcp:{id}"));
                 extra.content.extend(arguments.map(|arguments| ("args", JSON, arguments.get().as_bytes())));
-                let body = ActionBody::new(&name(&tool), preview(summary), found, self.policy());
+                let body = ActionBody::new(
+                    &name(&tool),
+                    preview(summary),
+                    found,
+                    PolicyDecision::undecided(self.arrival.mode),
+                );
                 self.record(Body::Action(bound(body)), line, extra);
             }
             (Side::Client, "resources/read") => {
@@ -570,7 +574,12 @@ impl<'c> Capture<'_, '_> {
                 }
                 extra.tool_use_id = Some(format!("mcp:{id}"));
                 extra.content.extend(params.map(|params| ("args", JSON, params.get().as_bytes())));
-                let body = ActionBody::new("resources/read", preview(&uri), found, self.policy());
+                let body = ActionBody::new(
+                    "resources/read",
+                    preview(&uri),
+                    found,
+                    PolicyDecision::undecided(self.arrival.mode),
+                );
                 self.record(Body::Action(bound(body)), line, extra);
             }
             (Side::Server, "elicitation/create") => {
@@ -598,7 +607,7 @@ impl<'c> Capture<'_, '_> {
     }
 
     fn approval_request(&mut self, method: &str, summary: &str, line: &'c [u8], extra: Extra<'c>) {
-        let body = Approval { tool: method.to_owned(), summary: preview(summary), by: None, reason: None };
+        let body = Approval { tool: method.to_owned(), summary: preview(summary), ..Approval::default() };
         self.record(Body::ApprovalRequest(body), line, extra);
     }
 
@@ -821,6 +830,7 @@ impl<'c> Capture<'_, '_> {
             summary: preview(&summary),
             by: None,
             reason: reason.as_deref().map(preview),
+            ..Approval::default()
         };
         if let Some(reason) = failed {
             let body = approval(String::new(), Some(reason));
@@ -917,17 +927,6 @@ impl<'c> Capture<'_, '_> {
             .then_some(resource)
     }
 
-    fn policy(&self) -> PolicyDecision {
-        PolicyDecision {
-            decision: Verdict::Permit,
-            mode: self.arrival.mode,
-            reason: "no policy set is loaded".to_owned(),
-            policies: Vec::new(),
-            set: None,
-            took_us: 0,
-        }
-    }
-
     fn result_body(&self, pending: &Pending, outcome: Outcome) -> ResultBody {
         let duration = self.arrival.now.0.checked_sub(pending.since.0).map(|nanos| nanos / 1_000_000);
         ResultBody {
@@ -938,6 +937,7 @@ impl<'c> Capture<'_, '_> {
             reason: None,
             preview: None,
             runtime_decision: None,
+            signs: Vec::new(),
             arguments_changed: false,
         }
     }
@@ -1042,6 +1042,7 @@ impl<'c> Capture<'_, '_> {
             content,
         };
         fit(&mut record);
+        self.state.decide(&mut record);
         self.state.observe(&record);
         self.captured.records.push(record);
     }

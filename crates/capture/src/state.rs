@@ -4,7 +4,9 @@
 //! the session once more, which a recorder does when a session that it doesn't know speaks up.
 
 use crate::mcp;
-use fdr_record::{Agent, Body, IdSource, Kind, Mode, Outcome, Record, RecordId, Rel, Status, Verdict};
+use fdr_record::{
+    Agent, Body, IdSource, Intent, Kind, Mode, Outcome, Record, RecordId, Rel, Status, Verdict,
+};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -32,9 +34,23 @@ pub(crate) const ROLE_INTERRUPT: &str = "interrupt";
 /// Where the records of an import come from.
 pub(crate) const SOURCE_TRANSCRIPT: &str = "transcript";
 
+/// Decides on actions by the canonical record, and follows the records for that.
+pub trait Judge: std::fmt::Debug + Send {
+    /// Takes in one record, in the order of the log.
+    fn observe(&mut self, record: &Record);
+
+    /// Fills in what the record of an action says of policy and intent, before it is written.
+    fn decide(&mut self, record: &mut Record);
+
+    /// What a person's prompt asks for.
+    fn intent(&mut self, prompt: &Record, text: &str) -> Option<Intent>;
+}
+
 /// All sessions that are going on.
 #[derive(Debug, Default)]
 pub struct State {
+    /// Without one, no policy is in force, and the records say so.
+    judge: Option<Box<dyn Judge>>,
     /// Makes the ids of records.
     pub ids: IdSource,
     sessions: HashMap<String, Session>,
@@ -133,9 +149,29 @@ fn hash(parts: &[&str]) -> u64 {
 }
 
 impl State {
+    /// A state in which actions are decided on.
+    pub fn with_judge(judge: Box<dyn Judge>) -> State {
+        State { judge: Some(judge), ..State::default() }
+    }
+
+    /// Lets the judge decide on a record that is about to be written.
+    pub(crate) fn decide(&mut self, record: &mut Record) {
+        if let (Some(judge), Body::Action(_)) = (&mut self.judge, &record.body) {
+            judge.decide(record);
+        }
+    }
+
+    /// What a person's prompt asks for.
+    pub(crate) fn intent(&mut self, prompt: &Record, text: &str) -> Option<Intent> {
+        self.judge.as_mut()?.intent(prompt, text)
+    }
+
     /// Takes in one record, in the order of the log.
     pub fn observe(&mut self, record: &Record) {
         self.ids.seen(record.id);
+        if let Some(judge) = &mut self.judge {
+            judge.observe(record);
+        }
         let Some(id) = &record.session else {
             self.own_seq = self.own_seq.max(record.seq + 1);
             return;

@@ -3,8 +3,8 @@
 
 use crate::{Arrival, Captured, State};
 use fdr_record::{
-    Action, ActionBody, Agent, Body, Claimed, Content, ContentRef, Env, Gap, Link, Observed, PolicyDecision,
-    Principal, Record, RecordId, Rel, Resource, Trace, Unparsed, VERSION, Verdict, preview,
+    Action, ActionBody, Agent, Body, Claimed, Content, ContentRef, Env, Gap, Hazard, Link, Observed,
+    Principal, Record, RecordId, Rel, Resource, Trace, Unparsed, VERSION, preview,
 };
 use std::collections::{HashMap, HashSet};
 
@@ -13,6 +13,8 @@ use std::collections::{HashMap, HashSet};
 pub(crate) const MAX_NAME_BYTES: usize = 1_024;
 /// Room that the actions of a call may take in a record, in bytes of JSON.
 const MAX_ACTIONS_BYTES: usize = 20 * 1024;
+/// How many names out of code a record lists.
+const MAX_NAMED: usize = 16;
 /// Room that the reasons for opacity may take, in bytes of JSON.
 const MAX_REASONS_BYTES: usize = 8 * 1024;
 /// Room that the records of one message may take, in bytes of JSON: they are written at once,
@@ -119,7 +121,7 @@ impl<'a, 'b> Writer<'a, 'b> {
             id: cap(&principal.id),
             name: principal.name.as_deref().map(cap),
         });
-        let record = Record {
+        let mut record = Record {
             v: VERSION,
             id: self.state.ids.next(arrival.now),
             kind: body.kind(),
@@ -140,23 +142,12 @@ impl<'a, 'b> Writer<'a, 'b> {
             body,
             content,
         };
+        self.state.decide(&mut record);
         self.bytes += record.to_line().len();
         self.state.observe(&record);
         let id = record.id;
         self.out.records.push(record);
         id
-    }
-
-    /// What our policy says. There is none yet, and the record says so.
-    pub(crate) fn policy(&self) -> PolicyDecision {
-        PolicyDecision {
-            decision: Verdict::Permit,
-            mode: self.arrival.mode,
-            reason: "no policy set is loaded".to_owned(),
-            policies: Vec::new(),
-            set: None,
-            took_us: 0,
-        }
     }
 }
 
@@ -201,6 +192,12 @@ pub(crate) fn bound(mut body: ActionBody) -> ActionBody {
     let kept = fitting(body.actions.iter().map(size), MAX_ACTIONS_BYTES);
     body.actions_left_out += (body.actions.len() - kept) as u64;
     body.actions.truncate(kept);
+    let named = body.named.len();
+    body.named.retain(|resource| short(resource.clone()) == *resource);
+    body.named.truncate(MAX_NAMED);
+    if is_cut || body.actions_left_out > 0 || body.named.len() < named {
+        body.hazards.push(Hazard::LeftOut);
+    }
     body.opaque = body.opaque.iter().map(|reason| preview(reason)).collect();
     let size = |reason: &String| reason.chars().map(json_bytes).sum::<usize>() + 3;
     let kept = fitting(body.opaque.iter().map(size), MAX_REASONS_BYTES);

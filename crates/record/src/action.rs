@@ -173,12 +173,67 @@ pub struct Action {
     /// Where a symbolic link leads, when the file existed and was looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolves_to: Option<String>,
+    /// Whether it touches what keeps the agent's record and its limits: the recorder's files,
+    /// programs and processes, policies, the hooks in the runtime's settings.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tamper: bool,
+}
+
+/// In which way a call is not fully known; policies can tell by it what may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Hazard {
+    /// Which command or which code runs is not known: a variable in the place of a command,
+    /// `eval`, decoded or fetched text that a shell runs, a setting that runs commands.
+    CommandWord,
+    /// Code is handed to an interpreter and is not read as a program.
+    Code,
+    /// That code names something that deletes or overwrites.
+    CodeDestructive,
+    /// That code names something that speaks to the network.
+    CodeNetwork,
+    /// That code names something that starts or ends programs, or makes code of text.
+    CodeProcess,
+    /// That code names something that reads secrets or the environment.
+    CodeSecret,
+    /// What a known command works on is not known: a variable, a list read from a file.
+    Arguments,
+    /// Nothing is known of what this tool does.
+    UnknownTool,
+    /// The record does not show all of it.
+    LeftOut,
+}
+
+impl Hazard {
+    /// The word as it stands in a record.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Hazard::CommandWord => "command_word",
+            Hazard::Code => "code",
+            Hazard::CodeDestructive => "code_destructive",
+            Hazard::CodeNetwork => "code_network",
+            Hazard::CodeProcess => "code_process",
+            Hazard::CodeSecret => "code_secret",
+            Hazard::Arguments => "arguments",
+            Hazard::UnknownTool => "unknown_tool",
+            Hazard::LeftOut => "left_out",
+        }
+    }
 }
 
 impl Action {
     /// A plain action, neither recursive nor destructive.
     pub fn new(action: Verb, resource: Resource) -> Action {
-        Action { action, resource, to: None, recursive: false, destructive: false, resolves_to: None }
+        Action {
+            action,
+            resource,
+            to: None,
+            recursive: false,
+            destructive: false,
+            resolves_to: None,
+            tamper: false,
+        }
     }
 
     /// The same, marked destructive.
@@ -208,6 +263,12 @@ pub struct Normalised {
     pub actions: Vec<Action>,
     /// Why the list may be incomplete: one sentence for each thing not statically known.
     pub opaque: Vec<String>,
+    /// In which ways it may be, without duplicates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hazards: Vec<Hazard>,
+    /// What code that is not read names: what is done with it is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub named: Vec<Resource>,
 }
 
 impl Normalised {
@@ -231,6 +292,20 @@ impl Normalised {
         let reason = reason.into();
         if !self.opaque.contains(&reason) {
             self.opaque.push(reason);
+        }
+    }
+
+    /// Marks a way in which the call is not fully known, once.
+    pub fn hazard(&mut self, hazard: Hazard) {
+        if !self.hazards.contains(&hazard) {
+            self.hazards.push(hazard);
+        }
+    }
+
+    /// Adds something that code names, once.
+    pub fn names(&mut self, resource: Resource) {
+        if !self.named.contains(&resource) {
+            self.named.push(resource);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What happened: one form for each kind of record.
 
-use crate::{Action, Normalised};
+use crate::{Action, Hazard, Normalised, RecordId, Resource, Timestamp, Verb};
 use serde::{Deserialize, Serialize};
 
 macro_rules! kinds {
@@ -61,6 +61,8 @@ kinds! {
     Prompt(Prompt) = "prompt",
     /// Something that the agent saw.
     Context(Context) = "context",
+    /// What the agent was asked for, as a scope: what it may do for that, and what not.
+    Intent(Intent) = "intent",
     /// What the model decided to do, as far as the runtime shows it.
     Decision(Decision) = "decision",
     /// Something the agent set out to do; durable before it is done.
@@ -77,6 +79,8 @@ kinds! {
     Message(Message) = "message",
     /// Settings of the agent or of the recorder changed.
     ConfigChange(ConfigChange) = "config.change",
+    /// A policy set came into force, or was refused.
+    PolicyChange(PolicyChange) = "policy.change",
     /// Input that could not be read; the bytes are in the content.
     Unparsed(Unparsed) = "unparsed",
     /// Something is missing or out of order.
@@ -170,7 +174,7 @@ pub struct Context {
     pub what: String,
     /// Where it came from, when that has a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resource: Option<crate::Resource>,
+    pub resource: Option<Resource>,
     /// Length in bytes of what was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub len: Option<u64>,
@@ -270,6 +274,211 @@ pub struct PolicyDecision {
     pub took_us: u64,
 }
 
+impl PolicyDecision {
+    /// What is said before any policy has seen the action.
+    pub fn undecided(mode: Mode) -> PolicyDecision {
+        PolicyDecision {
+            decision: Verdict::Permit,
+            mode,
+            reason: "no policy set is loaded".to_owned(),
+            policies: Vec::new(),
+            set: None,
+            took_us: 0,
+        }
+    }
+}
+
+/// Something an agent took in that makes what it does next less trustworthy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Taint {
+    /// It read a secret, or something in which a secret was found.
+    Secret,
+    /// It read something from the network.
+    Web,
+    /// It got something from an MCP server or another tool that is not the runtime's own.
+    Tool,
+    /// It read a file outside its workspace.
+    Outside,
+    /// Something it read speaks to it like an instruction.
+    Injection,
+}
+
+impl Taint {
+    /// The word as it stands in a record.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Taint::Secret => "secret",
+            Taint::Web => "web",
+            Taint::Tool => "tool",
+            Taint::Outside => "outside",
+            Taint::Injection => "injection",
+        }
+    }
+}
+
+/// How many actions of a verb an agent's session had before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Count {
+    /// The verb.
+    pub action: Verb,
+    /// How often.
+    pub count: u64,
+}
+
+/// What was known of the session when an action was decided on, beside what the record says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Facts {
+    /// Roots of the workspace, absolute: the repository or folder in which the session began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workspace: Vec<String>,
+    /// The user's home folder.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub home: String,
+    /// What the agent had taken in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taint: Vec<Taint>,
+    /// Earlier actions of the session, for the verbs of this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub so_far: Vec<Count>,
+}
+
+/// Whether an action is what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum InScope {
+    /// It is.
+    InScope,
+    /// It is not, or it was excluded.
+    OutOfScope,
+    /// What was asked for doesn't tell.
+    Unclear,
+}
+
+impl InScope {
+    /// The word as it stands in a record.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            InScope::InScope => "in_scope",
+            InScope::OutOfScope => "out_of_scope",
+            InScope::Unclear => "unclear",
+        }
+    }
+}
+
+/// An action held against the intent in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct IntentCheck {
+    /// The finding.
+    pub scope: InScope,
+    /// The `intent` record.
+    pub by: RecordId,
+    /// Why.
+    pub reason: String,
+}
+
+/// An approval that was used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Approved {
+    /// The `approval.grant` record.
+    pub grant: RecordId,
+    /// Who gave it: `uid:1000`, as the kernel told.
+    pub by: String,
+}
+
+/// Where an intent comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum IntentSource {
+    /// A person set it, apart from the prompt.
+    Declared,
+    /// Fixed rules read it out of the prompt.
+    Derived,
+    /// A program named in the configuration read it out of the prompt.
+    Classifier,
+}
+
+/// One thing that an intent allows or excludes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ScopeRule {
+    /// With which verbs; any, if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<Verb>,
+    /// On which resource: a name, in which `*` stands for anything within a segment and `**` for
+    /// anything, such as `file:/w/build/**`, `git:*#main`, `url:https://example.com/**`.
+    pub resource: String,
+    /// The words it was read from.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub words: String,
+}
+
+/// Body of `intent`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Intent {
+    /// Where it comes from.
+    pub source: IntentSource,
+    /// What may be done for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<ScopeRule>,
+    /// What may not be done, whatever is allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<ScopeRule>,
+    /// Whether nothing but what is allowed is in scope. If not, what the prompt doesn't touch is
+    /// unclear.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub closed: bool,
+    /// The prompt asks for nothing new: what was in scope before still is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub goes_on: bool,
+    /// Until when it is in force; without end, if absent, until the next one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+    /// In one line for a person.
+    pub summary: String,
+}
+
+/// Body of `policy.change`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PolicyChange {
+    /// Whether this set came into force; if not, the one before stays.
+    pub accepted: bool,
+    /// Digest of the set that was offered: `sha256:` and 64 hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<String>,
+    /// Digest of the set that is in force after this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_force: Option<String>,
+    /// Where it was read from: names of starter sets, folders.
+    pub from: Vec<String>,
+    /// Number of policies.
+    pub policies: u64,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<String>,
+}
+
+/// How far a grant reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Reach {
+    /// For this very action, once.
+    #[default]
+    Once,
+    /// For the same verbs on the same resources, as long as the session goes on.
+    Session,
+}
+
 /// Who or what inside the runtime made a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -285,6 +494,10 @@ pub enum DecidedBy {
     Mode,
     /// Its sandbox or its list of working directories.
     Sandbox,
+    /// A person who answered a request in our queue.
+    Approver,
+    /// Nobody: the time for an answer ran out.
+    Timeout,
     /// A classifier of the runtime.
     Classifier,
     /// The runtime itself: the tool is unknown or the arguments are invalid.
@@ -302,6 +515,8 @@ impl DecidedBy {
             DecidedBy::User => "user",
             DecidedBy::Mode => "mode",
             DecidedBy::Sandbox => "sandbox",
+            DecidedBy::Approver => "approver",
+            DecidedBy::Timeout => "timeout",
             DecidedBy::Classifier => "classifier",
             DecidedBy::Runtime => "runtime",
             DecidedBy::Unknown => "unknown",
@@ -351,12 +566,27 @@ pub struct ActionBody {
     /// What is not statically known, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub opaque: Vec<String>,
+    /// In which ways it is not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hazards: Vec<Hazard>,
+    /// What code that is not read names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub named: Vec<Resource>,
     /// Whether any of it can't easily be undone.
     pub destructive: bool,
     /// One line that a human can read: the command, the path, the arguments; the beginning.
     pub summary: String,
+    /// Whether it is what the agent was asked for; absent where nothing was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<IntentCheck>,
+    /// What else the policy was told: a decision can be made again from this record alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<Facts>,
     /// What our policy decided.
     pub policy: PolicyDecision,
+    /// The approval, given before, under which an `ASK` was let through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved: Option<Approved>,
     /// What the runtime had decided when it told us, where it said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime_decision: Option<RuntimeDecision>,
@@ -381,9 +611,14 @@ impl ActionBody {
             actions,
             actions_left_out: left_out as u64,
             opaque: found.opaque,
+            hazards: found.hazards,
+            named: found.named,
             destructive,
             summary,
+            intent: None,
+            facts: None,
             policy,
+            approved: None,
             runtime_decision: None,
         }
     }
@@ -445,6 +680,9 @@ pub struct ResultBody {
     /// What the runtime decided about the action.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime_decision: Option<RuntimeDecision>,
+    /// Phrases in the result that speak to the agent like instructions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signs: Vec<String>,
     /// What ran is not what was asked for: the arguments were changed in between.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub arguments_changed: bool,
@@ -464,6 +702,24 @@ pub struct Approval {
     /// In whose words, why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Digest of the exact action that our queue holds: tool, arguments, session, agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// A request: until when it waits. A grant: until when it can be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+    /// A grant: how far it reaches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reach: Option<Reach>,
+    /// A request: two different people have to agree.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub four_eyes: bool,
+    /// A request: the policies that ask.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<String>,
+    /// A request: what is to be done, on what.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<Action>,
 }
 
 /// Body of `message`.
@@ -484,7 +740,7 @@ pub struct ConfigChange {
     pub what: String,
     /// The file, where it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resource: Option<crate::Resource>,
+    pub resource: Option<Resource>,
     /// From what to what, in one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,

@@ -19,11 +19,12 @@ pub mod scrub;
 pub mod shell;
 mod time;
 
-pub use action::{Action, Normalised, Resource, Verb, clean_path};
+pub use action::{Action, Hazard, Normalised, Resource, Verb, clean_path};
 pub use body::{
-    ActionBody, Approval, Basis, Body, Call, ConfigChange, Context, DecidedBy, Decision, Gap, Kind,
-    LogRestart, LogTorn, Message, Mode, Outcome, PolicyDecision, Prompt, ResultBody, RuntimeDecision,
-    SessionEnd, SessionStart, Status, Unparsed, Verdict,
+    ActionBody, Approval, Approved, Basis, Body, Call, ConfigChange, Context, Count, DecidedBy, Decision,
+    Facts, Gap, InScope, Intent, IntentCheck, IntentSource, Kind, LogRestart, LogTorn, Message, Mode,
+    Outcome, PolicyChange, PolicyDecision, Prompt, Reach, ResultBody, RuntimeDecision, ScopeRule, SessionEnd,
+    SessionStart, Status, Taint, Unparsed, Verdict,
 };
 pub use content::{Content, ContentKey, ContentRef, DIGEST_PREFIX, PREVIEW_CHARS, hex, preview};
 pub use id::{IdSource, RecordId};

@@ -10,7 +10,7 @@ use super::syntax::{
 };
 use super::table::Effect;
 use super::{Context, syntax};
-use crate::{Action, Normalised, Resource, Verb, clean_path};
+use crate::{Action, Hazard, Normalised, Resource, Verb, clean_path};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
@@ -180,6 +180,8 @@ pub(super) struct Shell<'c> {
     actions: Vec<Action>,
     places: HashMap<(Verb, Resource, Option<Resource>), usize>,
     opaque: Vec<String>,
+    hazards: Vec<Hazard>,
+    named: Vec<Resource>,
     opaque_seen: HashSet<String>,
     work: usize,
     frames: Vec<Frame>,
@@ -224,6 +226,8 @@ impl<'c> Shell<'c> {
             actions: Vec::new(),
             places: HashMap::new(),
             opaque: Vec::new(),
+            hazards: Vec::new(),
+            named: Vec::new(),
             opaque_seen: HashSet::new(),
             work: 0,
             frames: Vec::new(),
@@ -250,7 +254,7 @@ impl<'c> Shell<'c> {
             let name = self.silent.take().unwrap_or_else(|| "sh".to_owned());
             self.push(Action::new(Verb::Execute, Resource::proc(&name)));
         }
-        Normalised { actions: self.actions, opaque: self.opaque }
+        Normalised { actions: self.actions, opaque: self.opaque, hazards: self.hazards, named: self.named }
     }
 
     // --- what is found ---

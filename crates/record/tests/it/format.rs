@@ -41,9 +41,32 @@ fn samples() -> Vec<Record> {
         summary: "git push".into(),
         by: Some(DecidedBy::User),
         reason: Some("looks right".into()),
+        digest: Some("sha256:77aa".into()),
+        expires: Some(start),
+        reach: Some(Reach::Session),
+        four_eyes: true,
+        policies: vec!["baseline/protected-branch".into()],
+        actions: vec![Action::new(Verb::Send, Resource::new("git", "origin#main"))],
+    };
+    found.hazard(Hazard::CommandWord);
+    found.names(Resource::file("/etc/passwd", "/"));
+    let rule = ScopeRule {
+        actions: vec![Verb::Delete],
+        resource: "file:/home/dev/proj/build/**".into(),
+        words: "clean up the build folder".into(),
     };
     let mut action = ActionBody::new("Bash", "rm -rf build; mv /a /b".into(), found, policy);
     action.runtime_decision = Some(decision.clone());
+    action.actions[0].resolves_to = Some("/mnt/build".into());
+    action.actions[0].tamper = true;
+    action.intent = Some(IntentCheck { scope: InScope::InScope, by: other, reason: "asked for".into() });
+    action.facts = Some(Facts {
+        workspace: vec!["/home/dev/proj".into()],
+        home: "/home/dev".into(),
+        taint: vec![Taint::Secret],
+        so_far: vec![Count { action: Verb::Delete, count: 2 }],
+    });
+    action.approved = Some(Approved { grant: other, by: "uid:1000".into() });
     let bodies = vec![
         Body::SessionStart(SessionStart {
             source: Some("startup".into()),
@@ -62,6 +85,15 @@ fn samples() -> Vec<Record> {
             len: Some(412),
             preview: Some("# Project".into()),
         }),
+        Body::Intent(Intent {
+            source: IntentSource::Derived,
+            allow: vec![rule.clone()],
+            exclude: vec![rule],
+            closed: true,
+            goes_on: true,
+            expires: Some(start),
+            summary: "delete build/**".into(),
+        }),
         Body::Decision(Decision {
             stated: Some("The build folder is stale.".into()),
             thinking: Some("Remove it first.".into()),
@@ -76,6 +108,7 @@ fn samples() -> Vec<Record> {
             reason: Some("denied".into()),
             preview: Some("…".into()),
             runtime_decision: Some(decision),
+            signs: vec!["ignore all previous instructions".into()],
             arguments_changed: true,
         }),
         Body::ApprovalRequest(Approval { by: None, reason: None, ..approval.clone() }),
@@ -86,6 +119,14 @@ fn samples() -> Vec<Record> {
             what: "project_settings".into(),
             resource: Some(Resource::file("/s.json", "/")),
             detail: Some("hooks".into()),
+        }),
+        Body::PolicyChange(PolicyChange {
+            accepted: true,
+            set: Some("sha256:4be1".into()),
+            in_force: Some("sha256:4be1".into()),
+            from: vec!["baseline".into()],
+            policies: 31,
+            errors: vec!["a.cedar: unexpected end".into()],
         }),
         Body::Unparsed(Unparsed { reason: "EOF at line 1".into(), event: Some("PreToolUse".into()) }),
         Body::Gap(Gap { what: "clock_back".into(), detail: "set back".into(), millis: Some(3_600_000) }),
