@@ -168,7 +168,7 @@ impl Recorder {
         actions: &[Action],
         change: impl FnOnce(&mut ActionBody),
     ) -> RecordId {
-        let found = Normalised { actions: actions.to_vec(), opaque: vec![] };
+        let found = Normalised { actions: actions.to_vec(), opaque: vec![], ..Normalised::default() };
         let mut body = ActionBody::new(tool, summary.to_owned(), found, permit("in scope"));
         change(&mut body);
         let call = format!("toolu_{}", self.count + 1);
@@ -195,6 +195,7 @@ impl Recorder {
             reason: None,
             preview: None,
             runtime_decision: None,
+            signs: vec![],
             arguments_changed: false,
         };
         change(&mut body);
@@ -421,7 +422,7 @@ fn busy_log() -> tempfile::TempDir {
     }));
     // An event that was spooled, and came in after others.
     let late = file(Verb::Write, "CHANGELOG.md");
-    let found = Normalised { actions: vec![late], opaque: vec![] };
+    let found = Normalised { actions: vec![late], opaque: vec![], ..Normalised::default() };
     let body = ActionBody::new("Edit", format!("{CWD}/CHANGELOG.md"), found, permit("in scope"));
     r.at("14:03:30").put_with(Body::Action(body), &[], &[], |record| {
         record.observed.get_or_insert_default().late = true;

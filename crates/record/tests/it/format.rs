@@ -232,7 +232,7 @@ fn every_version_ever_written_can_be_read_and_stays_the_same_bytes() {
             assert_eq!(String::from_utf8(record.to_line()).unwrap(), line);
         }
     }
-    assert_eq!(versions, VERSION, "one golden file for each version");
+    assert!(versions >= VERSION, "a golden file for each version at least");
 }
 
 #[test]
