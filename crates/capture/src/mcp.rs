@@ -416,6 +416,12 @@ pub fn message(
     capture.captured
 }
 
+/// Answers a call that is not let through; the proxy makes a JSON-RPC error of it.
+pub(crate) fn refuse(reason: &str) -> Reply {
+    let stderr = format!("fdr (enforce): {reason}").into_bytes();
+    Reply { stdout: Vec::new(), stderr, exit_code: 2 }
+}
+
 struct Capture<'a, 'b> {
     server: String,
     session: String,
@@ -967,8 +973,7 @@ impl<'c> Capture<'_, '_> {
     /// What can't be understood can't be decided on; enforced, it is not let through.
     fn unparsed(&mut self, direction: &str, reason: &str, line: &[u8]) {
         if self.arrival.mode == Mode::Enforce && direction.starts_with("client") {
-            let stderr = format!("fdr (enforce): denied, because the message can't be read: {reason}");
-            self.captured.reply = Reply { stdout: Vec::new(), stderr: stderr.into_bytes(), exit_code: 2 };
+            self.captured.reply = refuse(&format!("denied, because the message can't be read: {reason}"));
         }
         let body = Unparsed { reason: preview(reason), event: Some(name(direction)) };
         self.record(Body::Unparsed(body), line, Extra::default());
@@ -1042,8 +1047,11 @@ impl<'c> Capture<'_, '_> {
             content,
         };
         fit(&mut record);
-        self.state.decide(&mut record);
+        self.state.decide(&mut record, &arrival.home);
         self.state.observe(&record);
+        if let Body::Action(_) = record.body {
+            self.captured.held = Some(record.id);
+        }
         self.captured.records.push(record);
     }
 }
