@@ -120,6 +120,11 @@ impl Sessions {
         self.by_id.contains_key(id)
     }
 
+    /// Number of the next record of a session.
+    pub(crate) fn next_seq(&self, id: &str) -> u64 {
+        self.by_id.get(id).map_or(0, |session| session.next_seq)
+    }
+
     /// Takes in one record, in the order of the log.
     pub(crate) fn observe(&mut self, record: &Record) {
         let (Some(id), Some(agent)) = (&record.session, &record.agent) else { return };

@@ -219,7 +219,7 @@ impl State {
 
     /// Number of the next record of a session.
     pub fn next_seq(&self, id: &str) -> u64 {
-        self.sessions.get(id).map_or(0, |session| session.next_seq)
+        self.sessions.get(id).map_or_else(|| self.mcp.next_seq(id), |session| session.next_seq)
     }
 
     /// Number of the next record that belongs to no session.

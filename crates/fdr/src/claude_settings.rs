@@ -623,9 +623,7 @@ fn entry(event: &str, hook: &Hook) -> String {
 fn group(event: &str, hook: &Hook) -> String {
     let command = quote(&hook.command(event));
     let timeout = timeout_s(event);
-    format!(
-        "{{ \"hooks\": [{{ \"type\": \"command\", \"command\": {command}, \"timeout\": {timeout} }}] }}"
-    )
+    format!("{{ \"hooks\": [{{ \"type\": \"command\", \"command\": {command}, \"timeout\": {timeout} }}] }}")
 }
 
 fn quote(text: &str) -> String {

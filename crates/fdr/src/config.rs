@@ -153,7 +153,10 @@ mod tests {
         assert_eq!(config.approval_wait_s(), default.approval_wait_s());
         assert_eq!((config.approvals, config.approvers), (default.approvals, default.approvers));
         let home = Home::find(Some(std::path::Path::new("/x"))).unwrap();
-        assert_eq!(Config { policies: config.policies, ..Config::default() }.sources(&home), default.sources(&home));
+        assert_eq!(
+            Config { policies: config.policies, ..Config::default() }.sources(&home),
+            default.sources(&home)
+        );
     }
 
     #[test]

@@ -32,8 +32,7 @@ pub enum Op {
     Intent,
 }
 
-const OPS: [Op; 7] =
-    [Op::Event, Op::Import, Op::Status, Op::Checkpoint, Op::Stop, Op::Approvals, Op::Intent];
+const OPS: [Op; 7] = [Op::Event, Op::Import, Op::Status, Op::Checkpoint, Op::Stop, Op::Approvals, Op::Intent];
 
 /// One message to the recorder.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@
 //! once, until it runs out.
 
 use fdr_record::{
-    Action, ActionBody, Approval, Approved, Body, DecidedBy, Hazard, Reach, Record, RecordId, Rel, Resource,
-    Timestamp, Verb, hex,
+    Action, ActionBody, Agent, Approval, Approved, Body, DecidedBy, Hazard, Reach, Record, RecordId, Rel,
+    Resource, Timestamp, Verb, hex,
 };
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
@@ -35,10 +35,10 @@ pub struct Request {
     pub since: Timestamp,
     /// What is asked for.
     pub approval: Approval,
-    /// The session that asks, and the agent.
+    /// The session that asks.
     pub session: String,
-    /// The agent's name.
-    pub agent: String,
+    /// The agent that asks.
+    pub agent: Option<Agent>,
     /// How it stands.
     pub standing: Standing,
     /// The users who have agreed so far.
@@ -107,7 +107,7 @@ impl Approvals {
                     since: record.ts,
                     approval: approval.clone(),
                     session: record.session.clone().unwrap_or_default(),
-                    agent: record.agent.as_ref().map(|agent| agent.name.clone()).unwrap_or_default(),
+                    agent: record.agent.clone(),
                     standing: Standing::Waiting,
                     agreed: BTreeSet::new(),
                 };
