@@ -188,21 +188,14 @@ impl Approvals {
         let known =
             body.actions_left_out == 0 && body.opaque.is_empty() && !body.hazards.contains(&Hazard::LeftOut);
         let fits = |grant: &&Grant| {
-            grant.expires.is_none_or(|expires| now < expires)
-                && match grant.reach {
-                    Reach::Once => grant.digest == digest,
-                    Reach::Session => {
-                        record.session.as_deref() == Some(&grant.session)
-                            && (grant.digest == digest
-                                || known
-                                    && wanted.is_subset(&grant.actions)
-                                    && body
-                                        .policy
-                                        .policies
-                                        .iter()
-                                        .all(|policy| grant.policies.contains(policy)))
-                    }
-                }
+            let same = grant.digest == digest
+                || grant.reach == Reach::Session
+                    && record.session.as_deref() == Some(&grant.session)
+                    && known
+                    && wanted.is_subset(&grant.actions);
+            // What another policy asks about now, nobody has answered yet.
+            same && grant.expires.is_none_or(|expires| now < expires)
+                && body.policy.policies.iter().all(|policy| grant.policies.contains(policy))
         };
         self.grants.iter().find(fits).map(|grant| grant.approved.clone())
     }
@@ -271,5 +264,162 @@ fn answerer(record: &Record) -> String {
         (Some(uid), Some(name)) => format!("{name} (uid:{uid})"),
         (Some(uid), None) => format!("uid:{uid}"),
         (None, _) => "unknown".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+    use fdr_record::{Mode, Verdict};
+
+    const NOW: u64 = 1_795_524_862_000_000_000;
+    const MINUTE: u64 = 60_000_000_000;
+
+    struct Desk {
+        approvals: Approvals,
+        ids: fdr_record::IdSource,
+    }
+
+    impl Desk {
+        fn new() -> Desk {
+            Desk { approvals: Approvals::default(), ids: fdr_record::IdSource::default() }
+        }
+
+        fn put(&mut self, mut record: Record) -> RecordId {
+            record.id = self.ids.next(record.ts);
+            self.approvals.observe(&record);
+            record.id
+        }
+
+        /// Asks for an action, as the recorder does.
+        fn ask(&mut self, action: &Record, four_eyes: bool) -> RecordId {
+            let Body::Action(body) = &action.body else { panic!("an action") };
+            let approval = Approval {
+                tool: body.tool.clone(),
+                digest: digest(action),
+                expires: Some(Timestamp(NOW + MINUTE)),
+                four_eyes,
+                policies: body.policy.policies.clone(),
+                actions: body.actions.clone(),
+                ..Approval::default()
+            };
+            self.put(sample::about(action, Body::ApprovalRequest(approval), &[], None, NOW))
+        }
+
+        fn grant(&mut self, action: &Record, request: RecordId, uid: u32, reach: Reach, at: u64) -> RecordId {
+            let approval = Approval {
+                digest: digest(action),
+                expires: Some(Timestamp(at + 60 * MINUTE)),
+                reach: Some(reach),
+                ..Approval::default()
+            };
+            let links = [(Rel::Approves, request)];
+            self.put(sample::about(action, Body::ApprovalGrant(approval), &links, Some(uid), at))
+        }
+
+        fn standing(&self, request: RecordId) -> Standing {
+            self.approvals.request(request).expect("the request").standing.clone()
+        }
+
+        fn is_free(&self, action: &Record, at: u64) -> bool {
+            let Body::Action(body) = &action.body else { panic!("an action") };
+            self.approvals.grant_for(action, body, Timestamp(at)).is_some()
+        }
+    }
+
+    fn asked(command: &str) -> Record {
+        let mut record = sample::shell(command, Mode::Enforce);
+        if let Body::Action(body) = &mut record.body {
+            body.policy.decision = Verdict::Ask;
+            body.policy.policies = vec!["baseline/protected-branch".to_owned()];
+        }
+        record
+    }
+
+    #[test]
+    fn a_grant_for_one_who_waits_is_used_up_by_that() {
+        let (mut desk, push) = (Desk::new(), asked("git push origin main"));
+        let request = desk.ask(&push, false);
+        assert_eq!(desk.standing(request), Standing::Waiting);
+        let grant = desk.grant(&push, request, 1000, Reach::Once, NOW + 1);
+        assert_eq!(desk.standing(request), Standing::Granted(Approved { grant, by: "uid:1000".into() }));
+        assert!(!desk.is_free(&push, NOW + 2), "the next call asks again");
+    }
+
+    #[test]
+    fn a_grant_after_the_time_is_for_the_next_call_of_the_same_once() {
+        let (mut desk, push) = (Desk::new(), asked("git push origin main"));
+        let request = desk.ask(&push, false);
+        let timeout = Approval {
+            by: Some(DecidedBy::Timeout),
+            reason: Some(timeout_reason(60)),
+            digest: digest(&push),
+            ..Approval::default()
+        };
+        let links = [(Rel::Approves, request)];
+        desk.put(sample::about(&push, Body::ApprovalDeny(timeout), &links, None, NOW + MINUTE));
+        assert!(matches!(desk.standing(request), Standing::Refused(_)));
+        assert!(desk.approvals.answerable(&request.to_string(), "alice").is_ok());
+        let grant = desk.grant(&push, request, 1000, Reach::Once, NOW + 2 * MINUTE);
+        assert!(!desk.is_free(&asked("git push origin main --force"), NOW + 3 * MINUTE), "other arguments");
+        assert!(!desk.is_free(&push, NOW + 63 * MINUTE), "it has run out");
+        assert!(desk.is_free(&push, NOW + 3 * MINUTE));
+        let mut used = asked("git push origin main");
+        if let Body::Action(body) = &mut used.body {
+            body.approved = Some(Approved { grant, by: "uid:1000".into() });
+        }
+        desk.put(used);
+        assert!(!desk.is_free(&push, NOW + 3 * MINUTE), "used twice");
+    }
+
+    #[test]
+    fn a_grant_for_the_session_is_for_the_same_verbs_and_resources() {
+        let (mut desk, push) = (Desk::new(), asked("git push origin main"));
+        let request = desk.ask(&push, false);
+        desk.grant(&push, request, 1000, Reach::Session, NOW + 1);
+        assert!(desk.is_free(&push, NOW + 2) && desk.is_free(&push, NOW + 3));
+        assert!(desk.is_free(&asked("git push -q origin main"), NOW + 2), "the same thing in other words");
+        assert!(!desk.is_free(&asked("git push origin release"), NOW + 2));
+        assert!(!desk.is_free(&asked("git push origin main; $X"), NOW + 2), "not fully known");
+        let mut other = push.clone();
+        other.session = Some("another".into());
+        assert!(!desk.is_free(&other, NOW + 2));
+        let mut stricter = push.clone();
+        if let Body::Action(body) = &mut stricter.body {
+            body.policy.policies.push("pci/egress".into());
+        }
+        assert!(!desk.is_free(&stricter, NOW + 2), "another policy asks as well");
+    }
+
+    #[test]
+    fn four_eyes_are_two_people() {
+        let (mut desk, push) = (Desk::new(), asked("git push origin main"));
+        let request = desk.ask(&push, true);
+        desk.grant(&push, request, 1000, Reach::Once, NOW + 1);
+        assert_eq!(desk.standing(request), Standing::Waiting);
+        let refusal = desk.approvals.answerable(&request.to_string(), "uid:1000").map(|_| ()).unwrap_err();
+        assert_eq!(refusal, Refusal::SamePerson("uid:1000".into()));
+        desk.grant(&push, request, 1001, Reach::Once, NOW + 2);
+        let Standing::Granted(approved) = desk.standing(request) else { panic!("granted") };
+        assert_eq!(approved.by, "uid:1000 and uid:1001");
+    }
+
+    #[test]
+    fn what_is_answered_is_not_answered_again() {
+        let (mut desk, push) = (Desk::new(), asked("git push origin main"));
+        let request = desk.ask(&push, false);
+        let refused = Approval {
+            by: Some(DecidedBy::Approver),
+            reason: Some("not on a Friday".into()),
+            digest: digest(&push),
+            ..Approval::default()
+        };
+        let links = [(Rel::Approves, request)];
+        desk.put(sample::about(&push, Body::ApprovalDeny(refused), &links, Some(1000), NOW + 1));
+        assert_eq!(desk.standing(request), Standing::Refused("refused by uid:1000: not on a Friday".into()));
+        let id = request.to_string();
+        assert!(matches!(desk.approvals.answerable(&id[28..], "uid:1001"), Err(Refusal::Answered(_))));
+        assert!(matches!(desk.approvals.answerable("", "uid:1001"), Err(Refusal::Unknown(_))));
     }
 }

@@ -7,4 +7,6 @@
 
 pub mod approvals;
 pub mod guard;
+#[cfg(test)]
+mod sample;
 pub mod session;

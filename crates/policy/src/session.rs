@@ -166,3 +166,141 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+    use fdr_record::{ContentRef, ResultBody};
+
+    fn body(record: &Record) -> &ActionBody {
+        match &record.body {
+            Body::Action(body) => body,
+            _ => panic!("an action"),
+        }
+    }
+
+    fn facts(sessions: &Sessions, record: &Record) -> Facts {
+        sessions.facts(record, body(record), sample::HOME)
+    }
+
+    /// Reading `secret.txt` takes in a secret.
+    fn taints(record: &Record) -> Vec<Taint> {
+        let is_secret =
+            |action: &Action| action.action == Verb::Read && action.resource.name().contains("secret");
+        if body(record).actions.iter().any(is_secret) { vec![Taint::Secret] } else { Vec::new() }
+    }
+
+    fn decided(command: &str, mode: Mode, decision: Verdict) -> Record {
+        let mut record = sample::shell(command, mode);
+        if let Body::Action(body) = &mut record.body {
+            body.policy.decision = decision;
+        }
+        record
+    }
+
+    fn result(of: &Record, outcome: Outcome) -> Record {
+        let body = Body::Result(ResultBody {
+            tool: "Bash".into(),
+            outcome,
+            exit_code: None,
+            duration_ms: None,
+            reason: None,
+            preview: None,
+            runtime_decision: None,
+            signs: Vec::new(),
+            arguments_changed: false,
+        });
+        sample::about(of, body, &[(Rel::ResultOf, of.id)], None, of.ts.0)
+    }
+
+    #[test]
+    fn the_workspace_is_where_the_session_began_wherever_the_agent_goes() {
+        let mut sessions = Sessions::default();
+        let first = sample::shell("ls", Mode::Observe);
+        sessions.observe(&first, &taints);
+        let mut moved = sample::shell("cd /etc; ls", Mode::Observe);
+        moved.env = Some(fdr_record::Env { cwd: Some("/etc".into()), ..fdr_record::Env::default() });
+        assert_eq!(facts(&sessions, &moved).workspace, [sample::PROJECT]);
+        sessions.observe(&moved, &taints);
+        assert_eq!(facts(&sessions, &moved).workspace, [sample::PROJECT]);
+    }
+
+    #[test]
+    fn what_was_kept_from_running_taints_nobody_until_it_runs() {
+        for (mode, decision, at_once) in [
+            (Mode::Observe, Verdict::Deny, true),
+            (Mode::Enforce, Verdict::Permit, true),
+            (Mode::Enforce, Verdict::Deny, false),
+            (Mode::Enforce, Verdict::Ask, false),
+        ] {
+            let mut sessions = Sessions::default();
+            let read = decided("cat secret.txt", mode, decision);
+            sessions.observe(&read, &taints);
+            let next = sample::shell("ls", mode);
+            assert_eq!(
+                facts(&sessions, &next).taint.contains(&Taint::Secret),
+                at_once,
+                "{mode:?} {decision:?}"
+            );
+            sessions.observe(&result(&read, Outcome::Denied), &taints);
+            assert_eq!(facts(&sessions, &next).taint.contains(&Taint::Secret), at_once);
+            sessions.observe(&result(&read, Outcome::Ok), &taints);
+            let known = at_once || decision != Verdict::Permit;
+            assert_eq!(facts(&sessions, &next).taint.contains(&Taint::Secret), known);
+        }
+    }
+
+    #[test]
+    fn a_result_with_a_secret_or_an_injection_taints() {
+        let mut sessions = Sessions::default();
+        let read = sample::shell("cat notes.md", Mode::Enforce);
+        sessions.observe(&read, &taints);
+        let mut told = result(&read, Outcome::Ok);
+        told.content.push(ContentRef {
+            role: "raw".into(),
+            digest: String::new(),
+            len: 1,
+            media: String::new(),
+            redacted: 1,
+        });
+        if let Body::Result(body) = &mut told.body {
+            body.signs.push("ignore all previous instructions".into());
+        }
+        sessions.observe(&told, &taints);
+        let next = sample::shell("ls", Mode::Enforce);
+        assert_eq!(facts(&sessions, &next).taint, [Taint::Secret, Taint::Injection]);
+    }
+
+    #[test]
+    fn what_a_record_was_decided_by_is_known_again_after_a_restart() {
+        let mut sessions = Sessions::default();
+        for _ in 0..3 {
+            sessions.observe(&sample::shell("cat secret.txt; rm x", Mode::Enforce), &taints);
+        }
+        let mut last = sample::shell("rm y", Mode::Enforce);
+        let known = facts(&sessions, &last);
+        assert_eq!(known.so_far, [Count { action: Verb::Delete, count: 3 }]);
+        if let Body::Action(body) = &mut last.body {
+            body.facts = Some(known.clone());
+        }
+        let mut restarted = Sessions::default();
+        restarted.observe(&last, &taints);
+        let again = facts(&restarted, &sample::shell("rm z", Mode::Enforce));
+        assert_eq!((again.taint, again.workspace), (known.taint, known.workspace));
+        assert_eq!(again.so_far, [Count { action: Verb::Delete, count: 4 }]);
+    }
+
+    #[test]
+    fn a_proxy_works_for_the_session_that_started_it() {
+        let mut sessions = Sessions::default();
+        sessions.observe(&sample::shell("cat secret.txt", Mode::Enforce), &taints);
+        let mut call = sample::shell("ls", Mode::Enforce);
+        call.session = Some("proxy".into());
+        if let Some(agent) = &mut call.agent {
+            agent.runtime = "mcp:mail".into();
+            agent.parent = Some("s".into());
+        }
+        assert_eq!(facts(&sessions, &call).taint, [Taint::Secret]);
+    }
+}
