@@ -593,7 +593,7 @@ fn run_captures_one_run_alone() {
     let llm = ScriptedLlm::start(script);
     let mut command = stage.command(&stage.programs.join("fdr"));
     command.args(["run", "--"]).arg(agents().join(".bin/claude"));
-    let run = stage.claude(command, &llm, &[]);
+    let run = stage.claude(command, &llm, PROMPT, &[]);
     assert!(run.output.status.success(), "{:?}", run.output);
     let trail = stage.trail();
     assert_eq!(llm.issued().len(), 2);

@@ -5,6 +5,7 @@ mod claude_code_policy;
 mod faults;
 mod install;
 mod mcp_proxy;
+mod policy;
 mod program;
 mod run;
 mod scripted_llm;
