@@ -152,6 +152,7 @@ const MEMBERS: &[(Hazard, &str, &str)] = &[
         "system popen exec spawn run Command fork kill",
     ),
     (Hazard::CodeProcess, "codecs", "decode getdecoder"),
+    (Hazard::CodeProcess, "os", "execute"),
     (Hazard::CodeProcess, "sys", "modules settrace _getframe meta_path path_hooks"),
     (
         Hazard::CodeProcess,

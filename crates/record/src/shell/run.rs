@@ -444,7 +444,7 @@ impl<'c> Shell<'c> {
                 u32::from(c)
             );
             self.opaque_as(Hazard::Arguments, reason);
-        } else if path.split('/').any(mixes_scripts) {
+        } else if path.split(|c: char| !c.is_alphanumeric()).any(mixes_scripts) {
             let reason = format!("`{}` mixes letters that look alike", excerpt(&path));
             self.opaque_as(Hazard::Arguments, reason);
         }
@@ -1184,10 +1184,10 @@ fn is_invisible(c: char) -> bool {
     matches!(u32::from(c), 0xAD | 0x200B..=0x200F | 0x202A..=0x202E | 0x2060..=0x2069 | 0xFEFF | 0xE0000..=0xE007F)
 }
 
-/// Whether a name has Latin letters beside Greek or Cyrillic ones, or wide forms of them.
-fn mixes_scripts(name: &str) -> bool {
-    let latin = name.bytes().any(|b| b.is_ascii_alphabetic());
-    latin && name.chars().any(|c| matches!(u32::from(c), 0x370..=0x52F | 0xFF21..=0xFF5A | 0x1D400..=0x1D7FF))
+/// Whether a word has Latin letters beside Greek or Cyrillic ones, or wide forms of them.
+fn mixes_scripts(word: &str) -> bool {
+    let latin = word.bytes().any(|b| b.is_ascii_alphabetic());
+    latin && word.chars().any(|c| matches!(u32::from(c), 0x370..=0x52F | 0xFF21..=0xFF5A | 0x1D400..=0x1D7FF))
 }
 
 /// The name of a pipeline that is one simple command, written out.

@@ -445,13 +445,15 @@ pub(super) fn kill(shell: &mut Shell<'_>, call: &Call<'_>) {
 fn looked_up(text: &str) -> Option<&str> {
     let inside = text.strip_prefix("$(").and_then(|t| t.strip_suffix(')'));
     let inside = inside.or_else(|| text.strip_prefix('`').and_then(|t| t.strip_suffix('`')))?;
-    let mut words = inside.split_ascii_whitespace();
-    if !matches!(words.next()?, "pidof" | "pgrep") {
-        return None;
+    let mut rest = inside.trim().strip_prefix("pidof ").or_else(|| inside.trim().strip_prefix("pgrep "))?;
+    while let Some(option) = rest.trim_start().strip_prefix('-') {
+        rest = option.split_once(' ')?.1;
     }
-    let name = words.find(|word| !word.starts_with('-'))?.trim_matches(['\'', '"']);
-    let plain = name.chars().all(|c| c.is_alphanumeric() || "._-/[]^:".contains(c));
-    (plain && !name.is_empty() && words.next().is_none()).then_some(name)
+    let rest = rest.trim();
+    let quoted = ['\'', '"'].iter().find_map(|q| rest.strip_prefix(*q)?.strip_suffix(*q));
+    let plain = |c: char| c.is_alphanumeric() || "._-/[]^:".contains(c) || (c == ' ' && quoted.is_some());
+    let name = quoted.unwrap_or(rest);
+    (!name.is_empty() && name.chars().all(plain)).then_some(name)
 }
 
 pub(super) fn kill_by_name(shell: &mut Shell<'_>, call: &Call<'_>) {
