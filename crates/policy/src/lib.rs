@@ -7,6 +7,7 @@
 
 pub mod approvals;
 pub mod guard;
+pub mod intent;
 #[cfg(test)]
 mod sample;
 pub mod session;
