@@ -371,7 +371,7 @@ impl fdr_capture::Judge for Bench {
             .sessions
             .intent(prompt)
             .filter(|(_, before)| before.expires.is_none_or(|expires| prompt.ts < expires));
-        Some(intent::merge(before.map(|(_, intent)| intent), &new))
+        Some(intent::merge(before, &new))
     }
 }
 
