@@ -6,7 +6,7 @@
 //! shown in pieces while it streams, one event each.
 
 use crate::claude_code_outcome::{Known, exit_code, outcome, ran};
-use crate::claude_code_tools::normalise;
+pub use crate::claude_code_tools::normalise;
 use crate::state::{Call, ROLE_TURN_END, ROLE_TURN_ERROR, Session};
 use crate::writer::{Writer, bound, cap, left_out, link, short, unparsed};
 use crate::{Arrival, Captured, Reply, State};

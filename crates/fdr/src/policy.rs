@@ -256,27 +256,25 @@ fn diff(before: &str, after: &str, out: &mut dyn Write) -> anyhow::Result<u8> {
 }
 
 fn test(policy: &[String], files: &[PathBuf], home: &Home, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let base = std::env::current_dir()?;
-    let mut sets: BTreeMap<String, PolicySet> = BTreeMap::new();
+    let mut sets: BTreeMap<Vec<String>, PolicySet> = BTreeMap::new();
     let (mut right, mut wrong) = (0, 0);
     for file in files {
         let text = std::fs::read_to_string(file).with_context(|| format!("can't read {}", file.display()))?;
-        let cases: Vec<Case> =
-            table::parse(&text).with_context(|| format!("{} is no table", file.display()))?;
+        let cases: Vec<Case> = table::parse(&text).map_err(|errors| {
+            let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            anyhow::anyhow!("{} is no table: {}", file.display(), lines.join("; "))
+        })?;
         for case in &cases {
-            let set = match sets.get(&case.set) {
+            let set = match sets.get(&case.sets) {
                 Some(set) => set,
                 None => {
-                    let named = if case.set.is_empty() { policy.to_vec() } else { vec![case.set.clone()] };
-                    let sources = if named.is_empty() {
-                        self::sources(&[], home)?
-                    } else {
-                        named.iter().map(|text| Source::parse(text, &base)).collect()
-                    };
-                    sets.entry(case.set.clone()).or_insert(PolicySet::load(&sources)?)
+                    let named = if case.sets.is_empty() { policy } else { &case.sets };
+                    let loaded = PolicySet::load(&sources(named, home)?)?;
+                    sets.entry(case.sets.clone()).or_insert(loaded)
                 }
             };
-            let got = set.decide(&case.record());
+            let (found, _) = claude_code::normalise(&case.tool, &case.input, &case.cwd, &case.home);
+            let got = set.decide(&case.record(found));
             if got.verdict == case.verdict {
                 right += 1;
             } else {
@@ -288,7 +286,7 @@ fn test(policy: &[String], files: &[PathBuf], home: &Home, out: &mut dyn Write) 
                     case.line,
                     case.verdict.as_str(),
                     got.verdict.as_str(),
-                    text::line(&case.input),
+                    text::line(&case.text),
                     text::line(&got.reason)
                 )?;
             }
@@ -448,7 +446,7 @@ fn explain(id: &str, policy: &[String], json: bool, home: &Home, out: &mut dyn W
         let mut sets = recorded_sets(&trail)?;
         sets.remove(hash).with_context(|| format!("the text of policy set {hash} is not in the log"))?
     };
-    let explanation = set.explain(&record);
+    let explanation = set.decide(&record);
     if json {
         serde_json::to_writer(&mut *out, &explanation)?;
         writeln!(out)?;
@@ -459,8 +457,5 @@ fn explain(id: &str, policy: &[String], json: bool, home: &Home, out: &mut dyn W
     writeln!(out, "{}  {}", look.paint(tone, explanation.verdict.as_str()), text::line(&explanation.reason))?;
     writeln!(out, "call      {}: {}", text::line(&body.tool), text::line(&body.summary))?;
     writeln!(out, "set       {}", set.hash())?;
-    for line in explanation.lines() {
-        writeln!(out, "{}", text::line(&line))?;
-    }
     Ok(0)
 }

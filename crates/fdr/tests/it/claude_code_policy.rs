@@ -25,7 +25,8 @@ fn enforce(stage: &Stage, more: &str) {
 }
 
 fn git(folder: &Path, arguments: &[&str]) -> String {
-    let identity = ["-c", "user.name=dev", "-c", "user.email=dev@example.com", "-c", "init.defaultBranch=main"];
+    let identity =
+        ["-c", "user.name=dev", "-c", "user.email=dev@example.com", "-c", "init.defaultBranch=main"];
     let out = Command::new("git").current_dir(folder).args(identity).args(arguments).output().unwrap();
     assert!(out.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8_lossy(&out.stdout).into_owned()
@@ -50,7 +51,11 @@ fn bash(command: impl Into<String>) -> Value {
 fn request(stage: &Stage) -> String {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
-        let out = stage.command(&stage.programs.join("fdr")).args(["approvals", "list", "--json"]).output().unwrap();
+        let out = stage
+            .command(&stage.programs.join("fdr"))
+            .args(["approvals", "list", "--json"])
+            .output()
+            .unwrap();
         let all: Value = serde_json::from_slice(&out.stdout).unwrap_or_default();
         if let Some(id) = all[0]["id"].as_str() {
             return id.to_owned();
@@ -221,7 +226,11 @@ fn an_agent_can_neither_approve_nor_unhook_itself() {
     trail.check(&run, &llm.issued());
     for turn in [0, 1, 2, 3, 5] {
         let (action, result) = trail.call(&format!("toolu_main_0{turn}_0"));
-        assert_eq!((decision(action).0, outcome(result)), (Verdict::Deny, Outcome::Denied), "{turn}: {action:?}");
+        assert_eq!(
+            (decision(action).0, outcome(result)),
+            (Verdict::Deny, Outcome::Denied),
+            "{turn}: {action:?}"
+        );
         let Body::Action(body) = &action.body else { panic!() };
         assert!(body.actions.iter().any(|action| action.tamper), "{turn}: {body:?}");
         assert_eq!(body.policy.policies, ["fdr/tamper"]);

@@ -2,7 +2,10 @@
 
 use super::object::{folder, group, host, is_branch_name, is_path, mail, path, rubbish};
 use super::text::{Kind, Token, own_words, tokens};
-use super::words::{self, AFTER_NOUN, Ask, GO_ON, NOUNY, PLAIN, QUESTION, REFERENCE, STARTERS, SUBORDINATE, TOOLS, TO_HEADS, WRONG};
+use super::words::{
+    self, AFTER_NOUN, Ask, GO_ON, NOUNY, PLAIN, QUESTION, REFERENCE, STARTERS, SUBORDINATE, TO_HEADS, TOOLS,
+    WRONG,
+};
 use super::{DECLARED, DECLARED_ONLY, MAX_RULES, Place, summary};
 use fdr_record::shell::{Context, normalise};
 use fdr_record::{Intent, IntentSource, ScopeRule, Verb};
@@ -11,7 +14,14 @@ use fdr_record::{Intent, IntentSource, ScopeRule, Verb};
 pub fn derive(text: &str, place: &Place<'_>) -> Intent {
     let text = own_words(text);
     let tokens = tokens(&text);
-    let mut reader = Reader { text: &text, place, allow: Vec::new(), exclude: Vec::new(), closed: false, mentions: Vec::new() };
+    let mut reader = Reader {
+        text: &text,
+        place,
+        allow: Vec::new(),
+        exclude: Vec::new(),
+        closed: false,
+        mentions: Vec::new(),
+    };
     let mut asks = None;
     let mut wrong = None;
     let mut words = 0;
@@ -37,7 +47,10 @@ pub fn derive(text: &str, place: &Place<'_>) -> Intent {
         if let Some(words) = &asks {
             reader.rule(true, &[Verb::Read, Verb::Search], reader.place.all(), words);
         } else if let Some(words) = &wrong {
-            let again = words.to_lowercase().split_whitespace().any(|w| matches!(w, "still" | "again" | "immer" | "wieder"));
+            let again = words
+                .to_lowercase()
+                .split_whitespace()
+                .any(|w| matches!(w, "still" | "again" | "immer" | "wieder"));
             if !again {
                 let places = reader.mentioned_or_all();
                 for file in places {
@@ -46,7 +59,9 @@ pub fn derive(text: &str, place: &Place<'_>) -> Intent {
             }
         }
     }
-    let goes_on = reader.allow.is_empty() && (plain && words > 0 || asks.is_none() && (!reader.exclude.is_empty() || reader.closed || words <= MAX_ANSWER));
+    let goes_on = reader.allow.is_empty()
+        && (plain && words > 0
+            || asks.is_none() && (!reader.exclude.is_empty() || reader.closed || words <= MAX_ANSWER));
     let seen = std::mem::take(&mut reader.mentions);
     for mention in seen {
         // Within the workspace anything may be read.
@@ -89,7 +104,9 @@ fn low<'t>(sentence: &'t [Token<'_>], at: usize) -> &'t str {
 
 fn excerpt(text: &str, tokens: &[Token<'_>]) -> String {
     let words = tokens.iter().filter(|t| t.kind != Kind::End);
-    let (Some(first), Some(last)) = (words.clone().next(), words.clone().next_back()) else { return String::new() };
+    let (Some(first), Some(last)) = (words.clone().next(), words.clone().next_back()) else {
+        return String::new();
+    };
     cut(&text[first.start..last.end])
 }
 
@@ -107,7 +124,26 @@ fn cut(text: &str) -> String {
 
 fn first_word(sentence: &[Token<'_>]) -> usize {
     let filler = |t: &Token<'_>| {
-        t.kind == Kind::Comma || matches!(t.low.as_str(), "and" | "so" | "but" | "hey" | "hi" | "ok" | "okay" | "und" | "also" | "well" | "hm" | "hmm" | "wait" | "then" | "claude" | "aber")
+        t.kind == Kind::Comma
+            || matches!(
+                t.low.as_str(),
+                "and"
+                    | "so"
+                    | "but"
+                    | "hey"
+                    | "hi"
+                    | "ok"
+                    | "okay"
+                    | "und"
+                    | "also"
+                    | "well"
+                    | "hm"
+                    | "hmm"
+                    | "wait"
+                    | "then"
+                    | "claude"
+                    | "aber"
+            )
     };
     sentence.iter().position(|t| !filler(t)).unwrap_or(0)
 }
@@ -115,10 +151,16 @@ fn first_word(sentence: &[Token<'_>]) -> usize {
 fn is_polite(sentence: &[Token<'_>]) -> bool {
     let pair = |at: usize| (low(sentence, at), low(sentence, at + 1));
     (0..sentence.len()).any(|at| match pair(at) {
-        ("can" | "could" | "would" | "will" | "kannst" | "könntest" | "würdest" | "könnten" | "können" | "magst", "you" | "we" | "du" | "sie" | "wir" | "ihr" | "bitte") => true,
+        (
+            "can" | "could" | "would" | "will" | "kannst" | "könntest" | "würdest" | "könnten" | "können"
+            | "magst",
+            "you" | "we" | "du" | "sie" | "wir" | "ihr" | "bitte",
+        ) => true,
         ("please" | "pls" | "bitte" | "let's" | "lets", _) => true,
         ("how" | "what", "about") => true,
-        ("why", "not" | "don't") => matches!(low(sentence, at + 2), "you" | "we") || low(sentence, at + 1) == "not",
+        ("why", "not" | "don't") => {
+            matches!(low(sentence, at + 2), "you" | "we") || low(sentence, at + 1) == "not"
+        }
         _ => false,
     })
 }
@@ -132,15 +174,30 @@ fn is_question(sentence: &[Token<'_>]) -> bool {
 fn starts_like_a_question(sentence: &[Token<'_>]) -> bool {
     let first = low(sentence, first_word(sentence));
     let asked = sentence.last().is_some_and(|t| t.kind == Kind::End && t.raw == "?");
-    let open = QUESTION.has(first) && !matches!(first, "when" | "where" | "can" | "could" | "would" | "will" | "should" | "has" | "have" | "any" | "soll" | "sollte" | "do");
+    let open = QUESTION.has(first)
+        && !matches!(
+            first,
+            "when"
+                | "where"
+                | "can"
+                | "could"
+                | "would"
+                | "will"
+                | "should"
+                | "has"
+                | "have"
+                | "any"
+                | "soll"
+                | "sollte"
+                | "do"
+        );
     (open || asked) && !is_polite(sentence)
 }
 
 /// Whether a sentence tells of something that is wrong.
 fn is_report(sentence: &[Token<'_>]) -> bool {
-    (0..sentence.len()).any(|at| {
-        (1..=3).any(|n| sentence.get(at..at + n).is_some_and(|w| WRONG.has(&joined(w))))
-    })
+    (0..sentence.len())
+        .any(|at| (1..=3).any(|n| sentence.get(at..at + n).is_some_and(|w| WRONG.has(&joined(w)))))
 }
 
 fn joined(words: &[Token<'_>]) -> String {
@@ -284,8 +341,13 @@ impl Reader<'_> {
             let ask = all.then(|| words::verb(&joined(words))).flatten()?;
             let next = low(sentence, at + n);
             let skip = match (words[0].low.as_str(), next) {
-                ("make" | "making", "sure") | ("try", "to" | "and" | "again") | ("start", "by" | "with" | "working" | "over") | ("get", "started" | "back") => true,
-                ("check" | "see", "if") => low(sentence, at + n + 1) == "you" || low(sentence, at + n + 1) == "we",
+                ("make" | "making", "sure")
+                | ("try", "to" | "and" | "again")
+                | ("start", "by" | "with" | "working" | "over")
+                | ("get", "started" | "back") => true,
+                ("check" | "see", "if") => {
+                    low(sentence, at + n + 1) == "you" || low(sentence, at + n + 1) == "we"
+                }
                 ("look" | "go", "like" | "good" | "fine") => true,
                 ("use", "of") | ("work", "in" | "on" | "only") => false,
                 _ => false,
@@ -306,26 +368,50 @@ impl Reader<'_> {
         }
         let before = low(sentence, at - 1);
         if before == "to" || before == "zu" {
-            return before == "zu" || at - 1 == segment && at < 2 || TO_HEADS.has(low(sentence, at.wrapping_sub(2)));
+            return before == "zu"
+                || at - 1 == segment && at < 2
+                || TO_HEADS.has(low(sentence, at.wrapping_sub(2)));
         }
         if matches!(before, "can" | "could" | "would" | "will" | "might" | "may") {
             return matches!(low(sentence, at.wrapping_sub(2)), "you" | "we");
         }
         if before == "we" || before == "du" || before == "sie" || before == "wir" {
-            return matches!(low(sentence, at.wrapping_sub(2)), "can" | "could" | "should" | "would" | "will" | "don't" | "must" | "kannst" | "könntest" | "können" | "könnten");
+            return matches!(
+                low(sentence, at.wrapping_sub(2)),
+                "can"
+                    | "could"
+                    | "should"
+                    | "would"
+                    | "will"
+                    | "don't"
+                    | "must"
+                    | "kannst"
+                    | "könntest"
+                    | "können"
+                    | "könnten"
+            );
         }
-        if before == "you" && matches!(low(sentence, at.wrapping_sub(2)), "what" | "whatever" | "as" | "if" | "when" | "before") {
+        if before == "you"
+            && matches!(
+                low(sentence, at.wrapping_sub(2)),
+                "what" | "whatever" | "as" | "if" | "when" | "before"
+            )
+        {
             return false;
         }
         if STARTERS.has(before) {
             return true;
         }
-        if word.ends_with("ing") && matches!(before, "by" | "try" | "start" | "mind" | "with" | "without" | "avoid") {
+        if word.ends_with("ing")
+            && matches!(before, "by" | "try" | "start" | "mind" | "with" | "without" | "avoid")
+        {
             return matches!(before, "by" | "try" | "start" | "mind" | "avoid");
         }
         // German verbs stand at the end of their clause.
         let german = word.ends_with("en") && !word.is_ascii() || GERMAN_END.contains(&word);
-        let last = sentence.get(at + length).is_none_or(|t| t.kind != Kind::Word || matches!(t.low.as_str(), "und" | "oder" | "dann" | "aber" | "sondern"));
+        let last = sentence.get(at + length).is_none_or(|t| {
+            t.kind != Kind::Word || matches!(t.low.as_str(), "und" | "oder" | "dann" | "aber" | "sondern")
+        });
         german && last
     }
 
@@ -338,29 +424,96 @@ impl Reader<'_> {
         let before = if at == 0 { "" } else { low(sentence, at - 1) };
         let next = low(sentence, at + 1);
         let mut back = at;
-        while back > 0 && matches!(low(sentence, back - 1), "the" | "a" | "our" | "my" | "an" | "das" | "die" | "der" | "den" | "dem" | "file" | "folder" | "directory" | "branch" | "all") {
+        while back > 0
+            && matches!(
+                low(sentence, back - 1),
+                "the"
+                    | "a"
+                    | "our"
+                    | "my"
+                    | "an"
+                    | "das"
+                    | "die"
+                    | "der"
+                    | "den"
+                    | "dem"
+                    | "file"
+                    | "folder"
+                    | "directory"
+                    | "branch"
+                    | "all"
+            )
+        {
             back -= 1;
         }
         let lead = if back == 0 { "" } else { low(sentence, back - 1) };
         let lead2 = if back < 2 { String::new() } else { format!("{} {}", low(sentence, back - 2), lead) };
-        let located = matches!(lead, "in" | "from" | "of" | "on" | "within" | "inside" | "under" | "at" | "into" | "through" | "across" | "for" | "aus" | "von" | "im" | "unter" | "to" | "nach");
+        let located = matches!(
+            lead,
+            "in" | "from"
+                | "of"
+                | "on"
+                | "within"
+                | "inside"
+                | "under"
+                | "at"
+                | "into"
+                | "through"
+                | "across"
+                | "for"
+                | "aus"
+                | "von"
+                | "im"
+                | "unter"
+                | "to"
+                | "nach"
+        );
         let referred = !lead.is_empty() && (REFERENCE.has(lead) || REFERENCE.has(&lead2));
         let done = |what: What, count: usize| Some((Object { what, located, referred }, count));
         let raw = token.raw;
         let low_word = token.low.as_str();
-        let gitty = matches!(ask, Some(Ask::Push | Ask::Merge | Ask::Rebase | Ask::Pull | Ask::Branch | Ask::PullRequest | Ask::Commit));
+        let gitty = matches!(
+            ask,
+            Some(
+                Ask::Push
+                    | Ask::Merge
+                    | Ask::Rebase
+                    | Ask::Pull
+                    | Ask::Branch
+                    | Ask::PullRequest
+                    | Ask::Commit
+            )
+        );
         // Branches and remotes first: they look like paths.
-        if before == "branch" || lead == "branch" || next == "branch" && !PLAIN.has(low_word) && !matches!(low_word, "feature" | "separate" | "local" | "remote" | "git" | "your" | "default") {
+        if before == "branch"
+            || lead == "branch"
+            || next == "branch"
+                && !PLAIN.has(low_word)
+                && !matches!(
+                    low_word,
+                    "feature" | "separate" | "local" | "remote" | "git" | "your" | "default"
+                )
+        {
             let name = raw.strip_prefix("origin/").unwrap_or(raw);
-            let named = !PLAIN.has(low_word) && !matches!(low_word, "called" | "named" | "namens" | "off" | "for" | "is" | "protection" | "name" | "names");
+            let named = !PLAIN.has(low_word)
+                && !matches!(
+                    low_word,
+                    "called" | "named" | "namens" | "off" | "for" | "is" | "protection" | "name" | "names"
+                );
             if named && name.chars().all(|c| c.is_alphanumeric() || "/._-#*".contains(c)) {
                 return done(What::Branch(name.to_owned()), 1);
             }
         }
-        if matches!(low_word, "called" | "named" | "namens") && before == "branch" && sentence.get(at + 1).is_some_and(|t| t.kind != Kind::End) {
+        if matches!(low_word, "called" | "named" | "namens")
+            && before == "branch"
+            && sentence.get(at + 1).is_some_and(|t| t.kind != Kind::End)
+        {
             return done(What::Branch(sentence[at + 1].raw.to_owned()), 2);
         }
-        if (gitty || matches!(ask, Some(Ask::Deploy | Ask::Delete | Ask::Fetch))) && is_branch_name(low_word) && (gitty || low_word.contains('/')) {
+        if (gitty || matches!(ask, Some(Ask::Deploy | Ask::Delete | Ask::Fetch)))
+            && is_branch_name(low_word)
+            && (gitty || low_word.contains('/'))
+        {
             if let Some((remote @ ("origin" | "upstream"), name)) = raw.split_once('/') {
                 let _ = remote;
                 return done(What::Branch(name.to_owned()), 1);
@@ -376,27 +529,70 @@ impl Reader<'_> {
         if let Some(address) = mail(raw) {
             return done(What::Mail(address), 1);
         }
-        if matches!(next, "folder" | "directory" | "dir" | "ordner" | "verzeichnis" | "folders" | "directories" | "package" | "module" | "crate")
-            && (raw.contains('/') || matches!(next, "folder" | "directory" | "dir" | "ordner" | "verzeichnis"))
+        if matches!(
+            next,
+            "folder"
+                | "directory"
+                | "dir"
+                | "ordner"
+                | "verzeichnis"
+                | "folders"
+                | "directories"
+                | "package"
+                | "module"
+                | "crate"
+        ) && (raw.contains('/')
+            || matches!(next, "folder" | "directory" | "dir" | "ordner" | "verzeichnis"))
             && !matches!(low_word, "new" | "separate" | "empty")
         {
             return done(What::Files(folder(raw, self.place)), 2);
         }
-        if matches!(before, "folder" | "directory" | "ordner" | "verzeichnis") && !PLAIN.has(low_word) && !raw.contains('.') && token.kind == Kind::Code {
+        if matches!(before, "folder" | "directory" | "ordner" | "verzeichnis")
+            && !PLAIN.has(low_word)
+            && !raw.contains('.')
+            && token.kind == Kind::Code
+        {
             return done(What::Files(folder(raw, self.place)), 1);
         }
-        if matches!(low_word, "table" | "tables" | "tabelle" | "tabellen") || matches!(next, "table" | "tabelle") && !PLAIN.has(low_word) {
-            let (name, count) = if matches!(next, "table" | "tabelle") { (raw, 2) } else { (sentence.get(at + 1).map_or("", |t| t.raw), 2) };
-            let good = !name.is_empty() && !PLAIN.has(&name.to_lowercase()) && name.chars().all(|c| c.is_alphanumeric() || "_.".contains(c)) && words::verb(&name.to_lowercase()).is_none();
+        if matches!(low_word, "table" | "tables" | "tabelle" | "tabellen")
+            || matches!(next, "table" | "tabelle") && !PLAIN.has(low_word)
+        {
+            let (name, count) = if matches!(next, "table" | "tabelle") {
+                (raw, 2)
+            } else {
+                (sentence.get(at + 1).map_or("", |t| t.raw), 2)
+            };
+            let good = !name.is_empty()
+                && !PLAIN.has(&name.to_lowercase())
+                && name.chars().all(|c| c.is_alphanumeric() || "_.".contains(c))
+                && words::verb(&name.to_lowercase()).is_none();
             return if good { done(What::Table(format!("db:*/*/{name}")), count) } else { None };
         }
         if matches!(low_word, "database" | "db" | "datenbank") {
             return done(What::Table("db:**".to_owned()), 1);
         }
-        if matches!(raw, ".") || raw.starts_with('.') && !raw.contains('/') && matches!(next, "files" | "dateien") && raw.len() > 1 {
-            return (raw != ".").then(|| Object { what: What::Files(path(&format!("*{raw}"), self.place)), located, referred }).map(|o| (o, 2));
+        if matches!(raw, ".")
+            || raw.starts_with('.')
+                && !raw.contains('/')
+                && matches!(next, "files" | "dateien")
+                && raw.len() > 1
+        {
+            return (raw != ".")
+                .then(|| Object {
+                    what: What::Files(path(&format!("*{raw}"), self.place)),
+                    located,
+                    referred,
+                })
+                .map(|o| (o, 2));
         }
-        if is_path(raw) && !(low_word == "/" || at == 0 && raw.starts_with('/') && !raw[1..].contains('/') && sentence.len() > 1 && token.start == 0) {
+        if is_path(raw)
+            && !(low_word == "/"
+                || at == 0
+                    && raw.starts_with('/')
+                    && !raw[1..].contains('/')
+                    && sentence.len() > 1
+                    && token.start == 0)
+        {
             let files = path(raw, self.place);
             return if files.is_empty() { None } else { done(What::Files(files), 1) };
         }
@@ -407,10 +603,14 @@ impl Reader<'_> {
             return done(What::Code(raw.to_owned()), 1);
         }
         match low_word {
-            "it" | "this" | "that" | "them" | "these" | "those" | "es" | "das" | "sie" if !matches!(next, "file" | "folder") && (PLAIN.has(next) || next.is_empty() || low_word == "it" || low_word == "them") => {
+            "it" | "this" | "that" | "them" | "these" | "those" | "es" | "das" | "sie"
+                if !matches!(next, "file" | "folder")
+                    && (PLAIN.has(next) || next.is_empty() || low_word == "it" || low_word == "them") =>
+            {
                 return done(What::Pronoun, 1);
             }
-            "anything" | "everything" | "alles" | "nichts" | "nothing" | "etwas" | "irgendetwas" | "irgendwas" => return done(What::Universal, 1),
+            "anything" | "everything" | "alles" | "nichts" | "nothing" | "etwas" | "irgendetwas"
+            | "irgendwas" => return done(What::Universal, 1),
             _ => {}
         }
         if PLAIN.has(low_word) {
@@ -431,7 +631,9 @@ impl Reader<'_> {
         // A clause of this segment takes in what follows.
         let mut open = false;
         // A list of verbs goes on: "don't commit, push or deploy".
-        let last_or = sentence.iter().rposition(|t| t.kind == Kind::Word && matches!(t.low.as_str(), "or" | "nor" | "oder" | "noch"));
+        let last_or = sentence
+            .iter()
+            .rposition(|t| t.kind == Kind::Word && matches!(t.low.as_str(), "or" | "nor" | "oder" | "noch"));
         let mut after_comma = false;
         let mut joined_by_and = false;
         let mut at = 0;
@@ -451,12 +653,30 @@ impl Reader<'_> {
                 continue;
             }
             let word = low(sentence, at);
-            if matches!(word, "and" | "or" | "nor" | "but" | "then" | "und" | "oder" | "aber" | "sondern" | "dann" | "noch" | "&" | "+") {
+            if matches!(
+                word,
+                "and"
+                    | "or"
+                    | "nor"
+                    | "but"
+                    | "then"
+                    | "und"
+                    | "oder"
+                    | "aber"
+                    | "sondern"
+                    | "dann"
+                    | "noch"
+                    | "&"
+                    | "+"
+            ) {
                 if matches!(word, "but" | "aber" | "sondern" | "then" | "dann") {
                     negation = Negation::None;
                     (told, how_to) = (false, false);
                 }
-                if matches!(word, "and" | "und" | "&" | "+") && negation == Negation::Active && self.starts_a_request(sentence, at + 1) {
+                if matches!(word, "and" | "und" | "&" | "+")
+                    && negation == Negation::Active
+                    && self.starts_a_request(sentence, at + 1)
+                {
                     negation = Negation::None;
                 }
                 subordinate = how_to && matches!(word, "and" | "or");
@@ -472,7 +692,13 @@ impl Reader<'_> {
             }
             // "leave the tests alone", "keep src as is", "stay away from x", "hands off x"
             if let Some(end) = leave_alone(sentence, at) {
-                let mut clause = Clause { ask: Some(Ask::Touch), negative: true, start: token.start, end: sentence[end - 1].end, ..Clause::default() };
+                let mut clause = Clause {
+                    ask: Some(Ask::Touch),
+                    negative: true,
+                    start: token.start,
+                    end: sentence[end - 1].end,
+                    ..Clause::default()
+                };
                 let mut inner = at + 1;
                 while inner < end {
                     match self.object(sentence, inner, Some(Ask::Touch)) {
@@ -494,7 +720,13 @@ impl Reader<'_> {
                     Found::Negates => {
                         negation = Negation::Active;
                         if let Some((ask, length, verb_at)) = self.negated_verb(sentence, at + count) {
-                            let clause = Clause { ask: Some(ask), negative: true, start: token.start, end: sentence[verb_at + length - 1].end, ..Clause::default() };
+                            let clause = Clause {
+                                ask: Some(ask),
+                                negative: true,
+                                start: token.start,
+                                end: sentence[verb_at + length - 1].end,
+                                ..Clause::default()
+                            };
                             clauses.push(clause);
                             open = true;
                             let clause = clauses.last_mut().expect("one was just added");
@@ -508,7 +740,24 @@ impl Reader<'_> {
                             open = true;
                             at += count;
                             // The noun that names the doing is no object of it.
-                            while at < sentence.len() && (words::doing(low(sentence, at)).is_some() || matches!(low(sentence, at), "new" | "further" | "more" | "external" | "any" | "neue" | "neuen" | "weiteren" | "access" | "git" | "code" | "file")) {
+                            while at < sentence.len()
+                                && (words::doing(low(sentence, at)).is_some()
+                                    || matches!(
+                                        low(sentence, at),
+                                        "new"
+                                            | "further"
+                                            | "more"
+                                            | "external"
+                                            | "any"
+                                            | "neue"
+                                            | "neuen"
+                                            | "weiteren"
+                                            | "access"
+                                            | "git"
+                                            | "code"
+                                            | "file"
+                                    ))
+                            {
                                 let clause = clauses.last_mut().expect("one was just added");
                                 clause.lows.push(low(sentence, at).to_owned());
                                 clause.end = sentence[at].end;
@@ -530,7 +779,13 @@ impl Reader<'_> {
                             open = true;
                             continue;
                         }
-                        clauses.push(Clause { ask, negative: true, start: token.start, end: token.end, ..Clause::default() });
+                        clauses.push(Clause {
+                            ask,
+                            negative: true,
+                            start: token.start,
+                            end: token.end,
+                            ..Clause::default()
+                        });
                         negation = Negation::Active;
                         open = true;
                         at += count;
@@ -557,7 +812,13 @@ impl Reader<'_> {
                 at += 1;
                 continue;
             }
-            if (word == "to" || word == "for") && open && at > segment && !TO_HEADS.has(low(sentence, at - 1)) && word == "to" && self.verb(sentence, at + 1).is_some_and(|_| true) {
+            if (word == "to" || word == "for")
+                && open
+                && at > segment
+                && !TO_HEADS.has(low(sentence, at - 1))
+                && word == "to"
+                && self.verb(sentence, at + 1).is_some_and(|_| true)
+            {
                 told = true;
             }
             if let Some((ask, length)) = (at < sentence.len()).then(|| self.verb(sentence, at)).flatten() {
@@ -569,7 +830,13 @@ impl Reader<'_> {
                     let ask = self.precise(sentence, at, length, ask);
                     // "git push", "force push": the words before belong to it.
                     let start = if german_no { sentence[segment].start } else { token.start };
-                    let mut clause = Clause { ask: Some(ask), negative, start, end: sentence[at + length - 1].end, ..Clause::default() };
+                    let mut clause = Clause {
+                        ask: Some(ask),
+                        negative,
+                        start,
+                        end: sentence[at + length - 1].end,
+                        ..Clause::default()
+                    };
                     clause.objects.append(&mut pending);
                     clause.lows.extend(sentence[segment..at + length].iter().map(|t| t.low.clone()));
                     // An object between two verbs belongs to the one before.
@@ -580,20 +847,31 @@ impl Reader<'_> {
                 }
             }
             // Objects.
-            match self.object(sentence, at, if open || joined_by_and || after_comma { clauses.last().and_then(|c| c.ask) } else { None }) {
+            match self.object(
+                sentence,
+                at,
+                if open || joined_by_and || after_comma { clauses.last().and_then(|c| c.ask) } else { None },
+            ) {
                 Some((object, count)) => {
                     let end = sentence[(at + count - 1).min(sentence.len() - 1)].end;
                     let negative = clauses.last().is_some_and(|c| c.negative);
                     if !negative {
-                        let words = cut(&self.text[sentence[segment].start..end.max(sentence[segment].start)]);
+                        let words =
+                            cut(&self.text[sentence[segment].start..end.max(sentence[segment].start)]);
                         self.mention(&object.what, &words);
                     }
-                    let takes = open || clauses.last().is_some_and(|_| joined_by_and || after_comma) && !matches!(object.what, What::Word(_));
+                    let takes = open
+                        || clauses.last().is_some_and(|_| joined_by_and || after_comma)
+                            && !matches!(object.what, What::Word(_));
                     let first = clauses.is_empty();
-                    match clauses.last_mut().filter(|_| takes && !(subordinate && matches!(object.what, What::Word(_) | What::Pronoun))) {
+                    match clauses.last_mut().filter(|_| {
+                        takes && !(subordinate && matches!(object.what, What::Word(_) | What::Pronoun))
+                    }) {
                         Some(clause) => {
                             clause.end = clause.end.max(end);
-                            clause.lows.extend(sentence[at..(at + count).min(sentence.len())].iter().map(|t| t.low.clone()));
+                            clause.lows.extend(
+                                sentence[at..(at + count).min(sentence.len())].iter().map(|t| t.low.clone()),
+                            );
                             clause.objects.push(object);
                         }
                         None if !subordinate && (first || !open) => pending.push(object),
@@ -618,7 +896,10 @@ impl Reader<'_> {
 
     fn starts_a_request(&self, sentence: &[Token<'_>], at: usize) -> bool {
         let mut at = at;
-        while matches!(low(sentence, at), "then" | "also" | "just" | "please" | "only" | "instead" | "dann" | "auch" | "bitte") {
+        while matches!(
+            low(sentence, at),
+            "then" | "also" | "just" | "please" | "only" | "instead" | "dann" | "auch" | "bitte"
+        ) {
             at += 1;
         }
         at < sentence.len() && self.verb(sentence, at).is_some()
@@ -640,8 +921,25 @@ impl Reader<'_> {
         };
         if let Some(count) = read_only {
             let before = if at == segment { "" } else { low(sentence, at - 1) };
-            let free = at == segment || matches!(before, "strictly" | "is" | "be" | "stay" | "purely" | "mode" | "task" | "keep" | "a") || before == "this";
-            let about_it = ends(at + count) || matches!(low(sentence, at + count), "mode" | "task" | "session" | "analysis" | "review" | "please" | "bitte" | "investigation" | "access");
+            let free = at == segment
+                || matches!(
+                    before,
+                    "strictly" | "is" | "be" | "stay" | "purely" | "mode" | "task" | "keep" | "a"
+                )
+                || before == "this";
+            let about_it = ends(at + count)
+                || matches!(
+                    low(sentence, at + count),
+                    "mode"
+                        | "task"
+                        | "session"
+                        | "analysis"
+                        | "review"
+                        | "please"
+                        | "bitte"
+                        | "investigation"
+                        | "access"
+                );
             let a_thing = before == "a" && ends(at + count);
             if free && about_it && !a_thing {
                 let words = excerpt(self.text, &sentence[at..(at + count).min(sentence.len())]);
@@ -651,7 +949,9 @@ impl Reader<'_> {
             }
         }
         let nothing_else = match (word, next) {
-            ("nothing", "else" | "more") | ("sonst", "nichts") | ("nichts", "anderes" | "sonst" | "weiter") => Some(2),
+            ("nothing", "else" | "more")
+            | ("sonst", "nichts")
+            | ("nichts", "anderes" | "sonst" | "weiter") => Some(2),
             ("exclusively" | "ausschließlich", _) => Some(1),
             ("anything", "else") if self.verb_before(sentence, at) => Some(2),
             _ => None,
@@ -665,16 +965,31 @@ impl Reader<'_> {
         }
         if matches!(word, "only" | "nur" | "lediglich" | "solely") {
             // It closes the scope where it belongs to a request: "only change x", "work only in x".
-            let before = (segment..at).any(|i| self.verb(sentence, i).is_some_and(|(_, n)| self.asks(sentence, segment, i, n)));
+            let before = (segment..at)
+                .any(|i| self.verb(sentence, i).is_some_and(|(_, n)| self.asks(sentence, segment, i, n)));
             let behind = at + 1 < sentence.len() && self.verb(sentence, at + 1).is_some();
             let lookahead = (at + 1..(at + 6).min(sentence.len())).any(|i| {
-                sentence[i].kind != Kind::End && matches!(self.object(sentence, i, None), Some((Object { what: What::Files(_), .. }, _)) )
+                sentence[i].kind != Kind::End
+                    && matches!(
+                        self.object(sentence, i, None),
+                        Some((Object { what: What::Files(_), .. }, _))
+                    )
                     || group(low(sentence, i), self.place).is_some()
             });
-            let free = at == segment || before || STARTERS.has(low(sentence, at - 1)) || matches!(word, "nur" | "lediglich");
-            let negated = low(sentence, at.wrapping_sub(1)) == "not" || low(sentence, at.wrapping_sub(1)) == "nicht";
-            let conditional = matches!(next, "if" | "when" | "after" | "once" | "wenn" | "falls") || matches!(third, "if");
-            if free && !negated && !conditional && (behind && (lookahead || !before) || lookahead && (before || at == segment || word == "nur")) {
+            let free = at == segment
+                || before
+                || STARTERS.has(low(sentence, at - 1))
+                || matches!(word, "nur" | "lediglich");
+            let negated =
+                low(sentence, at.wrapping_sub(1)) == "not" || low(sentence, at.wrapping_sub(1)) == "nicht";
+            let conditional =
+                matches!(next, "if" | "when" | "after" | "once" | "wenn" | "falls") || matches!(third, "if");
+            if free
+                && !negated
+                && !conditional
+                && (behind && (lookahead || !before)
+                    || lookahead && (before || at == segment || word == "nur"))
+            {
                 self.closed = true;
             }
         }
@@ -689,18 +1004,29 @@ impl Reader<'_> {
         let word = low(sentence, at);
         let (next, third) = (low(sentence, at + 1), low(sentence, at + 2));
         let before = if at == segment { "" } else { low(sentence, at - 1) };
-        let spoken_to = before.is_empty() || STARTERS.has(before) || matches!(before, "we" | "claude" | "agent" | "that");
+        let spoken_to =
+            before.is_empty() || STARTERS.has(before) || matches!(before, "we" | "claude" | "agent" | "that");
         let count = match word {
-            "don't" | "dont" | "never" | "mustn't" | "shouldn't" | "can't" | "cannot" | "won't" | "needn't" => 1,
+            "don't" | "dont" | "never" | "mustn't" | "shouldn't" | "can't" | "cannot" | "won't"
+            | "needn't" => 1,
             "do" | "must" | "should" | "may" | "can" | "shall" if next == "not" => 2,
             _ => 0,
         };
         if count > 0 {
             let after = low(sentence, at + count);
             if before == "i" || before == "ich" {
-                return Some(if matches!(after, "want" | "need" | "wish") && !(after == "need" && third.is_empty()) { (Found::Negates, count) } else { (Found::Nothing, count) });
+                return Some(
+                    if matches!(after, "want" | "need" | "wish") && !(after == "need" && third.is_empty()) {
+                        (Found::Negates, count)
+                    } else {
+                        (Found::Nothing, count)
+                    },
+                );
             }
-            if !spoken_to || before == "please" && word == "can" || matches!(word, "can't" | "cannot" | "won't" | "can") && before != "you" {
+            if !spoken_to
+                || before == "please" && word == "can"
+                || matches!(word, "can't" | "cannot" | "won't" | "can") && before != "you"
+            {
                 return Some((Found::Nothing, count));
             }
             if matches!(after, "forget" | "hesitate") {
@@ -714,17 +1040,28 @@ impl Reader<'_> {
         }
         match word {
             "not" if next == "only" || next == "just" => Some((Found::Positive, 2)),
-            "not" if before.is_empty() || before == "please" || before == "but" || matches!(low(sentence, at.wrapping_sub(1)), "to") => Some((Found::Negates, 1)),
+            "not"
+                if before.is_empty()
+                    || before == "please"
+                    || before == "but"
+                    || matches!(low(sentence, at.wrapping_sub(1)), "to") =>
+            {
+                Some((Found::Negates, 1))
+            }
             "without" | "ohne" | "w/o" => Some((Found::Negates, 1)),
             "avoid" | "vermeide" if spoken_to => Some((Found::Negates, 1)),
             "refrain" if next == "from" => Some((Found::Negates, 2)),
             "instead" if next == "of" => Some((Found::Nothing, 2)),
             "no" if next == "need" => Some((Found::Nothing, 2)),
             "no" | "kein" | "keine" | "keinen" | "keinerlei" | "keinem" => Some((Found::Negates, 1)),
-            "except" | "excluding" | "außer" | "ausser" | "ausgenommen" | "besides" => Some((Found::Except, 1 + usize::from(matches!(next, "for" | "from" | "in")))),
+            "except" | "excluding" | "außer" | "ausser" | "ausgenommen" | "besides" => {
+                Some((Found::Except, 1 + usize::from(matches!(next, "for" | "from" | "in"))))
+            }
             "apart" | "aside" if next == "from" => Some((Found::Except, 2)),
             "other" if next == "than" => Some((Found::Except, 2)),
-            "outside" | "außerhalb" if at > segment => Some((Found::Except, 1 + usize::from(matches!(next, "of" | "von")))),
+            "outside" | "außerhalb" if at > segment => {
+                Some((Found::Except, 1 + usize::from(matches!(next, "of" | "von"))))
+            }
             _ => None,
         }
     }
@@ -732,11 +1069,13 @@ impl Reader<'_> {
     /// The verb that a negation takes: the next one, over what may stand between.
     fn negated_verb(&self, sentence: &[Token<'_>], from: usize) -> Option<(Ask, usize, usize)> {
         let mut at = from;
-        let kein = matches!(low(sentence, from.wrapping_sub(1)), "kein" | "keine" | "keinen" | "keinerlei" | "ohne");
+        let kein =
+            matches!(low(sentence, from.wrapping_sub(1)), "kein" | "keine" | "keinen" | "keinerlei" | "ohne");
         while at < sentence.len() && sentence[at].kind == Kind::Word {
             let word = low(sentence, at);
             if let Some((ask, length)) = self.verb(sentence, at)
-                && !(matches!(low(sentence, from.wrapping_sub(1)), "no") || kein && words::doing(word).is_some())
+                && !(matches!(low(sentence, from.wrapping_sub(1)), "no")
+                    || kein && words::doing(word).is_some())
             {
                 let article = at > from && matches!(low(sentence, at - 1), "the" | "a" | "any" | "an");
                 if !article {
@@ -745,8 +1084,45 @@ impl Reader<'_> {
             }
             let filler = matches!(
                 word,
-                "ever" | "even" | "actually" | "just" | "please" | "yet" | "want" | "you" | "to" | "need" | "try" | "attempt" | "start" | "go" | "accidentally" | "under" | "any" | "circumstances" | "at" | "all" | "also"
-                    | "mehr" | "bitte" | "have" | "be" | "zu" | "simply" | "automatically" | "directly" | "ahead" | "and" | "the" | "git" | "do" | "yourself" | "anything" | "etwas" | "dabei" | "auch"
+                "ever"
+                    | "even"
+                    | "actually"
+                    | "just"
+                    | "please"
+                    | "yet"
+                    | "want"
+                    | "you"
+                    | "to"
+                    | "need"
+                    | "try"
+                    | "attempt"
+                    | "start"
+                    | "go"
+                    | "accidentally"
+                    | "under"
+                    | "any"
+                    | "circumstances"
+                    | "at"
+                    | "all"
+                    | "also"
+                    | "mehr"
+                    | "bitte"
+                    | "have"
+                    | "be"
+                    | "zu"
+                    | "simply"
+                    | "automatically"
+                    | "directly"
+                    | "ahead"
+                    | "and"
+                    | "the"
+                    | "git"
+                    | "do"
+                    | "yourself"
+                    | "anything"
+                    | "etwas"
+                    | "dabei"
+                    | "auch"
             );
             if !filler && !kein {
                 return None;
@@ -757,9 +1133,35 @@ impl Reader<'_> {
     }
 
     /// "no push", "not the tests": a negation of something that is called by its name.
-    fn negated_noun(&self, sentence: &[Token<'_>], at: usize, count: usize, before: Option<&Clause>) -> Option<Clause> {
+    fn negated_noun(
+        &self,
+        sentence: &[Token<'_>],
+        at: usize,
+        count: usize,
+        before: Option<&Clause>,
+    ) -> Option<Clause> {
         let mut i = at + count;
-        while matches!(low(sentence, i), "new" | "further" | "more" | "external" | "any" | "neue" | "neuen" | "weiteren" | "weitere" | "git" | "code" | "file" | "other" | "additional" | "unnecessary" | "the" | "make" | "making") {
+        while matches!(
+            low(sentence, i),
+            "new"
+                | "further"
+                | "more"
+                | "external"
+                | "any"
+                | "neue"
+                | "neuen"
+                | "weiteren"
+                | "weitere"
+                | "git"
+                | "code"
+                | "file"
+                | "other"
+                | "additional"
+                | "unnecessary"
+                | "the"
+                | "make"
+                | "making"
+        ) {
             i += 1;
         }
         let word = low(sentence, i);
@@ -771,9 +1173,17 @@ impl Reader<'_> {
         }
         let bare = matches!(low(sentence, at), "not" | "nicht");
         let object = self.object(sentence, i.min(sentence.len() - 1), None);
-        let named = object.is_some_and(|(o, _)| matches!(o.what, What::Files(_) | What::Branch(_) | What::Table(_) | What::Host(_))) || group(word, self.place).is_some();
+        let named = object.is_some_and(|(o, _)| {
+            matches!(o.what, What::Files(_) | What::Branch(_) | What::Table(_) | What::Host(_))
+        }) || group(word, self.place).is_some();
         let ask = before.filter(|c| !c.negative).and_then(|c| c.ask)?;
-        (bare && named).then(|| Clause { ask: Some(ask), negative: true, start, end: sentence[at].end, ..Clause::default() })
+        (bare && named).then(|| Clause {
+            ask: Some(ask),
+            negative: true,
+            start,
+            end: sentence[at].end,
+            ..Clause::default()
+        })
     }
 
     /// What a verb with two meanings means here.
@@ -781,21 +1191,85 @@ impl Reader<'_> {
         let next = low(sentence, at + length);
         let second = low(sentence, at + length + 1);
         let has = |words: &[&str]| {
-            let end = sentence[at..].iter().position(|t| t.kind != Kind::Word && t.kind != Kind::Code).map_or(sentence.len(), |n| at + n);
+            let end = sentence[at..]
+                .iter()
+                .position(|t| t.kind != Kind::Word && t.kind != Kind::Code)
+                .map_or(sentence.len(), |n| at + n);
             sentence[at..end].iter().any(|t| words.contains(&t.low.as_str()))
         };
         match ask {
-            Ask::Build if matches!(next, "a" | "an" | "me" | "us" | "out" | "on" | "upon" | "new" | "ein" | "eine" | "einen") && !has(&["image", "release"]) => Ask::Change,
-            Ask::Restart if matches!(low(sentence, at), "start" | "starting") && has(&["server", "app", "application", "dev", "it"]) => Ask::Run,
-            Ask::Restart if matches!(low(sentence, at), "start" | "starting" | "kill" | "stop" | "stopping") && !has(&["server", "service", "container", "containers", "process", "daemon", "nginx", "postgres", "redis", "docker", "dienst"]) && !is_service(next) && !is_service(second) => Ask::Change,
-            Ask::Migrate if !has(&["database", "db", "schema", "tables", "prod", "production", "staging", "data", "datenbank"]) && !next.is_empty() => Ask::Change,
+            Ask::Build
+                if matches!(
+                    next,
+                    "a" | "an" | "me" | "us" | "out" | "on" | "upon" | "new" | "ein" | "eine" | "einen"
+                ) && !has(&["image", "release"]) =>
+            {
+                Ask::Change
+            }
+            Ask::Restart
+                if matches!(low(sentence, at), "start" | "starting")
+                    && has(&["server", "app", "application", "dev", "it"]) =>
+            {
+                Ask::Run
+            }
+            Ask::Restart
+                if matches!(low(sentence, at), "start" | "starting" | "kill" | "stop" | "stopping")
+                    && !has(&[
+                        "server",
+                        "service",
+                        "container",
+                        "containers",
+                        "process",
+                        "daemon",
+                        "nginx",
+                        "postgres",
+                        "redis",
+                        "docker",
+                        "dienst",
+                    ])
+                    && !is_service(next)
+                    && !is_service(second) =>
+            {
+                Ask::Change
+            }
+            Ask::Migrate
+                if !has(&[
+                    "database",
+                    "db",
+                    "schema",
+                    "tables",
+                    "prod",
+                    "production",
+                    "staging",
+                    "data",
+                    "datenbank",
+                ]) && !next.is_empty() =>
+            {
+                Ask::Change
+            }
             Ask::Fetch if matches!(low(sentence, at), "lade" | "hole") && has(&["hoch"]) => Ask::Send,
             Ask::Fetch if matches!(next, "origin" | "upstream") => Ask::Pull,
             Ask::Look if low(sentence, at) == "check" && next == "out" => Ask::Branch,
-            Ask::Branch if low(sentence, at) == "check" && !has(&["branch", "main", "master", "develop", "tag", "commit"]) && !is_branch_name(next) => Ask::Look,
-            Ask::Send if matches!(low(sentence, at), "share" | "mail" | "submit" | "reply" | "notify" | "post") && length == 1 && next.is_empty() => Ask::Look,
+            Ask::Branch
+                if low(sentence, at) == "check"
+                    && !has(&["branch", "main", "master", "develop", "tag", "commit"])
+                    && !is_branch_name(next) =>
+            {
+                Ask::Look
+            }
+            Ask::Send
+                if matches!(low(sentence, at), "share" | "mail" | "submit" | "reply" | "notify" | "post")
+                    && length == 1
+                    && next.is_empty() =>
+            {
+                Ask::Look
+            }
             Ask::Pull if has(&["out", "apart", "up"]) => Ask::Change,
-            Ask::Change if matches!(low(sentence, at), "cut" | "create" | "make" | "do") && second == "release" => Ask::Release,
+            Ask::Change
+                if matches!(low(sentence, at), "cut" | "create" | "make" | "do") && second == "release" =>
+            {
+                Ask::Release
+            }
             Ask::Commit if low(sentence, at) == "stage" && has(&["environment", "server"]) => Ask::Deploy,
             Ask::Delete if matches!(low(sentence, at), "clear") && has(&["that", "about"]) => Ask::Look,
             _ => ask,
@@ -804,16 +1278,93 @@ impl Reader<'_> {
 }
 
 fn is_service(word: &str) -> bool {
-    matches!(word, "nginx" | "postgres" | "postgresql" | "redis" | "docker" | "apache" | "mysql" | "rabbitmq" | "kafka" | "systemd" | "caddy" | "celery" | "gunicorn" | "elasticsearch" | "mongodb")
+    matches!(
+        word,
+        "nginx"
+            | "postgres"
+            | "postgresql"
+            | "redis"
+            | "docker"
+            | "apache"
+            | "mysql"
+            | "rabbitmq"
+            | "kafka"
+            | "systemd"
+            | "caddy"
+            | "celery"
+            | "gunicorn"
+            | "elasticsearch"
+            | "mongodb"
+    )
 }
 
 /// German infinitives that are plain ASCII.
 const GERMAN_END: &[&str] = &[
-    "beheben", "schreiben", "erstellen", "implementieren", "entfernen", "pushen", "committen", "commiten", "mergen", "deployen", "testen", "lesen",
-    "suchen", "finden", "zeigen", "starten", "stoppen", "bearbeiten", "reparieren", "verbessern", "korrigieren", "aktualisieren", "installieren",
-    "verschieben", "umbenennen", "herunterladen", "hochladen", "senden", "schicken", "veröffentlichen", "publizieren", "migrieren", "sichern",
-    "anfassen", "einbauen", "umbauen", "ersetzen", "anpassen", "anlegen", "arbeiten", "bauen", "kompilieren", "rebasen", "refaktorieren", "dokumentieren",
-    "vereinfachen", "erweitern", "formatieren", "neustarten", "konfigurieren", "analysieren", "untersuchen", "vergleichen", "anschauen", "ansehen", "publishen", "leeren", "verwerfen", "rotieren", "ausrollen", "verschicken", "abrufen", "deinstallieren", "beenden", "machen",
+    "beheben",
+    "schreiben",
+    "erstellen",
+    "implementieren",
+    "entfernen",
+    "pushen",
+    "committen",
+    "commiten",
+    "mergen",
+    "deployen",
+    "testen",
+    "lesen",
+    "suchen",
+    "finden",
+    "zeigen",
+    "starten",
+    "stoppen",
+    "bearbeiten",
+    "reparieren",
+    "verbessern",
+    "korrigieren",
+    "aktualisieren",
+    "installieren",
+    "verschieben",
+    "umbenennen",
+    "herunterladen",
+    "hochladen",
+    "senden",
+    "schicken",
+    "veröffentlichen",
+    "publizieren",
+    "migrieren",
+    "sichern",
+    "anfassen",
+    "einbauen",
+    "umbauen",
+    "ersetzen",
+    "anpassen",
+    "anlegen",
+    "arbeiten",
+    "bauen",
+    "kompilieren",
+    "rebasen",
+    "refaktorieren",
+    "dokumentieren",
+    "vereinfachen",
+    "erweitern",
+    "formatieren",
+    "neustarten",
+    "konfigurieren",
+    "analysieren",
+    "untersuchen",
+    "vergleichen",
+    "anschauen",
+    "ansehen",
+    "publishen",
+    "leeren",
+    "verwerfen",
+    "rotieren",
+    "ausrollen",
+    "verschicken",
+    "abrufen",
+    "deinstallieren",
+    "beenden",
+    "machen",
 ];
 
 enum Found {
@@ -830,27 +1381,50 @@ enum Found {
 /// "nicht" before an infinitive, or behind an imperative.
 fn german_negation(sentence: &[Token<'_>], segment: usize, at: usize) -> bool {
     let no = |t: &Token<'_>| matches!(t.low.as_str(), "nicht" | "nichts" | "nie" | "niemals");
-    let stop = |t: &Token<'_>| t.kind != Kind::Word && t.kind != Kind::Code || matches!(t.low.as_str(), "und" | "oder" | "aber" | "sondern");
-    let before = sentence[segment..at].iter().enumerate().any(|(i, t)| no(t) && low(sentence, segment + i + 1) != "nur");
-    let behind = sentence[at..].iter().take_while(|t| !stop(t)).enumerate().any(|(i, t)| no(t) && low(sentence, at + i + 1) != "nur");
+    let stop = |t: &Token<'_>| {
+        t.kind != Kind::Word && t.kind != Kind::Code
+            || matches!(t.low.as_str(), "und" | "oder" | "aber" | "sondern")
+    };
+    let before = sentence[segment..at]
+        .iter()
+        .enumerate()
+        .any(|(i, t)| no(t) && low(sentence, segment + i + 1) != "nur");
+    let behind = sentence[at..]
+        .iter()
+        .take_while(|t| !stop(t))
+        .enumerate()
+        .any(|(i, t)| no(t) && low(sentence, at + i + 1) != "nur");
     before || behind
 }
 
 /// "leave X alone", "keep X as is", "stay away from X": up to where it goes.
 fn leave_alone(sentence: &[Token<'_>], at: usize) -> Option<usize> {
     let pair = (low(sentence, at), low(sentence, at + 1));
-    let end = sentence[at..].iter().position(|t| matches!(t.kind, Kind::End | Kind::Comma)).map_or(sentence.len(), |n| at + n);
-    let closing = |words: &[&str]| {
-        (at + 1..end.min(at + 14)).find(|i| words.contains(&low(sentence, *i)))
-    };
+    let end = sentence[at..]
+        .iter()
+        .position(|t| matches!(t.kind, Kind::End | Kind::Comma))
+        .map_or(sentence.len(), |n| at + n);
+    let closing = |words: &[&str]| (at + 1..end.min(at + 14)).find(|i| words.contains(&low(sentence, *i)));
     match pair {
-        ("leave" | "leaving", _) => closing(&["alone", "untouched", "unchanged", "intact", "as-is"])
-            .map(|i| i + 1)
-            .or_else(|| (at + 1..end).find(|i| low(sentence, *i) == "as" && matches!(low(sentence, *i + 1), "is" | "it" | "they")).map(|i| (i + 2).min(end))),
+        ("leave" | "leaving", _) => {
+            closing(&["alone", "untouched", "unchanged", "intact", "as-is"]).map(|i| i + 1).or_else(|| {
+                (at + 1..end)
+                    .find(|i| {
+                        low(sentence, *i) == "as" && matches!(low(sentence, *i + 1), "is" | "it" | "they")
+                    })
+                    .map(|i| (i + 2).min(end))
+            })
+        }
         ("stay" | "keep", "away" | "out") | ("hands", "off") | ("finger", "weg") => Some(end),
         ("keep" | "keeping", _) => closing(&["untouched", "unchanged", "intact", "unmodified", "as-is"])
             .map(|i| i + 1)
-            .or_else(|| (at + 1..end.min(at + 14)).find(|i| low(sentence, *i) == "as" && matches!(low(sentence, *i + 1), "is" | "it" | "they")).map(|i| (i + 2).min(end))),
+            .or_else(|| {
+                (at + 1..end.min(at + 14))
+                    .find(|i| {
+                        low(sentence, *i) == "as" && matches!(low(sentence, *i + 1), "is" | "it" | "they")
+                    })
+                    .map(|i| (i + 2).min(end))
+            }),
         ("lass" | "lasse", _) => closing(&["ruhe", "unverändert", "unangetastet"]).map(|i| i + 1),
         _ => None,
     }
@@ -923,7 +1497,9 @@ impl Reader<'_> {
                 }
             }
             Ask::Lint => self.task(true, "lint", words),
-            Ask::Commit => self.task(true, if clause.has(&["amend", "squash"]) { "rebase" } else { "commit" }, words),
+            Ask::Commit => {
+                self.task(true, if clause.has(&["amend", "squash"]) { "rebase" } else { "commit" }, words)
+            }
             Ask::Branch => self.task(true, "branch", words),
             Ask::Merge => {
                 self.task(true, "merge", words);
@@ -992,7 +1568,20 @@ impl Reader<'_> {
                 let mut named = false;
                 for word in Self::words_of(clause) {
                     let word = word.to_lowercase();
-                    if !matches!(word.as_str(), "server" | "service" | "container" | "containers" | "process" | "app" | "daemon" | "dienst" | "dev" | "neu") && !word.contains(' ') {
+                    if !matches!(
+                        word.as_str(),
+                        "server"
+                            | "service"
+                            | "container"
+                            | "containers"
+                            | "process"
+                            | "app"
+                            | "daemon"
+                            | "dienst"
+                            | "dev"
+                            | "neu"
+                    ) && !word.contains(' ')
+                    {
                         named = true;
                         self.rule(true, &[Verb::Configure, Verb::Execute], format!("proc:{word}"), words);
                         self.rule(true, &[Verb::Configure, Verb::Execute], format!("tool:**/{word}"), words);
@@ -1036,10 +1625,28 @@ impl Reader<'_> {
                 }
             }
         }
-        let dependency = clause.has(&["dependency", "dependencies", "package", "packages", "crate", "library", "deps", "npm", "pip", "abhängigkeit", "abhängigkeiten", "paket"]);
+        let dependency = clause.has(&[
+            "dependency",
+            "dependencies",
+            "package",
+            "packages",
+            "crate",
+            "library",
+            "deps",
+            "npm",
+            "pip",
+            "abhängigkeit",
+            "abhängigkeiten",
+            "paket",
+        ]);
         if dependency {
             for package in packages(clause) {
-                self.rule(true, &[Verb::Network, Verb::Configure, Verb::Write, Verb::Execute], package, words);
+                self.rule(
+                    true,
+                    &[Verb::Network, Verb::Configure, Verb::Write, Verb::Execute],
+                    package,
+                    words,
+                );
             }
         }
         if clause.has(&["install"]) && !dependency {
@@ -1047,14 +1654,29 @@ impl Reader<'_> {
         }
         // What an implementation follows is no place to write to.
         let plan = clause.has(&["implement", "follow", "complete", "finish", "execute", "implementiere"]);
-        let mut files: Vec<String> = files.into_iter().filter(|f| !(plan && f.ends_with(".md") | f.ends_with(".txt") | f.ends_with(".pdf"))).collect();
+        let mut files: Vec<String> = files
+            .into_iter()
+            .filter(|f| !(plan && f.ends_with(".md") | f.ends_with(".txt") | f.ends_with(".pdf")))
+            .collect();
         if files.is_empty() {
             let by_name: Vec<String> = clause
                 .lows
                 .iter()
                 .filter(|low| {
-                    matches!(low.as_str(), "docs" | "documentation" | "readme" | "changelog" | "dockerfile" | "makefile" | "ci" | "workflow" | "dokumentation" | "doku" | "license")
-                        || self.closed && group(low, self.place).is_some()
+                    matches!(
+                        low.as_str(),
+                        "docs"
+                            | "documentation"
+                            | "readme"
+                            | "changelog"
+                            | "dockerfile"
+                            | "makefile"
+                            | "ci"
+                            | "workflow"
+                            | "dokumentation"
+                            | "doku"
+                            | "license"
+                    ) || self.closed && group(low, self.place).is_some()
                 })
                 .filter_map(|low| group(low, self.place))
                 .flatten()
@@ -1062,7 +1684,8 @@ impl Reader<'_> {
             files = by_name;
         }
         if files.is_empty() {
-            let pronoun = clause.objects.iter().any(|o| o.what == What::Pronoun) && !clause.objects.iter().any(|o| matches!(o.what, What::Word(_)));
+            let pronoun = clause.objects.iter().any(|o| o.what == What::Pronoun)
+                && !clause.objects.iter().any(|o| matches!(o.what, What::Word(_)));
             files = if pronoun { self.mentioned_or_all() } else { vec![self.place.all()] };
         }
         for file in files {
@@ -1073,7 +1696,26 @@ impl Reader<'_> {
     fn delete(&mut self, clause: &Clause, words: &str) {
         let mut done = false;
         let stuff = clause.universal()
-            || clause.has(&["files", "file", "folder", "folders", "contents", "artifacts", "logs", "all", "directory", "dateien", "datei", "inhalt", "stuff", "alles", "alle", "caches", "backups", "outputs"]);
+            || clause.has(&[
+                "files",
+                "file",
+                "folder",
+                "folders",
+                "contents",
+                "artifacts",
+                "logs",
+                "all",
+                "directory",
+                "dateien",
+                "datei",
+                "inhalt",
+                "stuff",
+                "alles",
+                "alle",
+                "caches",
+                "backups",
+                "outputs",
+            ]);
         let endings: Vec<String> = clause
             .files()
             .iter()
@@ -1088,8 +1730,11 @@ impl Reader<'_> {
             match &object.what {
                 What::Files(files) if !object.located => {
                     // "all .log files in logs/": the pattern goes with the place.
-                    let located = clause.objects.iter().any(|o| o.located && matches!(o.what, What::Files(_)));
-                    let ending = files.first().is_some_and(|f| f.rsplit('/').next().is_some_and(|l| l.starts_with('*')));
+                    let located =
+                        clause.objects.iter().any(|o| o.located && matches!(o.what, What::Files(_)));
+                    let ending = files
+                        .first()
+                        .is_some_and(|f| f.rsplit('/').next().is_some_and(|l| l.starts_with('*')));
                     if located && ending {
                         continue;
                     }
@@ -1133,7 +1778,16 @@ impl Reader<'_> {
         if done {
             return;
         }
-        if clause.has(&["dependency", "dependencies", "package", "packages", "crate", "library", "deps", "abhängigkeit"]) {
+        if clause.has(&[
+            "dependency",
+            "dependencies",
+            "package",
+            "packages",
+            "crate",
+            "library",
+            "deps",
+            "abhängigkeit",
+        ]) {
             for package in packages(clause) {
                 self.rule(true, &[Verb::Delete, Verb::Write, Verb::Execute, Verb::Configure], package, words);
             }
@@ -1190,7 +1844,10 @@ impl Reader<'_> {
             self.rule(allow, &[Verb::Execute], file, words);
         }
         for (names, task) in [
-            (&["tests", "test", "testsuite", "specs", "benchmark", "benchmarks", "bench", "unit", "e2e"][..], "test"),
+            (
+                &["tests", "test", "testsuite", "specs", "benchmark", "benchmarks", "bench", "unit", "e2e"][..],
+                "test",
+            ),
             (&["build", "compiler", "compilation"][..], "build"),
             (&["migrations", "migration", "migrationen"][..], "migrate"),
             (&["linter", "lint", "formatter", "clippy", "typecheck", "checks"][..], "lint"),
@@ -1204,7 +1861,9 @@ impl Reader<'_> {
         }
         if !found && allow {
             self.task(true, "run", words);
-        } else if !found && (clause.universal() || clause.has(&["any", "commands", "code", "scripts", "befehle"])) {
+        } else if !found
+            && (clause.universal() || clause.has(&["any", "commands", "code", "scripts", "befehle"]))
+        {
             self.rule(false, &[Verb::Execute], "**".to_owned(), words);
         }
     }
@@ -1265,25 +1924,45 @@ impl Reader<'_> {
             return;
         }
         // "don't change anything else": closes the scope, and excludes nothing by itself.
-        if clause.has(&["else", "other", "another", "others", "anderes", "anderen", "sonst", "andere"]) && files.is_empty() {
+        if clause.has(&["else", "other", "another", "others", "anderes", "anderen", "sonst", "andere"])
+            && files.is_empty()
+        {
             self.closed = true;
             return;
         }
         let names: Vec<What> = clause.objects.iter().map(|o| o.what.clone()).collect();
         let bare = !clause.objects.iter().any(|o| matches!(o.what, What::Word(_) | What::Code(_)));
-        let all_files = clause.universal() || clause.has(&["files", "code", "file", "sources", "dateien", "datei", "anything"]);
+        let all_files = clause.universal()
+            || clause.has(&["files", "code", "file", "sources", "dateien", "datei", "anything"]);
         match ask {
             Ask::Change | Ask::Touch | Ask::Move | Ask::Revert => {
-                let by_doing = clause.lows.iter().skip(1).find_map(|w| words::doing(w)).filter(|_| files.is_empty());
+                let by_doing =
+                    clause.lows.iter().skip(1).find_map(|w| words::doing(w)).filter(|_| files.is_empty());
                 if let Some(doing) = by_doing.filter(|d| !matches!(d, Ask::Touch)) {
                     let inner = Clause { ask: Some(doing), ..clause.clone() };
                     return self.excluded(&inner, words);
                 }
                 files.extend(self.groups(clause, group));
-                let verbs: &[Verb] = if clause.has(&["create", "creating", "add", "adding", "erstelle", "erstellen", "anlegen"]) && files.is_empty() && all_files { &[Verb::Create] } else { TOUCHES };
+                let verbs: &[Verb] = if clause.has(&[
+                    "create",
+                    "creating",
+                    "add",
+                    "adding",
+                    "erstelle",
+                    "erstellen",
+                    "anlegen",
+                ]) && files.is_empty()
+                    && all_files
+                {
+                    &[Verb::Create]
+                } else {
+                    TOUCHES
+                };
                 let tables: Vec<String> = tables(&names);
                 if files.is_empty() && tables.is_empty() {
-                    let free = ask == Ask::Touch && (bare || by_doing.is_some()) && !clause.has(&["behaviour", "behavior", "api"]);
+                    let free = ask == Ask::Touch
+                        && (bare || by_doing.is_some())
+                        && !clause.has(&["behaviour", "behavior", "api"]);
                     if by_doing == Some(Ask::Touch) || free || clause.universal() {
                         files.push("**".to_owned());
                     } else if all_files {
@@ -1380,9 +2059,19 @@ impl Reader<'_> {
                 }
             }
             Ask::Restart => {
-                let named: Vec<String> = Self::words_of(clause).into_iter().filter(|w| !matches!(w.to_lowercase().as_str(), "server" | "service" | "services" | "container")).collect();
+                let named: Vec<String> = Self::words_of(clause)
+                    .into_iter()
+                    .filter(|w| {
+                        !matches!(w.to_lowercase().as_str(), "server" | "service" | "services" | "container")
+                    })
+                    .collect();
                 for word in &named {
-                    self.rule(false, &[Verb::Configure, Verb::Execute], format!("proc:{}", word.to_lowercase()), words);
+                    self.rule(
+                        false,
+                        &[Verb::Configure, Verb::Execute],
+                        format!("proc:{}", word.to_lowercase()),
+                        words,
+                    );
                 }
                 if named.is_empty() {
                     self.task(false, "restart", words);
@@ -1439,8 +2128,47 @@ fn packages(clause: &Clause) -> Vec<String> {
     let generic = |w: &str| {
         matches!(
             w,
-            "dependencies" | "dependency" | "deps" | "packages" | "package" | "requirements" | "libraries" | "library" | "everything" | "crate" | "crates" | "modules" | "npm" | "pip" | "cargo" | "latest" | "version"
-                | "dev" | "npm's" | "yarn" | "pnpm" | "brew" | "apt" | "abhängigkeiten" | "abhängigkeit" | "pakete" | "paket" | "project" | "tools" | "missing" | "system" | "global" | "globally" | "locally" | "neuen" | "external" | "third-party" | "needed" | "necessary" | "required" | "nach"
+            "dependencies"
+                | "dependency"
+                | "deps"
+                | "packages"
+                | "package"
+                | "requirements"
+                | "libraries"
+                | "library"
+                | "everything"
+                | "crate"
+                | "crates"
+                | "modules"
+                | "npm"
+                | "pip"
+                | "cargo"
+                | "latest"
+                | "version"
+                | "dev"
+                | "npm's"
+                | "yarn"
+                | "pnpm"
+                | "brew"
+                | "apt"
+                | "abhängigkeiten"
+                | "abhängigkeit"
+                | "pakete"
+                | "paket"
+                | "project"
+                | "tools"
+                | "missing"
+                | "system"
+                | "global"
+                | "globally"
+                | "locally"
+                | "neuen"
+                | "external"
+                | "third-party"
+                | "needed"
+                | "necessary"
+                | "required"
+                | "nach"
         ) || w.starts_with(|c: char| c.is_ascii_digit())
             || w.starts_with('-')
     };

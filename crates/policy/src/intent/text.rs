@@ -18,8 +18,19 @@ pub(super) fn own_words(text: &str) -> String {
 }
 
 /// Tags around what somebody asks for; what is in others is a document.
-const OWN_TAGS: &[&str] =
-    &["task", "tasks", "instruction", "instructions", "prompt", "request", "user", "goal", "goals", "requirements", "rules"];
+const OWN_TAGS: &[&str] = &[
+    "task",
+    "tasks",
+    "instruction",
+    "instructions",
+    "prompt",
+    "request",
+    "user",
+    "goal",
+    "goals",
+    "requirements",
+    "rules",
+];
 
 /// `<name>` or `<name attribute="…">` at the beginning of a line: the name.
 fn opening_tag(line: &str) -> Option<&str> {
@@ -104,13 +115,66 @@ fn is_quoted(line: &str) -> bool {
 /// Whether a line is one that programs write rather than people.
 fn is_log(line: &str, trimmed: &str) -> bool {
     const BEGINNINGS: &[&str] = &[
-        "Traceback (most recent", "File \"", "at ", "error[", "error:", "warning:", "fatal:", "thread '", "panicked at",
-        "Caused by:", "caused by:", "Error:", "TypeError:", "ValueError:", "KeyError:", "AssertionError", "npm ERR!",
-        "npm error", "FAILED ", "PASSED ", "E   ", "--> ", "= note:", "= help:", "note:", "help:", "$ ", "% ", "# ./",
-        "diff --git", "index ", "@@ ", "+++ ", "--- ", "stack backtrace:", "Exception in thread", "goroutine ",
-        "remote:", "hint:", "test result:", "running ", "[ERROR]", "[WARN]", "[INFO]", "[DEBUG]", "ERROR ", "WARN ",
-        "INFO ", "DEBUG ", "FATAL ", "ERROR:", "WARNING:", "INFO:", "SyntaxError:", "ReferenceError:", "RuntimeError:",
-        "ModuleNotFoundError:", "ImportError:", "java.", "\u{1b}[",
+        "Traceback (most recent",
+        "File \"",
+        "at ",
+        "error[",
+        "error:",
+        "warning:",
+        "fatal:",
+        "thread '",
+        "panicked at",
+        "Caused by:",
+        "caused by:",
+        "Error:",
+        "TypeError:",
+        "ValueError:",
+        "KeyError:",
+        "AssertionError",
+        "npm ERR!",
+        "npm error",
+        "FAILED ",
+        "PASSED ",
+        "E   ",
+        "--> ",
+        "= note:",
+        "= help:",
+        "note:",
+        "help:",
+        "$ ",
+        "% ",
+        "# ./",
+        "diff --git",
+        "index ",
+        "@@ ",
+        "+++ ",
+        "--- ",
+        "stack backtrace:",
+        "Exception in thread",
+        "goroutine ",
+        "remote:",
+        "hint:",
+        "test result:",
+        "running ",
+        "[ERROR]",
+        "[WARN]",
+        "[INFO]",
+        "[DEBUG]",
+        "ERROR ",
+        "WARN ",
+        "INFO ",
+        "DEBUG ",
+        "FATAL ",
+        "ERROR:",
+        "WARNING:",
+        "INFO:",
+        "SyntaxError:",
+        "ReferenceError:",
+        "RuntimeError:",
+        "ModuleNotFoundError:",
+        "ImportError:",
+        "java.",
+        "\u{1b}[",
     ];
     let bytes = trimmed.as_bytes();
     let digits = |from: usize, count: usize| {
@@ -120,8 +184,12 @@ fn is_log(line: &str, trimmed: &str) -> bool {
         || digits(0, 2) && bytes.get(2) == Some(&b':') && digits(3, 2) && bytes.get(5) == Some(&b':')
         || trimmed.starts_with('[') && digits(1, 2);
     // `at the end, push` is a person's; `at foo (a.js:1:2)` is not.
-    let frame = trimmed.strip_prefix("at ").map(|rest| rest.contains('(') || rest.contains("::") || rest.contains(".rs:"));
-    let numbered = trimmed.split_once(['|', ':']).is_some_and(|(n, _)| !n.trim().is_empty() && n.trim().bytes().all(|b| b.is_ascii_digit()));
+    let frame = trimmed
+        .strip_prefix("at ")
+        .map(|rest| rest.contains('(') || rest.contains("::") || rest.contains(".rs:"));
+    let numbered = trimmed
+        .split_once(['|', ':'])
+        .is_some_and(|(n, _)| !n.trim().is_empty() && n.trim().bytes().all(|b| b.is_ascii_digit()));
     match frame {
         Some(frame) => frame,
         None => {
@@ -129,7 +197,9 @@ fn is_log(line: &str, trimmed: &str) -> bool {
                 || numbered
                 || line.starts_with("      ") && !trimmed.starts_with(['-', '*'])
                 || BEGINNINGS.iter().any(|b| trimmed.starts_with(b) && !b.eq(&"running "))
-                || trimmed.strip_prefix("running ").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+                || trimmed
+                    .strip_prefix("running ")
+                    .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
         }
     }
 }
@@ -159,7 +229,9 @@ fn without_quotations(text: &str) -> String {
                 let end = chars[at + 1..].iter().position(|(_, c)| *c == close).map(|n| at + 1 + n);
                 last_seen[kind] = Some(end.is_some());
                 let opens = at == 0 || !chars[at - 1].1.is_alphanumeric();
-                if let Some(end) = end.filter(|end| opens && !text[chars[at].0..chars[*end].0].contains("\n\n")) {
+                if let Some(end) =
+                    end.filter(|end| opens && !text[chars[at].0..chars[*end].0].contains("\n\n"))
+                {
                     let inner = &text[chars[at + 1].0..chars[end].0];
                     if inner.trim().contains(char::is_whitespace) {
                         kept.push_str("\u{fffc}");
@@ -250,7 +322,10 @@ pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
                 None => no_more_code = true,
             }
         }
-        let length = text[at..].find(|c: char| c.is_whitespace() || c == '`').unwrap_or(text.len() - at).max(c.len_utf8());
+        let length = text[at..]
+            .find(|c: char| c.is_whitespace() || c == '`')
+            .unwrap_or(text.len() - at)
+            .max(c.len_utf8());
         word(&mut tokens, text, at, at + length);
         at += length;
     }
@@ -259,7 +334,9 @@ pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
 
 fn is_numbered(text: &str) -> bool {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    (1..=3).contains(&digits) && text[digits..].starts_with(['.', ')']) && text[digits + 1..].starts_with([' ', '\t'])
+    (1..=3).contains(&digits)
+        && text[digits..].starts_with(['.', ')'])
+        && text[digits + 1..].starts_with([' ', '\t'])
 }
 
 fn mark<'t>(tokens: &mut Vec<Token<'t>>, kind: Kind, text: &'t str, start: usize, end: usize) {
@@ -282,7 +359,10 @@ fn word<'t>(tokens: &mut Vec<Token<'t>>, text: &'t str, start: usize, end: usize
         let kind = if run == "\u{fffc}" { Kind::Code } else { Kind::Comma };
         return mark(tokens, kind, text, start, end);
     }
-    let open = run.len() - run.trim_start_matches(['(', '[', '{', '"', '\'', '‘', '’', '“', '„', '«', '»', '*', ',', ';']).len();
+    let open = run.len()
+        - run
+            .trim_start_matches(['(', '[', '{', '"', '\'', '‘', '’', '“', '„', '«', '»', '*', ',', ';'])
+            .len();
     // A `*` may begin a pattern, as in `*.log` or `**/x`.
     let pattern = run[..open].ends_with('*') && run[open..].contains(['.', '/']);
     let open = if pattern { run[..open].trim_end_matches('*').len() } else { open };
@@ -291,7 +371,11 @@ fn word<'t>(tokens: &mut Vec<Token<'t>>, text: &'t str, start: usize, end: usize
     }
     let mut stop = run.len();
     if !SHORT.contains(&run.to_lowercase().as_str()) {
-        stop = run.trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '}', '"', '\'', '‘', '’', '”', '“', '»', '«', '…']).len();
+        stop = run
+            .trim_end_matches([
+                '.', ',', ';', ':', '!', '?', ')', ']', '}', '"', '\'', '‘', '’', '”', '“', '»', '«', '…',
+            ])
+            .len();
         // What belongs to a path, as in `src/*` and `tmp/**`, stays; a `**bold**` does not.
         if run[..stop].ends_with('*') && run[..open].contains('*') {
             stop = run[..stop].trim_end_matches('*').len();
@@ -304,7 +388,13 @@ fn word<'t>(tokens: &mut Vec<Token<'t>>, text: &'t str, start: usize, end: usize
     if tail.contains(['.', '!', '?', '…']) {
         let at = start + stop.max(open);
         let question = tail.find('?').map_or(at, |n| at + n);
-        mark(tokens, Kind::End, text, question, question + text[question..].chars().next().map_or(0, char::len_utf8));
+        mark(
+            tokens,
+            Kind::End,
+            text,
+            question,
+            question + text[question..].chars().next().map_or(0, char::len_utf8),
+        );
     } else if tail.contains([',', ';', ':', ')', ']', '}']) {
         let at = start + stop.max(open);
         mark(tokens, Kind::Comma, text, at, at + 1);

@@ -6,7 +6,8 @@
 use fdr_policy::intent::{Place, check, declared, derive, merge};
 use fdr_record::shell::{Context, normalise};
 use fdr_record::{
-    Action, ActionBody, InScope, Intent, Mode, Normalised, PolicyDecision, RecordId, Resource, ScopeRule, Timestamp, Verb,
+    Action, ActionBody, InScope, Intent, Mode, Normalised, PolicyDecision, RecordId, Resource, ScopeRule,
+    Timestamp, Verb,
 };
 use proptest::prelude::*;
 use std::path::Path;
@@ -81,7 +82,8 @@ fn lines(intent: &Intent) -> Vec<String> {
         Some(path) => format!("./{path}"),
         None => rule.resource.clone(),
     };
-    let mut lines: Vec<String> = intent.allow.iter().map(|rule| format!("+ {} {}", verbs(rule), resource(rule))).collect();
+    let mut lines: Vec<String> =
+        intent.allow.iter().map(|rule| format!("+ {} {}", verbs(rule), resource(rule))).collect();
     lines.extend(intent.exclude.iter().map(|rule| format!("- {} {}", verbs(rule), resource(rule))));
     lines.extend(intent.closed.then(|| "only".to_owned()));
     lines.extend(intent.goes_on.then(|| "goes on".to_owned()));
@@ -159,7 +161,11 @@ fn marks(name: &str) {
             let (scope, reason) = check(&intent, Timestamp(0), &action(what), &PLACE);
             assert!(!reason.is_empty(), "{what}");
             if mark(scope) != want {
-                differences.push(format!("{:?}\n  {what}: want {want}, is {} ({reason})", case.prompt, mark(scope)));
+                differences.push(format!(
+                    "{:?}\n  {what}: want {want}, is {} ({reason})",
+                    case.prompt,
+                    mark(scope)
+                ));
             }
         }
     }
