@@ -453,7 +453,7 @@ impl<'a> Verdicts<'a> {
             // Our policy asked: what was answered is said behind it.
             _ if self.facts.is_held() => {
                 let tone = match effective {
-                    Effective::Permit if self.facts.is_granted() => Tone::Good,
+                    Effective::Permit if self.facts.granted().is_some() => Tone::Good,
                     Effective::Permit => Tone::Bad,
                     _ if self.facts.is_denied(self.ended) => Tone::Bad,
                     _ => Tone::Warn,
@@ -564,7 +564,9 @@ impl<'a> Verdicts<'a> {
             let grant = self.grant.clone().unwrap_or_else(|| approved.grant.to_string());
             return format!("granted before by {} (grant {grant})", text::line(&approved.by));
         }
-        match (queue.refused, self.facts.answer) {
+        let runtime = self.facts.answer;
+        let runtime = runtime.or_else(|| self.facts.granted().map(|(by, basis)| (true, by, basis)));
+        match (queue.refused, runtime) {
             (Some(DecidedBy::Timeout), _) => {
                 return format!("→ {}: DENIED", reason.unwrap_or("nobody answered in time"));
             }
@@ -626,8 +628,12 @@ impl<'a> Verdicts<'a> {
         }
     }
 
+    /// The resource is in the line already, where there is only one.
     fn policy_words(&self) -> String {
-        policy_words(&self.body.policy)
+        let said = policy_words(&self.body.policy);
+        let [action] = &self.body.actions[..] else { return said };
+        let resource = format!(": {}", text::line(action.resource.as_str()));
+        said.strip_suffix(&resource).map(str::to_owned).unwrap_or(said)
     }
 }
 
@@ -751,11 +757,11 @@ fn details_of_action(body: &ActionBody, places: &Places) -> Vec<(&'static str, S
     out.list("named in code", body.named.iter().map(|resource| places.resource(resource)));
 
     let policy = &body.policy;
-    let held = match (would_be(policy.decision), policy.mode) {
-        (Some(would), Mode::Observe) => format!(", not made to hold: it {would}"),
-        _ => String::new(),
+    let held = match policy.mode {
+        Mode::Observe if policy.decision != Verdict::Permit => ": not made to hold",
+        _ => "",
     };
-    out.add("policy", format!("{} ({} mode){held}", policy.decision.as_str(), policy.mode.as_str()));
+    out.add("policy", format!("{} ({} mode{held})", policy.decision.as_str(), policy.mode.as_str()));
     out.add("reason", text::line(policy.reason.trim()));
     out.list("policies", policy.policies.iter().map(|policy| text::line(policy)));
     out.add("policy set", policy.set.as_deref().map_or("none".to_owned(), digest));
@@ -841,7 +847,7 @@ fn details_of_approval(record: &Record, body: &Approval, places: &Places) -> Vec
         Some(DecidedBy::Approver) => out.add("by", format!("{}, as the kernel told", who(record))),
         Some(by) => {
             let basis = if is_concluded(record) { Basis::Inferred } else { Basis::Stated };
-            out.add("by", format!("{}{} of the runtime", by.as_str(), inferred(basis)));
+            out.add("by", format!("{} of the runtime{}", by.as_str(), inferred(basis)));
         }
         None => {}
     }
@@ -882,9 +888,15 @@ pub fn one_line(look: &Look, row: &Row, facts: &Facts) -> String {
     let Some(Body::Action(body)) = row.body() else {
         return format!("{head}{}", text::cut_quoted(&sentence(row, &places), left));
     };
-    let (decided, word_tone) = Verdicts::of(body, *facts).words();
+    const MIN_COLUMNS: usize = 20;
+    let said = Verdicts::of(body, *facts);
+    let (mut decided, mut word_tone) = said.words();
+    if text::width(&decided) + 2 + MIN_COLUMNS > left {
+        let (word, tone) = said.word();
+        (decided, word_tone) = (word.to_owned(), tone);
+    }
     let reserved = text::width(&decided).max(8) + 2;
-    let what = text::cut_quoted(&sentence(row, &places), left.saturating_sub(reserved).max(20));
+    let what = text::cut_quoted(&sentence(row, &places), left.saturating_sub(reserved).max(MIN_COLUMNS));
     let rest = left.saturating_sub(text::width(&what) + 2 + text::width(&decided));
     let outcome =
         outcome(facts).filter(|_| !matches!(facts.outcome, Some(Outcome::Denied | Outcome::Rejected)));

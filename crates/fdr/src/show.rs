@@ -315,7 +315,7 @@ impl<'a> Timeline<'a> {
         parts.join(" · ")
     }
 
-    /// `baseline@4be1… (enforce)`, and what came into force while the session went on.
+    /// `baseline@4be1… (enforce)`, and what else was in force while the session went on.
     fn policy(&self) -> Option<String> {
         let mut said: Vec<String> = Vec::new();
         for row in &self.view.rows {
@@ -325,16 +325,15 @@ impl<'a> Timeline<'a> {
                 format!("{}{}", name.unwrap_or_default(), short_digest(set))
             });
             let policy = format!("{set} ({})", body.policy.mode.as_str());
-            if said.last() != Some(&policy) {
+            if !said.contains(&policy) {
                 said.push(policy);
             }
         }
         const NAMED: usize = 3;
-        if said.len() > NAMED {
-            said.drain(1..said.len() - 1);
-            said.insert(1, "others".to_owned());
-        }
-        (!said.is_empty()).then(|| said.join(", then "))
+        let more = said.len().saturating_sub(NAMED);
+        said.truncate(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        (!said.is_empty()).then(|| format!("{}{more}", said.join(", ")))
     }
 
     /// `alice@devbox:~/proj (main, 9c1e…)`.
@@ -1310,6 +1309,26 @@ fn links(trail: &Trail, record: &Record) -> anyhow::Result<Vec<LinkRow>> {
         }
         Ok(ControlFlow::Continue(()))
     })?;
+    // An answer in our queue names the request, not the action.
+    let requests: Vec<(u64, RecordId)> = back
+        .iter()
+        .filter_map(|(_, _, row)| row.as_ref())
+        .filter(|row| record.kind == Kind::Action && row.kind() == Kind::ApprovalRequest.as_str())
+        .filter_map(|row| Some((row.index, row.id()?)))
+        .collect();
+    for (index, request) in requests {
+        let needle = memchr::memmem::Finder::new(request.to_string().as_bytes()).into_owned();
+        trail.scan(index + 1, u64::MAX, |entry| {
+            if needle.find(&entry.bytes).is_some() {
+                let row = Row::read(entry);
+                let other = row.record();
+                if other.is_some_and(|other| other.link(fdr_record::Rel::Approves) == Some(request)) {
+                    back.push(("←", format!("{} @{index}", rel_name(fdr_record::Rel::Approves)), Some(row)));
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+    }
     let forward =
         record.links.iter().map(|link| ("→", rel_name(link.rel), wanted.get(&link.id).cloned().flatten()));
     Ok(forward.chain(back).collect())

@@ -149,7 +149,7 @@ impl Known {
             self.actions.clear();
         }
         // Read backwards, answers come before their request, and are kept under its id.
-        let early = self.actions.remove(&record.id).filter(|_| record.id != id);
+        let early = if record.id == id { None } else { self.actions.remove(&record.id) };
         let known = self.actions.entry(id).or_default();
         if let Some(early) = early {
             known.add_answers(&early);

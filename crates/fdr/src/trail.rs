@@ -623,7 +623,7 @@ impl Concern {
             Concern::NoAction => "outcome without a recorded action",
             Concern::Gap => "gap",
             Concern::Unparsed => "input that could not be read",
-            Concern::PolicyRefused => "policy set refused",
+            Concern::PolicyRefused => "policy",
             Concern::Unread => "record that can't be read",
         }
     }
@@ -825,17 +825,20 @@ impl Facts {
         self.policy_says(Verdict::Ask, Mode::Enforce)
     }
 
-    /// Who agreed, where somebody had to; a grant given before counts.
-    fn granted(&self) -> Option<(DecidedBy, Basis)> {
+    /// Who agreed, where somebody had to, and how that is known; a grant given before counts.
+    pub fn granted(&self) -> Option<(DecidedBy, Basis)> {
         if self.queue.is_granted() || self.action.is_some_and(|judged| judged.approved) {
             return Some((DecidedBy::Approver, Basis::Stated));
         }
-        self.answer.filter(|(granted, _, _)| *granted).map(|(_, by, basis)| (by, basis))
-    }
-
-    /// Whether everyone agreed who had to.
-    pub fn is_granted(&self) -> bool {
-        self.granted().is_some()
+        // What was asked in our queue is not the runtime's to grant.
+        if self.queue.asked || self.queue.refused.is_some() || self.queue.is_half_granted() {
+            return None;
+        }
+        let answer = self.answer.filter(|(granted, _, _)| *granted).map(|(_, by, basis)| (by, basis));
+        let user = |(verdict, by, basis): (Verdict, DecidedBy, Basis)| {
+            (verdict == Verdict::Permit && by == DecidedBy::User).then_some((by, basis))
+        };
+        answer.or_else(|| self.runtime.and_then(user))
     }
 
     /// What holds for the action, who decided so, and how that is known. Without an outcome
@@ -1366,5 +1369,93 @@ impl SessionView {
             Item::Action(step) => Some(step),
             _ => None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fdr_record::{Normalised, PolicyDecision};
+
+    fn facts(verdict: Verdict, mode: Mode) -> Facts {
+        let policy = PolicyDecision { decision: verdict, ..PolicyDecision::undecided(mode) };
+        let mut facts = Facts::default();
+        facts.add_action(&ActionBody::new("Bash", String::new(), Normalised::default(), policy));
+        facts
+    }
+
+    /// What holds while the session goes on, and whether it counts as denied after its end.
+    fn holds(facts: Facts, outcome: Option<Outcome>) -> (Effective, bool) {
+        let facts = Facts { outcome, ..facts };
+        (facts.effective().0, facts.is_denied(true))
+    }
+
+    #[test]
+    fn only_a_policy_that_is_enforced_denies() {
+        use Effective::{Ask, Deny, Pending, Permit};
+        let ran = Some(Outcome::Ok);
+        for (verdict, mode, outcome, want) in [
+            (Verdict::Deny, Mode::Enforce, None, (Deny, true)),
+            (Verdict::Deny, Mode::Enforce, Some(Outcome::Denied), (Deny, true)),
+            (Verdict::Deny, Mode::Enforce, ran, (Permit, false)),
+            (Verdict::Deny, Mode::Observe, None, (Pending, false)),
+            (Verdict::Deny, Mode::Observe, ran, (Permit, false)),
+            (Verdict::Ask, Mode::Enforce, None, (Ask, true)),
+            (Verdict::Ask, Mode::Enforce, Some(Outcome::Denied), (Deny, true)),
+            (Verdict::Ask, Mode::Enforce, Some(Outcome::Unknown), (Effective::Unknown, false)),
+            (Verdict::Ask, Mode::Enforce, ran, (Permit, false)),
+            (Verdict::Ask, Mode::Observe, None, (Pending, false)),
+            (Verdict::Ask, Mode::Observe, ran, (Permit, false)),
+            (Verdict::Permit, Mode::Enforce, None, (Pending, false)),
+        ] {
+            assert_eq!(holds(facts(verdict, mode), outcome), want, "{verdict:?} {mode:?} {outcome:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_in_the_queue_is_let_through_by_those_who_must_agree_and_nobody_else() {
+        use Effective::{Ask, Deny, Pending};
+        let asked = Queue { asked: true, ..Queue::default() };
+        let eyes = Queue { four_eyes: true, ..asked };
+        let agreed = |mut queue: Queue, uids: &[Option<u32>]| {
+            uids.iter().for_each(|uid| queue.agree(*uid));
+            queue
+        };
+        let late = Queue { refused: Some(DecidedBy::Timeout), ..agreed(asked, &[Some(1)]) };
+        let user = Some((true, DecidedBy::User, Basis::Stated));
+        for (name, queue, answer, want) in [
+            ("nobody", asked, None, (Ask, true)),
+            ("one", agreed(asked, &[Some(1)]), None, (Pending, false)),
+            ("one of two", agreed(eyes, &[Some(1)]), None, (Ask, true)),
+            ("the same twice", agreed(eyes, &[Some(1), Some(1)]), None, (Ask, true)),
+            ("nobody known, twice", agreed(eyes, &[None, Some(1)]), None, (Ask, true)),
+            ("two", agreed(eyes, &[Some(1), Some(2)]), None, (Pending, false)),
+            ("after the time-out", late, None, (Deny, true)),
+            ("the user of the runtime", asked, user, (Ask, true)),
+        ] {
+            let facts = Facts { queue, answer, ..facts(Verdict::Ask, Mode::Enforce) };
+            assert_eq!(holds(facts, None), want, "{name}");
+            let ran = Facts { outcome: Some(Outcome::Ok), ..facts };
+            let alarmed = ran.concerns(true).contains(&Concern::RanWithoutGrant);
+            assert_eq!(alarmed, want.0 != Pending, "{name}");
+            let silent = holds(facts, Some(Outcome::Unknown)).0;
+            assert_eq!(silent == Deny, want.0 != Pending, "{name}");
+        }
+    }
+
+    #[test]
+    fn answers_that_were_read_before_their_request_say_the_same() {
+        let mut early = Facts::default();
+        early.queue.agree(Some(1));
+        let mut facts = facts(Verdict::Ask, Mode::Enforce);
+        facts.queue = Queue { asked: true, four_eyes: true, ..Queue::default() };
+        facts.add_answers(&early);
+        assert!(facts.queue.is_half_granted());
+        early.queue.agree(Some(2));
+        facts.add_answers(&early);
+        assert!(facts.queue.is_granted());
+        early.queue.refused = Some(DecidedBy::Approver);
+        facts.add_answers(&early);
+        assert_eq!(facts.effective().0, Effective::Deny);
     }
 }
