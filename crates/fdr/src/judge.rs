@@ -327,7 +327,8 @@ impl fdr_capture::Judge for Bench {
         let taints = |record: &Record| self.0.taints(set.as_deref(), record);
         desk.sessions.observe(record, &taints);
         desk.approvals.observe(record);
-        if let Some(pid) = record.observed.as_ref().and_then(|observed| observed.pid)
+        // Everything is below the first process, which is where orphans are.
+        if let Some(pid) = record.observed.as_ref().and_then(|observed| observed.pid).filter(|pid| *pid != 1)
             && record.agent.is_some()
         {
             if desk.agents.len() >= MAX_AGENTS
