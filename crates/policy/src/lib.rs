@@ -6,12 +6,14 @@
 #![forbid(unsafe_code)]
 
 mod decide;
+mod explain;
 mod lists;
 mod resource;
 mod set;
 mod slices;
 
 pub use decide::Decision;
+pub use explain::{Attribute, Change, Explained, Explanation, Flip, MAX_CHANGES, MAX_REQUESTS};
 pub use resource::Value;
 pub use set::{
     MAX_DEPTH, MAX_ENTRIES, MAX_FILE_BYTES, MAX_SET_BYTES, PolicyInfo, PolicySet, Problem, SCHEMA, SetError,

@@ -177,7 +177,6 @@ pub(crate) struct Loaded {
 }
 
 /// A set of policies, ready to decide with.
-#[derive(Debug)]
 pub struct PolicySet {
     files: Vec<SetFile>,
     hash: String,
@@ -185,6 +184,12 @@ pub struct PolicySet {
     pub(crate) by_id: HashMap<PolicyId, usize>,
     pub(crate) lists: Lists,
     pub(crate) slices: Slices,
+}
+
+impl fmt::Debug for PolicySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PolicySet({} policies, {})", self.policies.len(), self.hash)
+    }
 }
 
 impl PolicySet {
@@ -306,13 +311,14 @@ impl Reader {
 
     /// `above` are the folders that this one is in, and itself: a link to one of them is a loop.
     fn folder(&mut self, folder: &Path, name: &str, above: &mut Vec<PathBuf>) {
-        let entries =
-            match std::fs::read_dir(folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>()) {
-                Ok(entries) => entries,
-                Err(error) => {
-                    return self.problem(name, &format!("can't be read: {error}"), "let the recorder read it");
-                }
-            };
+        let entries = match std::fs::read_dir(folder)
+            .and_then(|entries| entries.collect::<Result<Vec<_>, _>>())
+        {
+            Ok(entries) => entries,
+            Err(error) => {
+                return self.problem(name, &format!("can't be read: {error}"), "let the recorder read it");
+            }
+        };
         let mut paths: Vec<PathBuf> = entries.iter().map(std::fs::DirEntry::path).collect();
         paths.sort_unstable();
         for path in paths {
