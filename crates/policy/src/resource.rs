@@ -198,16 +198,16 @@ impl<'p> Place<'p> {
     }
 
     fn classes(&self, resource: &Resource, found: &mut Vec<String>) {
-        if self.lists.classes.iter().all(|(_, _, others)| others.is_empty()) {
+        if self.lists.classes.iter().all(|class| class.others.is_empty()) {
             return;
         }
         let (kind, name) = (resource.kind(), fold(resource.name()));
-        for (class, _, patterns) in &self.lists.classes {
-            let is_of = patterns.iter().any(|(of, pattern)| {
+        for class in &self.lists.classes {
+            let is_of = class.others.iter().any(|(of, pattern)| {
                 (of == kind || of == "*") && (name_matches(pattern, &name) || glob_matches(pattern, &name))
             });
             if is_of {
-                found.push(class.clone());
+                found.push(class.name.clone());
             }
         }
     }
@@ -289,9 +289,9 @@ impl<'p> Place<'p> {
         let scratch = known && (is_device(name) || is_scratch(name) || below(&self.lists.scratch));
         let inside =
             known && (self.workspace.iter().any(|root| is_below(name, root)) || below(&self.lists.workspace));
-        for (class, paths, _) in &self.lists.classes {
-            if paths.has(&path, false) {
-                classes.push(class.clone());
+        for class in &self.lists.classes {
+            if class.paths.has(&path, false) {
+                classes.push(class.name.clone());
             }
         }
         let last = path.segments.last().copied().unwrap_or("");
