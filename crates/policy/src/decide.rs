@@ -477,3 +477,91 @@ fn expression(value: &Value) -> RestrictedExpression {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::set::SetFile;
+    use proptest::prelude::*;
+
+    /// Policies of every form of scope.
+    fn mixed() -> PolicySet {
+        let rules = [
+            "permit (principal, action, resource)",
+            "permit (principal is Agent, action in [Action::\"read\", Action::\"search\"], resource is File)",
+            "forbid (principal, action in Action::\"change\", resource is File) unless { resource.inside }",
+            "forbid (principal, action in Action::\"outward\", resource) unless { resource.allowed }",
+            "ask (principal is SubAgent, action == Action::\"execute\", resource is Process)",
+            "ask (principal in Human::\"uid:0\", action, resource)",
+            "ask (principal == Human::\"uid:1000\", action, resource is Git) when { resource.protected }",
+            "forbid (principal in Agent::\"s1\", action == Action::\"delete\", resource)",
+            "forbid (principal is SubAgent in Human::\"uid:0\", action, resource is Mcp)",
+            "forbid (principal, action, resource == File::\"file:/w/a\") when { context.destructive }",
+            "forbid (principal, action, resource) when { action in Action::\"change\" && resource.kind == \"env\" }",
+            "ask (principal, action, resource) when { resource.secret || context.opaque }",
+        ];
+        let text: String = (0..)
+            .zip(rules)
+            .map(|(at, rule)| {
+                let (decision, rule) = match rule.strip_prefix("ask") {
+                    Some(rule) => ("@decision(\"ask\") ", format!("forbid{rule}")),
+                    None => ("", rule.to_owned()),
+                };
+                format!("@id(\"m/{at}\") @reason(\"r\") @control(\"c\") {decision}{rule};\n")
+            })
+            .collect();
+        let lists = "secrets = [\"**/.env\"]\nprotected_branches = [\"main\"]\nallowed_hosts = [\"h\"]";
+        PolicySet::from_files(vec![
+            SetFile { name: "m/m.cedar".to_owned(), text },
+            SetFile { name: "m/lists.toml".to_owned(), text: lists.to_owned() },
+        ])
+        .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    proptest! {
+        #[test]
+        fn slices_answer_as_the_whole_set_does(
+            verb in 0..Verb::ALL.len(),
+            who in 0..Who::ALL.len(),
+            id in prop::sample::select(vec!["s1", "uid:0", "uid:1000"]),
+            parent in prop::sample::select(vec![(Who::Human, "uid:0"), (Who::Human, "uid:1"), (Who::Agent, "s1")]),
+            resource in prop::sample::select(vec![
+                "file:/w/a", "file:/w/.env", "file:/etc/x", "url:https://h/", "url:https://x/", "host:h", "proc:make",
+                "git:origin#main", "git:.#x", "db:a/b/c", "mcp:s/t", "env:A", "env:TOKEN", "tool:x", "odd", "",
+            ]),
+            destructive: bool,
+            opaque: bool,
+        ) {
+            static SET: OnceLock<PolicySet> = OnceLock::new();
+            static WHOLE: OnceLock<Slice> = OnceLock::new();
+            let set = SET.get_or_init(mixed);
+            let whole = WHOLE.get_or_init(|| Slice::new(set.policies.iter()));
+            let (kind, name) = resource.split_once(':').unwrap_or(("", resource));
+            let resource = Resource::new(kind, name);
+            let workspace = ["/w".to_owned()];
+            let place = Place::new(&set.lists, &workspace, "/home/dev", false);
+            let text = || Value::Text(String::new());
+            let attributes = match Who::ALL[who] {
+                Who::Human => vec![("name", text())],
+                _ => vec![("name", text()), ("runtime", text()), ("model", text())],
+            };
+            let principal = Principal {
+                who: Who::ALL[who],
+                id: id.to_owned(),
+                attributes,
+                parents: vec![(parent.0, parent.1.to_owned())],
+            };
+            let question = Question {
+                verb: Verb::ALL[verb],
+                leads: None,
+                kind: Type::of(&resource),
+                attributes: place.attributes(&resource, None, false),
+                resource,
+                context: vec![("destructive", Value::Bool(destructive)), ("opaque", Value::Bool(opaque))],
+            };
+            let sliced = Asker::new(set, &principal).ask(&question);
+            let unsliced = Asker::new(set, &principal).of_whole(whole).ask(&question);
+            prop_assert_eq!(sliced, unsliced);
+        }
+    }
+}

@@ -7,6 +7,7 @@
 
 pub mod approvals;
 mod decide;
+mod explain;
 pub mod guard;
 pub mod intent;
 mod lists;
@@ -20,6 +21,8 @@ pub mod table;
 mod taint;
 
 pub use decide::Decision;
+pub use explain::{Attribute, Change, Explained, Explanation, Flip, MAX_CHANGES, MAX_REQUESTS};
+pub use resource::Value;
 pub use set::{
     MAX_DEPTH, MAX_ENTRIES, MAX_FILE_BYTES, MAX_SET_BYTES, PolicyInfo, PolicySet, Problem, SCHEMA, SetError,
     SetFile, Source,

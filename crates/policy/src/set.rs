@@ -6,7 +6,7 @@
 use crate::lists::{ListFile, Lists};
 use crate::slices::Slices;
 use cedar_policy::{Effect, EntityUid, Policy, PolicyId, Schema, ValidationMode, Validator};
-use fdr_record::{Verdict, hex};
+use fdr_record::{Verb, Verdict, hex};
 use miette::Diagnostic;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -177,7 +177,6 @@ pub(crate) struct Loaded {
 }
 
 /// A set of policies, ready to decide with.
-#[derive(Debug)]
 pub struct PolicySet {
     files: Vec<SetFile>,
     hash: String,
@@ -185,6 +184,12 @@ pub struct PolicySet {
     pub(crate) by_id: HashMap<PolicyId, usize>,
     pub(crate) lists: Lists,
     pub(crate) slices: Slices,
+}
+
+impl fmt::Debug for PolicySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PolicySet({} policies, {})", self.policies.len(), self.hash)
+    }
 }
 
 impl PolicySet {
@@ -516,8 +521,13 @@ fn parse_policies(file: &SetFile, policies: &mut Vec<Loaded>, problems: &mut Vec
             Ok(policy) => policy,
             Err(errors) => {
                 for error in errors.iter() {
-                    let help = error.help().map(|help| help.to_string()).unwrap_or_default();
-                    problem(offset_of(error), error.to_string(), &help);
+                    let what = error.to_string();
+                    let help = match error.help() {
+                        Some(help) => help.to_string(),
+                        None if what.contains("end of input") => "a policy ends with a semicolon".to_owned(),
+                        None => String::new(),
+                    };
+                    problem(offset_of(error), what, &help);
                 }
                 continue;
             }
@@ -629,17 +639,28 @@ fn validate(policies: &[Loaded], files: &[SetFile], problems: &mut Vec<Problem>)
         let more =
             if errors.len() > 1 { format!(" (and {} like it)", errors.len() - 1) } else { String::new() };
         let Some((what, help)) = errors.into_iter().next() else { continue };
-        let help = match help.as_str() {
-            "" if what.contains("attribute") => {
-                "see schema.cedarschema; for an attribute that only some types have, write \
-                 `resource is File &&` before it"
-                    .to_owned()
-            }
-            "" => "see schema.cedarschema".to_owned(),
-            help => help.to_owned(),
-        };
+        let help = remedy(&what, help);
         let at = Some(place(&file.text, start + offset));
         problems.push(Problem { file: info.file.clone(), at, what: format!("{what}{more}"), help });
+    }
+}
+
+/// What to do about a mistake against the schema.
+fn remedy(what: &str, help: String) -> String {
+    let quoted = what.split('`').nth(1).unwrap_or("");
+    if what.starts_with("attribute") && SCHEMA.contains(&format!("\"{quoted}\":")) {
+        // Cedar would propose the name of another attribute.
+        return "not every type has it: write `resource is File &&` before it, or the type in the scope"
+            .to_owned();
+    }
+    if what.starts_with("unrecognized action") {
+        let verbs: Vec<&str> = Verb::ALL.into_iter().map(Verb::as_str).collect();
+        return format!("the actions are {}, and the groups change and outward", verbs.join(", "));
+    }
+    match help.split_once("`, ").filter(|_| help.starts_with("for policy")) {
+        Some((_, help)) => help.to_owned(),
+        None if help.is_empty() => "see schema.cedarschema".to_owned(),
+        None => help,
     }
 }
 

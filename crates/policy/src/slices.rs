@@ -81,14 +81,16 @@ impl Slices {
     }
 
     pub fn of(&self, policies: &[Loaded], who: Who, verb: Verb, kind: Type) -> &Slice {
-        let (who, verb, kind) = (who as usize, verb as usize, kind as usize);
-        let at = (who * Verb::ALL.len() + verb) * Type::ALL.len() + kind;
-        self.slices[at].get_or_init(|| {
-            let is_in = |scope: &Scope| scope.principals[who] && scope.verbs[verb] && scope.types[kind];
-            Slice::new(
-                policies.iter().zip(&self.scopes).filter(|(_, scope)| is_in(scope)).map(|(loaded, _)| loaded),
-            )
-        })
+        let at = (who as usize * Verb::ALL.len() + verb as usize) * Type::ALL.len() + kind as usize;
+        self.slices[at].get_or_init(|| Slice::new(self.applying(who, verb, kind).map(|at| &policies[at])))
+    }
+
+    /// Places in the set of the policies whose scope can match.
+    pub fn applying(&self, who: Who, verb: Verb, kind: Type) -> impl Iterator<Item = usize> {
+        let is_in = move |scope: &Scope| {
+            scope.principals[who as usize] && scope.verbs[verb as usize] && scope.types[kind as usize]
+        };
+        self.scopes.iter().enumerate().filter(move |(_, scope)| is_in(scope)).map(|(at, _)| at)
     }
 }
 

@@ -16,7 +16,7 @@ fn enforce(stage: &Stage, more: &str) {
     stage.fdr(&["policy", "copy", "baseline", stage.fdr_home.join("policies").to_str().unwrap()]);
     let lists = stage.fdr_home.join("policies/lists.toml");
     let text = fs::read_to_string(&lists).unwrap();
-    let start = text.find("scratch").expect("the baseline has folders for temporary files");
+    let start = text.find("\nscratch = ").expect("the baseline has folders for temporary files") + 1;
     let end = start + text[start..].find(']').unwrap() + 1;
     fs::write(&lists, format!("{}scratch = [\"/dev/null\"]{}", &text[..start], &text[end..])).unwrap();
     let config = format!("mode = \"enforce\"\npolicies = [\"policies/\"]\napprovals = \"queue\"\n{more}");
@@ -124,7 +124,7 @@ fn a_policy_holds_the_agent_and_a_person_may_let_it_go_on() {
 
     // Denied before it ran.
     let (action, result) = trail.call("toolu_main_00_0");
-    assert_eq!((decision(action).0, outcome(result)), (Verdict::Deny, Outcome::Denied));
+    assert_eq!((decision(action).0, outcome(result)), (Verdict::Deny, Outcome::Denied), "{action:?}");
     assert!(outside.join("cat.jpg").exists());
     let told = llm.told("toolu_main_00_0").unwrap();
     assert!(told.contains(decision(action).1), "the agent is told the reason: {told}");
@@ -212,19 +212,19 @@ fn an_agent_can_neither_approve_nor_unhook_itself() {
     let fdr = stage.programs.join("fdr").display().to_string();
     let settings = stage.project.join(".claude/settings.json").display().to_string();
     let before = fs::read_to_string(&settings).unwrap();
+    std::os::unix::fs::symlink(&settings, stage.project.join("innocent.json")).unwrap();
     let llm = ScriptedLlm::start(json!({"tracks": {"main": [
         bash(format!("{fdr} approvals grant x")),
         bash(format!("{fdr} stop")),
         bash(format!("rm -rf {}", stage.fdr_home.display())),
         {"tools": [{"name": "Write", "args": {"file_path": settings, "content": "{}"}}]},
-        bash("ln -sf .claude/settings.json innocent.json"),
         bash("echo '{}' > innocent.json"),
         bash("git push origin main"),
         {"text": "Done."}]}}));
     let run = stage.run_with(&llm, "Clean up and push to main.", &[]);
     let trail = stage.trail();
     trail.check(&run, &llm.issued());
-    for turn in [0, 1, 2, 3, 5] {
+    for turn in 0..5 {
         let (action, result) = trail.call(&format!("toolu_main_0{turn}_0"));
         assert_eq!(
             (decision(action).0, outcome(result)),
@@ -233,7 +233,7 @@ fn an_agent_can_neither_approve_nor_unhook_itself() {
         );
         let Body::Action(body) = &action.body else { panic!() };
         assert!(body.actions.iter().any(|action| action.tamper), "{turn}: {body:?}");
-        assert_eq!(body.policy.policies, ["fdr/tamper"]);
+        assert!(body.policy.policies.contains(&"fdr/tamper".to_owned()), "{turn}: {body:?}");
     }
     assert_eq!(fs::read_to_string(&settings).unwrap(), before);
     assert!(git(&remote, &["branch"]).is_empty(), "nothing was pushed");

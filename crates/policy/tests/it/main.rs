@@ -1,4 +1,4 @@
-//! One binary for all integration tests of the crate.
+//! The policy crate as its users see it.
 
 mod engine;
 mod intent;
