@@ -4,3 +4,5 @@
 //! the session (workspace, taint, counts, intent) is written into the record before. So a
 //! recorded decision can be explained and made again at any time, under the same or another set.
 #![forbid(unsafe_code)]
+
+pub mod table;
