@@ -5,4 +5,16 @@
 //! recorded decision can be explained and made again at any time, under the same or another set.
 #![forbid(unsafe_code)]
 
+mod decide;
+mod lists;
+mod resource;
+mod set;
+mod slices;
 pub mod table;
+
+pub use decide::Decision;
+pub use resource::Value;
+pub use set::{
+    MAX_DEPTH, MAX_ENTRIES, MAX_FILE_BYTES, MAX_SET_BYTES, PolicyInfo, PolicySet, Problem, SCHEMA, SetError,
+    SetFile, Source,
+};
