@@ -446,16 +446,48 @@ fn explain(id: &str, policy: &[String], json: bool, home: &Home, out: &mut dyn W
         let mut sets = recorded_sets(&trail)?;
         sets.remove(hash).with_context(|| format!("the text of policy set {hash} is not in the log"))?
     };
-    let explanation = set.decide(&record);
+    let explanation = set.explain(&record);
     if json {
         serde_json::to_writer(&mut *out, &explanation)?;
         writeln!(out)?;
         return Ok(0);
     }
     let look = Look::new(&LookArgs::default());
-    let tone = if explanation.verdict == Verdict::Permit { Tone::Good } else { Tone::Bad };
-    writeln!(out, "{}  {}", look.paint(tone, explanation.verdict.as_str()), text::line(&explanation.reason))?;
+    let decision = &explanation.decision;
+    let tone = if decision.verdict == Verdict::Permit { Tone::Good } else { Tone::Bad };
+    writeln!(out, "{}  {}", look.paint(tone, decision.verdict.as_str()), text::line(&decision.reason))?;
     writeln!(out, "call      {}: {}", text::line(&body.tool), text::line(&body.summary))?;
+    writeln!(out, "by        {}", text::line(&explanation.principal))?;
     writeln!(out, "set       {}", set.hash())?;
+    for request in &explanation.requests {
+        writeln!(out, "\n{} {}  ({})", request.action, text::line(&request.resource), request.resource_type)?;
+        if let Some(error) = &request.error {
+            writeln!(out, "  error    {}", text::line(error))?;
+        }
+        for policy in &request.policies {
+            let place = format!("{}:{}", policy.file, policy.line);
+            writeln!(
+                out,
+                "  policy   {} ({}), {}",
+                text::line(&policy.id),
+                policy.verdict.as_str(),
+                text::line(&place)
+            )?;
+            writeln!(out, "           {}", text::line(&policy.reason))?;
+            writeln!(out, "           {}", text::line(&policy.control))?;
+        }
+        if request.policies.is_empty() {
+            writeln!(out, "  policy   none permits it")?;
+        }
+        for attribute in &request.attributes {
+            writeln!(out, "  was      {} = {}", attribute.name, text::line(&attribute.value.to_string()))?;
+        }
+        for change in &request.changes {
+            writeln!(out, "  turns    {}", text::line(&change.words))?;
+        }
+    }
+    if explanation.requests_left_out > 0 {
+        writeln!(out, "\nand {} more of the same verdict", explanation.requests_left_out)?;
+    }
     Ok(0)
 }

@@ -286,7 +286,7 @@ impl<'p> Place<'p> {
         let path = Path::new(&folded, &self.home_segments);
         let below = |list: &PathList| list.has(&path, true);
         let known = self.is_known(name);
-        let scratch = known && (is_device(name) || is_scratch(name) || below(&self.lists.scratch));
+        let scratch = known && (is_device(name) || below(&self.lists.scratch));
         let inside =
             known && (self.workspace.iter().any(|root| is_below(name, root)) || below(&self.lists.workspace));
         for class in &self.lists.classes {
@@ -442,21 +442,6 @@ fn is_device(path: &str) -> bool {
             | "/dev/stderr"
             | "/dev/tty"
     ) || path.strip_prefix("/dev/fd/").is_some_and(|fd| fd.bytes().all(|b| b.is_ascii_digit()))
-}
-
-/// Folders for temporary files. The folder itself is not scratch: it is everybody's.
-fn is_scratch(path: &str) -> bool {
-    [
-        "/tmp/",
-        "/var/tmp/",
-        "/dev/shm/",
-        "/private/tmp/",
-        "/private/var/tmp/",
-        "/var/folders/",
-        "/private/var/folders/",
-    ]
-    .iter()
-    .any(|folder| path.strip_prefix(folder).is_some_and(|rest| !rest.is_empty()))
 }
 
 fn is_secret_name(name: &str) -> bool {
@@ -911,7 +896,7 @@ mod tests {
 
     const LISTS: &str = r#"
         workspace = ["/shared/*"]
-        scratch = ["~/.cache/**"]
+        scratch = ["/tmp/**", "~/.cache/**"]
         protected_branches = ["main", "master", "release/*"]
         allowed_hosts = ["github.com", "*.example.com", "db.corp.io:5432", "10.0.0.5", "[2001:db8::1]", "s3://ours"]
         allowed_mcp = ["github", "files/read_*"]

@@ -72,7 +72,10 @@ struct Tally {
     known_wrong: usize,
 }
 
-fn decide<'s>(sets: &'s mut HashMap<String, PolicySet>, case: &Case) -> (&'s PolicySet, Normalised, Decision) {
+fn decide<'s>(
+    sets: &'s mut HashMap<String, PolicySet>,
+    case: &Case,
+) -> (&'s PolicySet, Normalised, Decision) {
     let set = sets.entry(case.sets.join("+")).or_insert_with(|| {
         let sources: Vec<Source> = case.sets.iter().map(|name| Source::Starter(name.clone())).collect();
         PolicySet::load(&sources).unwrap_or_else(|error| panic!("{}: {error}", case.sets.join("+")))
@@ -138,7 +141,11 @@ fn the_starter_sets_decide_as_the_tables_say() {
             let counter = match (case.verdict, decision.verdict, case.known.is_some()) {
                 _ if holds && case.known.is_none() => continue,
                 _ if holds => {
-                    let _ = writeln!(report, "{name}:{}: known as wrong, and right now: {}", case.line, case.text);
+                    let _ = writeln!(
+                        report,
+                        "{name}:{}: known as wrong, and right now: {}",
+                        case.line, case.text
+                    );
                     continue;
                 }
                 (Verdict::Permit, _, false) => &mut tally.false_denials,
