@@ -13,7 +13,7 @@ use crate::{Arrival, Captured, Reply, State};
 use fdr_record::{
     ActionBody, Agent, Approval, Basis, Body, Claimed, ConfigChange, ContentRef, Context, DecidedBy, Gap,
     Link, Message, Mode, Outcome, PolicyDecision, Prompt, RecordId, Rel, Resource, ResultBody,
-    RuntimeDecision, SessionEnd, SessionStart, Status, Unparsed, Verdict, preview,
+    RuntimeDecision, SessionEnd, SessionStart, Status, Unparsed, Verdict, injection::signs, preview,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -572,7 +572,7 @@ impl<'a, 'b> Event<'a, 'b> {
             reason: background.then(|| "it runs on in the background".to_owned()),
             preview: Some(preview(&flat(&response))),
             runtime_decision: Some(ran()),
-            signs: Vec::new(),
+            signs: signs(&flat(&response)),
             arguments_changed: changed,
         };
         let links = self.about_call(Rel::ResultOf);
@@ -609,7 +609,7 @@ impl<'a, 'b> Event<'a, 'b> {
             reason: Some(cap(&text)),
             preview: None,
             runtime_decision: Some(ran()),
-            signs: Vec::new(),
+            signs: signs(&text),
             arguments_changed: changed,
         };
         let links = self.about_call(Rel::ResultOf);
@@ -751,7 +751,7 @@ impl<'a, 'b> Event<'a, 'b> {
             reason: Some(cap(text)).filter(|text| !text.is_empty()),
             preview: None,
             runtime_decision: decision,
-            signs: Vec::new(),
+            signs: signs(text),
             arguments_changed: changed,
         };
         let links = self.about_call(Rel::ResultOf);
