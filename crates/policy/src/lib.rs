@@ -5,6 +5,7 @@
 //! recorded decision can be explained and made again at any time, under the same or another set.
 #![forbid(unsafe_code)]
 
+mod conditions;
 mod decide;
 mod explain;
 mod lists;
