@@ -3,14 +3,15 @@
 //! The change is found by asking again: one attribute that the policies in question speak of is
 //! made different, then two. The same record and set give the same explanation.
 
+use crate::conditions::{Compared, Mentions, Var, mentions};
 use crate::decide::{Answer, Asker, Decision, Principal, Question, doing};
 use crate::lists::glob_matches;
 use crate::resource::{Type, Value};
 use crate::set::{PolicyInfo, PolicySet};
 use fdr_record::{Body, Record, Verb, Verdict};
 use serde::Serialize;
-use serde_json::Value as Json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// How many requests are explained; the others have the same verdict.
 pub const MAX_REQUESTS: usize = 8;
@@ -87,34 +88,6 @@ pub struct Flip {
     pub to: Value,
 }
 
-/// What a policy speaks of: attributes, and what they are compared with.
-type Mentions = BTreeMap<(Var, String), BTreeSet<Compared>>;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Var {
-    Principal,
-    Resource,
-    Context,
-}
-
-impl Var {
-    fn as_str(self) -> &'static str {
-        match self {
-            Var::Principal => "principal",
-            Var::Resource => "resource",
-            Var::Context => "context",
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Compared {
-    Text(String),
-    /// A pattern of `like`, with `*`.
-    Like(String),
-    Long(i64),
-}
-
 /// A change that can be tried.
 #[derive(Clone, Debug)]
 struct Candidate {
@@ -139,7 +112,7 @@ impl PolicySet {
             return Explanation { decision, principal: shown, requests: Vec::new(), requests_left_out: 0 };
         };
         let workspace = body.facts.as_ref().map_or(&[][..], |facts| &facts.workspace[..]).join(", ");
-        let mut asker = Asker::new(self, &principal);
+        let asker = Asker::new(self, &principal);
         let mut requests = Vec::new();
         let mut requests_left_out = 0;
         for question in self.questions(record, body) {
@@ -153,7 +126,7 @@ impl PolicySet {
             }
             let search =
                 Search { set: self, principal: &principal, workspace: &workspace, question: &question };
-            requests.push(search.explained(&mut asker, answer));
+            requests.push(search.explained(&asker, answer));
         }
         Explanation { decision, principal: shown, requests, requests_left_out }
     }
@@ -167,7 +140,7 @@ struct Search<'s> {
 }
 
 impl Search<'_> {
-    fn explained(&self, asker: &mut Asker<'_>, answer: Answer) -> Explained {
+    fn explained(&self, asker: &Asker<'_>, answer: Answer) -> Explained {
         let question = self.question;
         let mentions = self.mentions(&answer.policies);
         let attributes = mentions.keys().filter_map(|(var, name)| {
@@ -186,7 +159,7 @@ impl Search<'_> {
         }
     }
 
-    fn changes(&self, asker: &mut Asker<'_>, answer: &Answer) -> Vec<Change> {
+    fn changes(&self, asker: &Asker<'_>, answer: &Answer) -> Vec<Change> {
         let turns = |verdict: Verdict| (verdict == Verdict::Permit) != (answer.verdict == Verdict::Permit);
         let mut seen: BTreeSet<usize> = answer.policies.iter().copied().collect();
         if answer.verdict == Verdict::Permit || seen.is_empty() {
@@ -196,7 +169,9 @@ impl Search<'_> {
                     != (answer.verdict == Verdict::Permit)
             };
             let (who, verb, kind) = (self.principal.who, self.question.verb, self.question.kind);
-            seen.extend(self.set.slices.applying(who, verb, kind).filter(wanted).take(MAX_POLICIES));
+            seen.extend(
+                self.set.slices.of(who, verb, kind).iter().copied().filter(wanted).take(MAX_POLICIES),
+            );
         }
         let policies = |seen: &BTreeSet<usize>| seen.iter().copied().collect::<Vec<_>>();
         let mut candidates = self.candidates(&policies(&seen));
@@ -246,7 +221,10 @@ impl Search<'_> {
                 Apply::Verb(verb) => question.verb = *verb,
                 Apply::Set(var, name, value) => {
                     let attributes = match var {
-                        Var::Context => &mut question.context,
+                        Var::Context if question.context.iter().any(|(other, _)| other == name) => {
+                            &mut question.context
+                        }
+                        Var::Context => Arc::make_mut(&mut question.call),
                         _ => &mut question.attributes,
                     };
                     if let Some((_, old)) = attributes.iter_mut().find(|(other, _)| other == name) {
@@ -262,19 +240,19 @@ impl Search<'_> {
         let attributes = match var {
             Var::Principal => &self.principal.attributes,
             Var::Resource => &self.question.attributes,
-            Var::Context => &self.question.context,
+            Var::Context => return self.question.circumstance(name),
         };
         attributes.iter().find(|(other, _)| *other == name)
     }
 
     fn mentions(&self, policies: &[usize]) -> Mentions {
-        let mut mentions = Mentions::new();
+        let mut found = Mentions::new();
         for at in policies {
             if let Ok(json) = self.set.policies[*at].policy.to_json() {
-                walk(&json["conditions"], &mut mentions);
+                mentions(&json["conditions"], &mut found);
             }
         }
-        mentions
+        found
     }
 
     /// What can be tried: attributes of the resource first, then of the call, then the verb.
@@ -448,67 +426,4 @@ fn others(value: &Value, compared: &BTreeSet<Compared>) -> Vec<(Value, Option<St
             texts
         }
     }
-}
-
-/// Goes through the JSON form of a policy's conditions
-/// (docs.cedarpolicy.com/policies/json-format.html).
-fn walk(json: &Json, mentions: &mut Mentions) {
-    match json {
-        Json::Array(parts) => parts.iter().for_each(|part| walk(part, mentions)),
-        Json::Object(parts) => {
-            if let Some(access) = access(json) {
-                mentions.entry(access).or_default();
-                return;
-            }
-            for (operator, part) in parts {
-                let (left, right) = (access(&part["left"]), access(&part["right"]));
-                if let Some(access) = left.clone() {
-                    let mut compared = BTreeSet::new();
-                    literals(&part["right"], &mut compared);
-                    if operator == "like" {
-                        compared.insert(Compared::Like(pattern(&part["pattern"])));
-                    }
-                    mentions.entry(access).or_default().extend(compared);
-                }
-                if let Some(access) = right {
-                    let mut compared = BTreeSet::new();
-                    literals(&part["left"], &mut compared);
-                    mentions.entry(access).or_default().extend(compared);
-                }
-                walk(part, mentions);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// `resource.x`, `context.x` or `principal.x`.
-fn access(json: &Json) -> Option<(Var, String)> {
-    let part = json.get(".").or_else(|| json.get("has"))?;
-    let var = match part["left"]["Var"].as_str()? {
-        "resource" => Var::Resource,
-        "context" => Var::Context,
-        "principal" => Var::Principal,
-        _ => return None,
-    };
-    Some((var, part["attr"].as_str()?.to_owned()))
-}
-
-fn literals(json: &Json, found: &mut BTreeSet<Compared>) {
-    match json.get("Value") {
-        Some(Json::String(text)) => {
-            found.insert(Compared::Text(text.clone()));
-        }
-        Some(Json::Number(number)) => found.extend(number.as_i64().map(Compared::Long)),
-        _ => {}
-    }
-    if let Some(Json::Array(members)) = json.get("Set") {
-        members.iter().for_each(|member| literals(member, found));
-    }
-}
-
-/// The parts of a `like` pattern: `"Wildcard"` or `{"Literal": "x"}`.
-fn pattern(json: &Json) -> String {
-    let parts = json.as_array().map_or(&[][..], |parts| &parts[..]);
-    parts.iter().map(|part| part["Literal"].as_str().unwrap_or("*")).collect()
 }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod approvals;
+mod conditions;
 mod decide;
 mod explain;
 pub mod guard;

@@ -3,8 +3,9 @@
 //! A set is files and nothing else: [`PolicySet::files`] given to [`PolicySet::from_files`] makes
 //! the same set again, with the same [`PolicySet::hash`].
 
+use crate::conditions::Conditions;
 use crate::lists::{ListFile, Lists};
-use crate::slices::Slices;
+use crate::slices::{ActionEntity, Slices, actions};
 use cedar_policy::{Effect, EntityUid, Policy, PolicyId, Schema, ValidationMode, Validator};
 use fdr_record::{Verb, Verdict, hex};
 use miette::Diagnostic;
@@ -172,6 +173,9 @@ impl std::error::Error for SetError {}
 pub(crate) struct Loaded {
     pub info: PolicyInfo,
     pub policy: Policy,
+    /// A set for Cedar, of this policy alone.
+    pub alone: cedar_policy::PolicySet,
+    pub conditions: Conditions,
     /// Where it begins in its file, in bytes.
     offset: usize,
 }
@@ -181,8 +185,9 @@ pub struct PolicySet {
     files: Vec<SetFile>,
     hash: String,
     pub(crate) policies: Vec<Loaded>,
-    pub(crate) by_id: HashMap<PolicyId, usize>,
     pub(crate) lists: Lists,
+    /// The verbs as Cedar knows them, with the groups that they are in.
+    pub(crate) actions: Vec<ActionEntity>,
     pub(crate) slices: Slices,
 }
 
@@ -419,11 +424,12 @@ fn build(mut files: Vec<SetFile>, mut problems: Vec<Problem>) -> Result<PolicySe
             help: "give one of the folders another name".to_owned(),
         });
     }
+    let actions = actions();
     let mut policies: Vec<Loaded> = Vec::new();
     let mut lists = Vec::new();
     for file in &files {
         if file.name.ends_with(".cedar") {
-            parse_policies(file, &mut policies, &mut problems);
+            parse_policies(file, &actions, &mut policies, &mut problems);
         } else {
             match toml::from_str::<ListFile>(&file.text) {
                 Ok(list) => lists.push(list),
@@ -456,8 +462,8 @@ fn build(mut files: Vec<SetFile>, mut problems: Vec<Problem>) -> Result<PolicySe
         problems.sort_by(|a, b| (&a.file, a.at).cmp(&(&b.file, b.at)));
         return Err(SetError { problems, files });
     }
-    let slices = Slices::new(&policies);
-    Ok(PolicySet { hash: hash(&files), files, policies, by_id, lists: Lists::unite(&lists), slices })
+    let slices = Slices::new(policies.iter().map(|loaded| &loaded.policy), &actions);
+    Ok(PolicySet { hash: hash(&files), files, policies, lists: Lists::unite(&lists), actions, slices })
 }
 
 fn hash(files: &[SetFile]) -> String {
@@ -511,7 +517,12 @@ fn split(text: &str) -> Vec<(usize, &str)> {
     pieces
 }
 
-fn parse_policies(file: &SetFile, policies: &mut Vec<Loaded>, problems: &mut Vec<Problem>) {
+fn parse_policies(
+    file: &SetFile,
+    actions: &[ActionEntity],
+    policies: &mut Vec<Loaded>,
+    problems: &mut Vec<Problem>,
+) {
     for (from, text) in split(&file.text) {
         let mut problem = |offset: usize, what: String, help: &str| {
             let at = Some(place(&file.text, from + offset));
@@ -591,7 +602,13 @@ fn parse_policies(file: &SetFile, policies: &mut Vec<Loaded>, problems: &mut Vec
             line: place(&file.text, from).0,
             text: text.to_owned(),
         };
-        policies.push(Loaded { policy: policy.new_id(PolicyId::new(&info.id)), info, offset: from });
+        let policy = policy.new_id(PolicyId::new(&info.id));
+        let json = policy.to_json().unwrap_or_default();
+        let conditions = Conditions::new(&json, actions);
+        let mut alone = cedar_policy::PolicySet::new();
+        // A static policy can always be added to an empty set.
+        let _ = alone.add(policy.clone());
+        policies.push(Loaded { policy, info, alone, conditions, offset: from });
     }
 }
 
