@@ -5,7 +5,9 @@
 //! recorded decision can be explained and made again at any time, under the same or another set.
 #![forbid(unsafe_code)]
 
+mod conditions;
 mod decide;
+mod explain;
 mod lists;
 mod resource;
 mod set;
@@ -13,6 +15,7 @@ mod slices;
 pub mod table;
 
 pub use decide::Decision;
+pub use explain::{Attribute, Change, Explained, Explanation, Flip, MAX_CHANGES, MAX_REQUESTS};
 pub use resource::Value;
 pub use set::{
     MAX_DEPTH, MAX_ENTRIES, MAX_FILE_BYTES, MAX_SET_BYTES, PolicyInfo, PolicySet, Problem, SCHEMA, SetError,

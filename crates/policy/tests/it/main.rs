@@ -1,2 +1,4 @@
+//! The policy crate as its users see it.
+
 mod engine;
 mod tables;
