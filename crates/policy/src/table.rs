@@ -11,7 +11,7 @@
 //! ```
 //! A case is `VERDICT | set | tool | what is known | input`. The set is a starter or a folder,
 //! several are joined by `+`; `*` is the set that the table is tried with. The input is JSON if it
-//! begins with `{`, else the one argument that the tool is about: a command, a path, a URL. It
+//! begins with `{"`, else the one argument that the tool is about: a command, a path, a URL. It
 //! goes on over lines that begin with `> `. What is known, each word at most once:
 //!
 //! | Word | Meaning | Without it |
@@ -338,7 +338,8 @@ impl Case {
 
 /// What a runtime would give for the one argument of a tool.
 fn input(tool: &str, text: &str) -> Result<Value, String> {
-    if text.starts_with('{') {
+    // A command may begin with a brace as well: `{rm,-rf,x}`.
+    if text.starts_with("{\"") || text == "{}" {
         return serde_json::from_str(text).map_err(|error| format!("the input is not JSON: {error}"));
     }
     let key = match tool {

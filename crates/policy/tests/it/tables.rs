@@ -199,6 +199,37 @@ fn the_starter_sets_decide_as_the_tables_say() {
 }
 
 #[test]
+fn what_the_baseline_stops_passes_no_stricter_set() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/tables");
+    let mut sets: HashMap<String, PolicySet> = HashMap::new();
+    let mut report = String::new();
+    for name in ["baseline-asked.txt", "baseline-evasions.txt"] {
+        let text = std::fs::read_to_string(folder.join(name)).expect("the table is part of the sources");
+        for mut case in parse(&text).expect("the table is right") {
+            if decide(&mut sets, &case).2.verdict == Verdict::Permit {
+                continue;
+            }
+            for stricter in [&["strict"][..], &["read-only"], &["baseline", "pci"], &["baseline", "hipaa"]] {
+                case.sets = stricter.iter().map(|name| (*name).to_owned()).collect();
+                let (_, found, decision) = decide(&mut sets, &case);
+                if decision.verdict == Verdict::Permit {
+                    let _ = writeln!(
+                        report,
+                        "{name}:{}: {} permits {:?}{}",
+                        case.line,
+                        stricter.join("+"),
+                        case.text,
+                        shown(&found)
+                    );
+                }
+            }
+            case.sets = vec!["baseline".to_owned()];
+        }
+    }
+    assert!(report.is_empty(), "{report}");
+}
+
+#[test]
 fn every_starter_policy_says_why_and_on_what_grounds() {
     for name in PolicySet::STARTERS {
         let set = PolicySet::load(&[Source::Starter((*name).to_owned())])
