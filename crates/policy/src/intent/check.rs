@@ -245,6 +245,7 @@ impl Scope<'_> {
             (Verb::Network, "pkg") => self.package(resource),
             (Verb::Write | Verb::Configure, "pkg") => self.package(resource),
             (Verb::Network, _) if is_loopback(resource) => self.by_change("it speaks to this machine only"),
+            (Verb::Network, "git") if !self.closed && ["rebase", "merge", "pr"].iter().any(|t| self.asked_task(t).is_some()) => (In, "fetching goes with it".to_owned()),
             (Verb::Network, "git") if !self.closed => (Unclear, "it fetches from a remote, which wasn't asked for".to_owned()),
             (Verb::Network, _) if action.destructive => (Out, format!("it changes {resource}, which wasn't asked for")),
             (Verb::Network, _) => (self.open(), format!("the prompt doesn't name {resource}")),
@@ -263,6 +264,7 @@ impl Scope<'_> {
             (Verb::Write | Verb::Create | Verb::Move | Verb::Configure, _) if self.only_looks() => (Out, self.asked_to_look()),
             (Verb::Write | Verb::Create | Verb::Move, "db") if action.destructive => (Out, format!("changing {resource} wasn't asked for")),
             (Verb::Configure, "tool") if !resource.starts_with("tool:docker/") => (Out, format!("changing {resource} wasn't asked for")),
+            _ if action.destructive => (Out, format!("it can't be undone, and {resource} wasn't asked for")),
             _ => (self.open(), format!("the prompt doesn't name {resource}")),
         }
     }

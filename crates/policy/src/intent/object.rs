@@ -67,8 +67,9 @@ pub(super) fn path(text: &str, place: &Place<'_>) -> Vec<String> {
     }
     if !text.contains('/') {
         let root = place.root().trim_end_matches('/');
-        // A name alone may be anywhere in the workspace.
-        return vec![format!("file:{root}/**/{text}")];
+        // A name alone may be anywhere in the workspace; README is README.md as well.
+        let more = if is_known_file(text) { "*" } else { "" };
+        return vec![format!("file:{root}/**/{text}{more}")];
     }
     let mut found = vec![pattern(text, place.cwd, text)];
     if place.root() != place.cwd && !text.starts_with('.') {
@@ -145,7 +146,7 @@ pub(super) fn is_path(raw: &str) -> bool {
         return true;
     }
     // Products that are named like files.
-    let product = matches!(low.as_str(), "node.js" | "next.js" | "vue.js" | "react.js" | "nuxt.js" | "express.js" | "d3.js" | "three.js" | "asp.net" | "e.g" | "i.e" | "z.b");
+    let product = matches!(low.as_str(), "node.js" | "next.js" | "vue.js" | "react.js" | "nuxt.js" | "express.js" | "d3.js" | "three.js" | "asp.net" | "docs.rs" | "e.g" | "i.e" | "z.b");
     has_extension(text) && !product && !text.ends_with('.') && (text.starts_with('.') || text.split('.').next().is_some_and(|s| !s.is_empty() && !s.bytes().all(|b| b.is_ascii_digit())))
         || text.contains('*') && text.len() > 1 && text.contains('.')
         || is_known_file(text) && text.starts_with(|c: char| c.is_ascii_uppercase())
@@ -171,7 +172,7 @@ pub(super) fn host(raw: &str) -> Option<String> {
     if raw.contains('@') || name.contains('*') && !name.starts_with("*.") {
         return None;
     }
-    if name == "localhost" || is_address(name) {
+    if matches!(name, "localhost" | "docs.rs") || is_address(name) {
         return clean_host(name);
     }
     let ending = name.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase())?;

@@ -2,7 +2,7 @@
 
 use super::object::{folder, group, host, is_branch_name, is_path, mail, path, rubbish};
 use super::text::{Kind, Token, own_words, tokens};
-use super::words::{self, AFTER_NOUN, Ask, GO_ON, NOUNY, PLAIN, QUESTION, REFERENCE, STARTERS, SUBORDINATE, TOOLS, TO_HEADS, WRONG};
+use super::words::{self, AFTER_NOUN, Ask, COMPOUND, COMPOUNDING, GO_ON, NOUNY, PLAIN, QUESTION, REFERENCE, STARTERS, SUBORDINATE, TOOLS, TO_HEADS, WRONG};
 use super::{DECLARED, DECLARED_ONLY, MAX_RULES, Place, summary};
 use fdr_record::shell::{Context, normalise};
 use fdr_record::{Intent, IntentSource, ScopeRule, Verb};
@@ -32,6 +32,9 @@ pub fn derive(text: &str, place: &Place<'_>) -> Intent {
         }
         reader.sentence(sentence);
     }
+    if plain {
+        reader.allow.clear();
+    }
     let nothing_said = reader.allow.is_empty();
     if nothing_said && !plain {
         if let Some(words) = &asks {
@@ -54,12 +57,18 @@ pub fn derive(text: &str, place: &Place<'_>) -> Intent {
         match mention.what {
             What::Files(files) => {
                 for file in files {
-                    if !reader.inside(&file) || super::check::is_secret(&file) {
+                    let named = reader.allow.iter().any(|rule| rule.resource == file);
+                    if !named && (!reader.inside(&file) || super::check::is_secret(&file)) {
                         reader.rule(true, LOOKS, file, &words);
                     }
                 }
             }
-            What::Host(name) => reader.rule(true, &[Verb::Network], format!("host:{name}"), &words),
+            What::Host(name) => {
+                let resource = format!("host:{name}");
+                if !reader.allow.iter().any(|rule| rule.resource == resource) {
+                    reader.rule(true, &[Verb::Network], resource, &words);
+                }
+            }
             _ => {}
         }
     }
@@ -193,6 +202,8 @@ struct Clause {
     objects: Vec<Object>,
     /// The words themselves, in small letters.
     lows: Vec<String>,
+    /// How many of them lead up to the verb, with it.
+    lead: usize,
 }
 
 impl Clause {
@@ -298,13 +309,18 @@ impl Reader<'_> {
     fn asks(&self, sentence: &[Token<'_>], segment: usize, at: usize, length: usize) -> bool {
         let word = low(sentence, at);
         let next = low(sentence, at + length);
-        if length == 1 && NOUNY.has(word) && AFTER_NOUN.has(next) {
+        let noun = NOUNY.has(word) && AFTER_NOUN.has(next) || COMPOUNDING.has(word) && COMPOUND.has(next);
+        if length == 1 && noun {
             return false;
         }
         if at == segment {
             return true;
         }
         let before = low(sentence, at - 1);
+        let command = at == segment + 1 || STARTERS.has(low(sentence, at.wrapping_sub(2)));
+        if command && TOOLS.has(before) {
+            return true;
+        }
         if before == "to" || before == "zu" {
             return before == "zu" || at - 1 == segment && at < 2 || TO_HEADS.has(low(sentence, at.wrapping_sub(2)));
         }
@@ -344,7 +360,8 @@ impl Reader<'_> {
         let lead = if back == 0 { "" } else { low(sentence, back - 1) };
         let lead2 = if back < 2 { String::new() } else { format!("{} {}", low(sentence, back - 2), lead) };
         let located = matches!(lead, "in" | "from" | "of" | "on" | "within" | "inside" | "under" | "at" | "into" | "through" | "across" | "for" | "aus" | "von" | "im" | "unter" | "to" | "nach");
-        let referred = !lead.is_empty() && (REFERENCE.has(lead) || REFERENCE.has(&lead2));
+        let likened = (back.saturating_sub(6)..back).any(|i| matches!(low(sentence, i), "like" | "similar" | "described" | "defined" | "specified" | "documented" | "outlined" | "analogous" | "mirroring"));
+        let referred = likened || !lead.is_empty() && (REFERENCE.has(lead) || REFERENCE.has(&lead2));
         let done = |what: What, count: usize| Some((Object { what, located, referred }, count));
         let raw = token.raw;
         let low_word = token.low.as_str();
@@ -378,7 +395,7 @@ impl Reader<'_> {
         }
         if matches!(next, "folder" | "directory" | "dir" | "ordner" | "verzeichnis" | "folders" | "directories" | "package" | "module" | "crate")
             && (raw.contains('/') || matches!(next, "folder" | "directory" | "dir" | "ordner" | "verzeichnis"))
-            && !matches!(low_word, "new" | "separate" | "empty")
+            && !matches!(low_word, "new" | "separate" | "empty" | "the" | "a" | "an" | "den" | "der" | "das" | "dem" | "ein" | "einen" | "im" | "in" | "our" | "my")
         {
             return done(What::Files(folder(raw, self.place)), 2);
         }
@@ -413,7 +430,7 @@ impl Reader<'_> {
             "anything" | "everything" | "alles" | "nichts" | "nothing" | "etwas" | "irgendetwas" | "irgendwas" => return done(What::Universal, 1),
             _ => {}
         }
-        if PLAIN.has(low_word) {
+        if PLAIN.has(low_word) || matches!(low_word, "branch" | "branches" | "ordner" | "verzeichnis" | "folder" | "directory" | "file" | "datei") {
             return None;
         }
         done(What::Word(raw.to_owned()), 1)
@@ -489,7 +506,7 @@ impl Reader<'_> {
                 at = end;
                 continue;
             }
-            if let Some((found, count)) = self.negator(sentence, segment, at) {
+            if let Some((found, count)) = self.negator(sentence, segment, at, subordinate) {
                 match found {
                     Found::Negates => {
                         negation = Negation::Active;
@@ -499,6 +516,7 @@ impl Reader<'_> {
                             open = true;
                             let clause = clauses.last_mut().expect("one was just added");
                             clause.lows.extend(sentence[at..verb_at + length].iter().map(|t| t.low.clone()));
+                            clause.lead = clause.lows.len();
                             at = verb_at + length;
                             continue;
                         }
@@ -572,6 +590,7 @@ impl Reader<'_> {
                     let mut clause = Clause { ask: Some(ask), negative, start, end: sentence[at + length - 1].end, ..Clause::default() };
                     clause.objects.append(&mut pending);
                     clause.lows.extend(sentence[segment..at + length].iter().map(|t| t.low.clone()));
+                    clause.lead = clause.lows.len();
                     // An object between two verbs belongs to the one before.
                     clauses.push(clause);
                     open = true;
@@ -685,7 +704,7 @@ impl Reader<'_> {
         (at.saturating_sub(4)..at).any(|i| self.verb(sentence, i).is_some())
     }
 
-    fn negator(&self, sentence: &[Token<'_>], segment: usize, at: usize) -> Option<(Found, usize)> {
+    fn negator(&self, sentence: &[Token<'_>], segment: usize, at: usize, subordinate: bool) -> Option<(Found, usize)> {
         let word = low(sentence, at);
         let (next, third) = (low(sentence, at + 1), low(sentence, at + 2));
         let before = if at == segment { "" } else { low(sentence, at - 1) };
@@ -715,6 +734,8 @@ impl Reader<'_> {
         match word {
             "not" if next == "only" || next == "just" => Some((Found::Positive, 2)),
             "not" if before.is_empty() || before == "please" || before == "but" || matches!(low(sentence, at.wrapping_sub(1)), "to") => Some((Found::Negates, 1)),
+            // "the case where it exits without writing": that tells of something.
+            "without" | "ohne" | "w/o" | "no" | "not" | "avoid" if subordinate => None,
             "without" | "ohne" | "w/o" => Some((Found::Negates, 1)),
             "avoid" | "vermeide" if spoken_to => Some((Found::Negates, 1)),
             "refrain" if next == "from" => Some((Found::Negates, 2)),
@@ -785,7 +806,9 @@ impl Reader<'_> {
             sentence[at..end].iter().any(|t| words.contains(&t.low.as_str()))
         };
         match ask {
+            Ask::Change if matches!(low(sentence, at), "clean" | "cleanup" | "tidy" | "räume") && has(&["temp", "temporary", "artifacts", "artefacts", "caches", "cache", "logs", "temporäre", "temporären", "folder", "folders"]) => Ask::Delete,
             Ask::Build if matches!(next, "a" | "an" | "me" | "us" | "out" | "on" | "upon" | "new" | "ein" | "eine" | "einen") && !has(&["image", "release"]) => Ask::Change,
+            Ask::Run if matches!(low(sentence, at), "starte" | "starten") && (has(&["neu"]) || is_service(next) || is_service(second)) => Ask::Restart,
             Ask::Restart if matches!(low(sentence, at), "start" | "starting") && has(&["server", "app", "application", "dev", "it"]) => Ask::Run,
             Ask::Restart if matches!(low(sentence, at), "start" | "starting" | "kill" | "stop" | "stopping") && !has(&["server", "service", "container", "containers", "process", "daemon", "nginx", "postgres", "redis", "docker", "dienst"]) && !is_service(next) && !is_service(second) => Ask::Change,
             Ask::Migrate if !has(&["database", "db", "schema", "tables", "prod", "production", "staging", "data", "datenbank"]) && !next.is_empty() => Ask::Change,
@@ -890,10 +913,10 @@ impl Reader<'_> {
         let files = self.targets(clause);
         for object in &clause.objects {
             match &object.what {
-                What::Table(table) if !matches!(ask, Ask::Push | Ask::Delete) => {
+                What::Table(table) if !matches!(ask, Ask::Push | Ask::Delete | Ask::Migrate | Ask::Backup) => {
                     let verbs: &[Verb] = match ask {
-                        Ask::Look | Ask::Run | Ask::Backup => LOOKS,
-                        Ask::Change | Ask::Migrate => &[Verb::Read, Verb::Search, Verb::Write, Verb::Create],
+                        Ask::Look | Ask::Run => LOOKS,
+                        Ask::Change => &[Verb::Read, Verb::Search, Verb::Write, Verb::Create],
                         _ => LOOKS,
                     };
                     self.rule(true, verbs, table.clone(), words);
@@ -903,6 +926,14 @@ impl Reader<'_> {
         }
         match ask {
             Ask::Look => {
+                let files: Vec<String> = clause
+                    .files()
+                    .iter()
+                    .flat_map(|o| match &o.what {
+                        What::Files(files) => files.clone(),
+                        _ => Vec::new(),
+                    })
+                    .collect();
                 let files = if files.is_empty() { vec![self.place.all()] } else { files };
                 for file in files {
                     self.rule(true, LOOKS, file, words);
@@ -1274,7 +1305,7 @@ impl Reader<'_> {
         let all_files = clause.universal() || clause.has(&["files", "code", "file", "sources", "dateien", "datei", "anything"]);
         match ask {
             Ask::Change | Ask::Touch | Ask::Move | Ask::Revert => {
-                let by_doing = clause.lows.iter().skip(1).find_map(|w| words::doing(w)).filter(|_| files.is_empty());
+                let by_doing = clause.lows.iter().skip(clause.lead).find_map(|w| words::doing(w)).filter(|_| files.is_empty());
                 if let Some(doing) = by_doing.filter(|d| !matches!(d, Ask::Touch)) {
                     let inner = Clause { ask: Some(doing), ..clause.clone() };
                     return self.excluded(&inner, words);
@@ -1301,7 +1332,7 @@ impl Reader<'_> {
                     What::Branch(name) => Some(format!("git:*#{name}")),
                     _ => None,
                 }));
-                if files.is_empty() && clause.has(&["data", "daten", "rows", "records"]) {
+                if files.is_empty() && clause.has(&["data", "daten", "rows", "records", "table", "tables", "database", "tabellen"]) {
                     files.push("db:**".to_owned());
                 }
                 if files.is_empty() && (bare || all_files) {

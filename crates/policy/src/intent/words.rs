@@ -197,10 +197,19 @@ pub(super) static TO_HEADS: List = List::new(
     "want|need|needs|have|has|like|love|try|trying|going|us|you|sure|ahead|time|got|ought|supposed|remember|forget|task|goal|job|is|proceed|start|begin|help|asked|prefer|ready|continue|feel|free|able|wish|required|plan|planning|attempt|used|allowed|todo",
 );
 
-/// What follows a word that is a noun here: "the build fails", "commit message".
+/// What follows a word that is a noun here: "the build fails".
 pub(super) static AFTER_NOUN: List = List::new(
-    "fails|failed|failing|is|are|was|were|has|breaks|broke|does|doesn't|should|seems|looks|takes|times|hangs|crashes|runs|works|keeps|still|isn't|aren't|didn't|notes|message|messages|coverage|suite|suites|\
-    case|cases|notification|notifications|pipeline|step|system|error|errors|process|button|job|jobs|key|keys|log|logs|output|hash|history|candidate|time|data|result|results|conflict|conflicts|strategy|schlägt|ist|sind|failure|failures|number|file|files|warnings|id|count|handler|endpoint|service",
+    "fails|failed|failing|is|are|was|were|has|breaks|broke|does|doesn't|should|seems|looks|takes|hangs|crashes|runs|works|keeps|still|isn't|aren't|didn't|schlägt|ist|sind",
+);
+
+/// What makes one word with a noun before it: "commit message".
+pub(super) static COMPOUND: List = List::new(
+    "notes|message|messages|coverage|suite|suites|case|cases|notification|notifications|pipeline|step|system|error|errors|process|button|job|jobs|key|keys|log|logs|output|hash|history|candidate|time|data|result|results|conflict|conflicts|strategy|failure|failures|number|warnings|id|count|handler|endpoint",
+);
+
+/// Verbs that begin such words.
+pub(super) static COMPOUNDING: List = List::new(
+    "test|build|release|deploy|commit|push|backup|merge|run",
 );
 
 /// Verbs that are as often nouns.
@@ -230,7 +239,7 @@ pub(super) static REFERENCE: List = List::new(
 
 /// Words that are no name of anything.
 pub(super) static PLAIN: List = List::new(
-    "the|a|an|this|that|these|those|it|its|them|all|any|every|everything|anything|our|my|your|their|his|her|some|each|other|others|another|new|old|unused|existing|current|whole|entire|same|only|latest|last|first|following|temporary|temp|stale|obsolete|failing|broken|\
+    "nicht|nichts|nie|niemals|the|a|an|this|that|these|those|it|its|them|all|any|every|everything|anything|our|my|your|their|his|her|some|each|other|others|another|new|old|unused|existing|current|whole|entire|same|only|latest|last|first|following|temporary|temp|stale|obsolete|failing|broken|\
     der|die|das|den|dem|des|ein|eine|einen|einem|alle|alles|diese|dieser|dieses|diesen|unser|unsere|mein|meine|neue|neuen|alte|alten|and|or|und|oder|to|from|in|into|on|of|for|with|at|by|as|via|through|auf|von|in|im|nach|zu|zum|zur|aus|mit|für|no|not|nothing|more|be|is|are|please|now|then|also|again|so|if|up|back|out|off|down|over|properly|correctly|me|us|you|i|we|mir|uns|version|versions|user|users'|which|who|after|before|when|there|here",
 );
 

@@ -170,3 +170,9 @@ fn marks(name: &str) {
 fn actions_are_marked_as_the_table_says() {
     marks("check.txt");
 }
+
+#[test]
+fn long_prompts_of_developers_mark_actions_as_the_table_says() {
+    assert!(cases("long.txt", "? ").len() >= 30);
+    marks("long.txt");
+}
