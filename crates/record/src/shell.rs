@@ -23,6 +23,7 @@
 
 mod archive;
 mod cloud;
+mod code;
 mod database;
 mod expand;
 mod files;
@@ -38,7 +39,7 @@ mod system;
 mod table;
 mod wrapper;
 
-use crate::{Action, Normalised, Resource, Verb};
+use crate::{Action, Hazard, Normalised, Resource, Verb};
 
 /// The longest command line that is read, in bytes. A longer one is `execute proc:sh` with a
 /// reason.
@@ -62,6 +63,7 @@ pub fn normalise(command: &str, context: &Context<'_>) -> Normalised {
     if command.len() > MAX_COMMAND_BYTES {
         let mut found = Normalised::default();
         found.push(Action::new(Verb::Execute, Resource::proc("sh")));
+        found.hazard(Hazard::CommandWord);
         found.opaque(format!("the command is longer than {MAX_COMMAND_BYTES} bytes and was not read"));
         return found;
     }

@@ -6,6 +6,7 @@ use super::options::Parsed;
 use super::run::Shell;
 use super::table::Effect;
 use super::wrapper::code;
+use crate::Hazard;
 
 /// The working directory, as an argument.
 fn here() -> Arg {
@@ -61,7 +62,7 @@ pub(super) fn tar(shell: &mut Shell<'_>, call: &Call<'_>) {
         }
     }
     if parsed.has("-T") {
-        shell.opaque("tar takes the names of its files from a file");
+        shell.opaque_as(Hazard::Arguments, "tar takes the names of its files from a file");
     }
     let archive = parsed.value("-f").filter(|f| f.text != "-").cloned();
     // `host:file` is an archive on another machine.
@@ -87,7 +88,7 @@ pub(super) fn tar(shell: &mut Shell<'_>, call: &Call<'_>) {
         on_archive(shell, Effect::Read);
         if !parsed.has("-O") {
             if parsed.has("-P") {
-                shell.opaque("the archive may write to absolute paths");
+                shell.opaque_as(Hazard::Arguments, "the archive may write to absolute paths");
             }
             within(shell, parsed.value("-C"), |shell| shell.touch_with(Effect::Write, &here(), true));
         }
@@ -145,7 +146,7 @@ pub(super) fn zip(shell: &mut Shell<'_>, call: &Call<'_>) {
         code(shell, call.name, &text, None);
     }
     if call.args.iter().any(|a| a.text == "-@") {
-        shell.opaque("zip takes the names of its files from its input");
+        shell.opaque_as(Hazard::Arguments, "zip takes the names of its files from its input");
     }
     let Some((archive, members)) = parsed.operands.split_first() else {
         return shell.execute(call.name);
@@ -291,12 +292,12 @@ pub(super) fn cpio(shell: &mut Shell<'_>, call: &Call<'_>) {
     let archive = parsed.value("-F").cloned();
     let folder = parsed.value("-D").cloned().unwrap_or_else(here);
     if parsed.has("-o") {
-        shell.opaque("cpio reads the names of its files from its input");
+        shell.opaque_as(Hazard::Arguments, "cpio reads the names of its files from its input");
         if let Some(archive) = archive {
             shell.touch(Effect::Create, &archive);
         }
     } else if parsed.has("-p") {
-        shell.opaque("cpio reads the names of its files from its input");
+        shell.opaque_as(Hazard::Arguments, "cpio reads the names of its files from its input");
         let target = parsed.operands.first().cloned().unwrap_or_else(here);
         shell.touch_with(Effect::Write, &target, true);
     } else {

@@ -8,7 +8,7 @@ use super::invoke::{Call, Elsewhere};
 use super::run::Shell;
 use super::syntax::excerpt;
 use super::table::Effect;
-use crate::{Action, Resource, Verb};
+use crate::{Action, Hazard, Resource, Verb};
 
 fn rest(operands: &[Arg]) -> &[Arg] {
     operands.get(1..).unwrap_or(&[])
@@ -68,7 +68,7 @@ fn mounts(shell: &mut Shell<'_>, parsed: &super::options::Parsed<'_>) {
         || parsed.has("--device")
         || parsed.values("--pid").any(|p| p.text == "host")
     {
-        shell.opaque("the container can reach the machine it runs on");
+        shell.opaque_as(Hazard::CommandWord, "the container can reach the machine it runs on");
     }
 }
 
@@ -78,7 +78,10 @@ pub(super) fn docker(shell: &mut Shell<'_>, call: &Call<'_>) {
         call.args,
     );
     if let Some(host) = parsed.value("-H").cloned() {
-        shell.opaque(format!("docker works on another machine: `{}`", excerpt(&host.text)));
+        shell.opaque_as(
+            Hazard::Arguments,
+            format!("docker works on another machine: `{}`", excerpt(&host.text)),
+        );
     }
     let name = call.name;
     let mut sub = parsed.operand(0).to_owned();
@@ -517,7 +520,7 @@ pub(super) fn terraform(shell: &mut Shell<'_>, call: &Call<'_>) {
         "login" | "logout" => shell.act(Verb::Configure, "secret", "terraform"),
         "console" => {
             shell.execute(call.name);
-            shell.opaque("terraform console reads expressions");
+            shell.opaque_as(Hazard::Arguments, "terraform console reads expressions");
         }
         _ => shell.execute(call.name),
     }

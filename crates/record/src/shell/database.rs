@@ -1,11 +1,12 @@
 //! Databases, by statement: `db:ENGINE/DATABASE/TABLE`, `*` where the text does not say.
 
+use super::code::Language;
 use super::expand::Arg;
 use super::invoke::Call;
 use super::run::{Shell, Stdin};
 use super::syntax::excerpt;
 use super::table::Effect;
-use crate::{Action, Resource, Verb};
+use crate::{Action, Hazard, Resource, Verb};
 
 /// What one SQL statement does.
 #[derive(Debug, PartialEq, Eq)]
@@ -223,12 +224,19 @@ pub(super) fn sql(shell: &mut Shell<'_>, engine: &str, database: &str, text: &Ar
     if !text.is_known() {
         shell.unknown(text);
         if text.known().trim().is_empty() {
+            shell.hazard(Hazard::CommandWord);
+        }
+        if text.known().trim().is_empty() {
             let action = Action::new(Verb::Execute, Resource::new("db", format!("{engine}/{database}/*")));
             return shell.push(action);
         }
     }
     const MOST_STATEMENTS: usize = 500;
-    for statement in words(&text.text).iter().take(MOST_STATEMENTS) {
+    let statements = words(&text.text);
+    if statements.len() > MOST_STATEMENTS {
+        shell.opaque_as(Hazard::LeftOut, format!("only {MOST_STATEMENTS} of the statements are listed"));
+    }
+    for statement in statements.iter().take(MOST_STATEMENTS) {
         for found in classify(statement) {
             let table = found.table.replace('/', "_");
             let name = if found.whole {
@@ -271,10 +279,10 @@ fn server_side(shell: &mut Shell<'_>, engine: &str, statement: &[String]) {
         .iter()
         .any(|word| joined.contains(word));
     if suspicious {
-        shell.opaque(format!(
-            "{engine} reaches files or commands of its machine: `{}`",
-            excerpt(&statement.join(" "))
-        ));
+        shell.opaque_as(
+            Hazard::CommandWord,
+            format!("{engine} reaches files or commands of its machine: `{}`", excerpt(&statement.join(" "))),
+        );
     }
 }
 
@@ -315,9 +323,14 @@ fn fed(shell: &mut Shell<'_>, engine: &str, database: &str, name: &str) {
             psql_lines(shell, database, &Arg::new(text.as_ref()))
         }
         Stdin::Text(text) => sql(shell, engine, database, &Arg::new(text.as_ref())),
-        Stdin::File(_) | Stdin::From(_) => {
+        Stdin::Partly(text) if !text.text.contains('\\') => sql(shell, engine, database, &text),
+        Stdin::File(_) => {
             shell.act(Verb::Execute, "db", &format!("{engine}/{database}/*"));
-            shell.opaque(format!("{name} reads statements that are not known"));
+            shell.opaque_as(Hazard::Arguments, format!("{name} reads statements that are not known"));
+        }
+        Stdin::Partly(_) | Stdin::From(_) => {
+            shell.act(Verb::Execute, "db", &format!("{engine}/{database}/*"));
+            shell.opaque_as(Hazard::CommandWord, format!("{name} reads statements that are not known"));
         }
         Stdin::Inherited => shell.execute(name),
     }
@@ -357,7 +370,7 @@ fn psql_lines(shell: &mut Shell<'_>, database: &str, text: &Arg) {
                 None => shell.touch(Effect::Write, &Arg::new(argument)),
             }
         } else if command.contains("| ") || command.contains("gexec") || command.contains('`') {
-            shell.opaque(format!("psql runs a command: `{}`", excerpt(line)));
+            shell.opaque_as(Hazard::CommandWord, format!("psql runs a command: `{}`", excerpt(line)));
         } else {
             shell.act(Verb::Read, "db", &format!("postgres/{database}/*"));
         }
@@ -423,7 +436,7 @@ pub(super) fn mysql(shell: &mut Shell<'_>, call: &Call<'_>) {
     let texts: Vec<Arg> = parsed.values("-e").chain(parsed.values("--init-command")).cloned().collect();
     for text in &texts {
         if text.text.contains("\\!") || text.text.trim_start().to_ascii_lowercase().starts_with("system ") {
-            shell.opaque(format!("mysql runs a command: `{}`", excerpt(&text.text)));
+            shell.opaque_as(Hazard::CommandWord, format!("mysql runs a command: `{}`", excerpt(&text.text)));
         }
         let trimmed = text.text.trim();
         if let Some(file) = trimmed.strip_prefix("source ").or(trimmed.strip_prefix("\\. ")) {
@@ -509,7 +522,7 @@ fn dot_command(shell: &mut Shell<'_>, engine: &str, database: &str, command: &st
         },
         "import" | "restore" => {
             if file.starts_with('|') {
-                shell.opaque("sqlite3 imports the output of a command");
+                shell.opaque_as(Hazard::CommandWord, "sqlite3 imports the output of a command");
             } else {
                 shell.touch(Effect::Read, &Arg::new(file));
             }
@@ -517,7 +530,7 @@ fn dot_command(shell: &mut Shell<'_>, engine: &str, database: &str, command: &st
             shell.act(Verb::Write, "db", &format!("{engine}/{database}/{table}"));
         }
         "open" | "cd" => {
-            shell.opaque(format!("the database changes: `.{}`", excerpt(command)));
+            shell.opaque_as(Hazard::Arguments, format!("the database changes: `.{}`", excerpt(command)));
         }
         _ => shell.act(Verb::Read, "db", &format!("{engine}/{database}/*")),
     }
@@ -539,7 +552,7 @@ pub(super) fn redis(shell: &mut Shell<'_>, call: &Call<'_>) {
             }
             _ => {
                 shell.act(Verb::Execute, "db", &format!("redis/{database}/*"));
-                return shell.opaque("redis-cli reads commands that are not known");
+                return shell.opaque_as(Hazard::CommandWord, "redis-cli reads commands that are not known");
             }
         }
     } else {
@@ -565,7 +578,8 @@ pub(super) fn redis(shell: &mut Shell<'_>, call: &Call<'_>) {
             "config" | "acl" | "slaveof" | "replicaof" | "save" | "bgsave" | "bgrewriteaof" | "cluster"
             | "module" | "debug" => (Verb::Configure, "*", false),
             "eval" | "evalsha" | "script" | "fcall" | "function" => {
-                shell.opaque("redis runs a script");
+                let script = statement.get(1).cloned().unwrap_or_default();
+                shell.inline_code(call.name, Language::Other, "a script", &script);
                 (Verb::Execute, "*", false)
             }
             _ => (Verb::Write, key, false),
@@ -588,10 +602,11 @@ pub(super) fn mongo(shell: &mut Shell<'_>, call: &Call<'_>) {
         (Some(text), _) => text,
         (None, Stdin::Text(text)) => Arg::new(text.as_ref()),
         (None, Stdin::Inherited) => return shell.execute(call.name),
-        (None, _) => Arg::unknown("input", "it comes through a pipe"),
+        (None, Stdin::Partly(text)) => text,
+        (None, _) => Arg::unknown("$input", "it comes through a pipe"),
     };
     // JavaScript: the usual calls are recognised, but anything can stand in between.
-    shell.opaque(format!("{} runs code that is not read here: `{}`", call.name, excerpt(&text.text)));
+    shell.inline_code(call.name, Language::JavaScript, &format!("`{}`", excerpt(&text.text)), &text);
     let mut found = false;
     for part in text.text.split("db.").skip(1) {
         let (collection, method) = match part.split_once('.') {

@@ -5,7 +5,7 @@
 
 use super::run::{Output, Shell, Value};
 use super::syntax::{Atom, Command, RedirectOp, Script, Sub, SubKind, Target, Word, excerpt};
-use crate::{Action, Resource, Verb};
+use crate::{Action, Hazard, Resource, Verb};
 use std::rc::Rc;
 
 /// How many words one brace expansion or one split may give.
@@ -216,7 +216,10 @@ impl Shell<'_> {
         for field in &fields {
             // zsh: the qualifiers of a pattern may run code.
             if field.glob && (field.text.contains("(e") || field.text.contains("(+")) {
-                self.opaque(format!("a pattern may run code: `{}`", excerpt(&field.text)));
+                self.opaque_as(
+                    Hazard::CommandWord,
+                    format!("a pattern may run code: `{}`", excerpt(&field.text)),
+                );
             }
             if !self.spend(field.text.len()) {
                 return vec![Arg::unknown("…", "the command is too large")];
@@ -346,7 +349,7 @@ impl Shell<'_> {
     pub(super) fn arithmetic(&mut self, word: &Word) {
         let shown = word.shown();
         if shown.contains(';') || has_adjacent_words(&word.without_substitutions()) {
-            self.opaque(format!("arithmetic not understood: `{}`", excerpt(&shown)));
+            self.opaque_as(Hazard::CommandWord, format!("arithmetic not understood: `{}`", excerpt(&shown)));
         }
         self.computed(word);
     }
@@ -363,7 +366,10 @@ impl Shell<'_> {
             };
             // A value such as `a[$(command)]` is run when arithmetic reads it.
             if arg.text.contains("$(") || arg.text.contains('`') {
-                self.opaque(format!("arithmetic evaluates the code in variable {name}"));
+                self.opaque_as(
+                    Hazard::CommandWord,
+                    format!("arithmetic evaluates the code in variable {name}"),
+                );
             }
             if assigns {
                 let number = Arg::unknown(format!("${name}"), &format!("variable {name} is computed"));
@@ -388,7 +394,10 @@ impl Shell<'_> {
             return Given::Unknown(format!("`{}` is an indirect reference", excerpt(&sub.raw)));
         }
         if operand.as_ref().is_some_and(|(op, word)| *op == "@" && word.text == "P") {
-            self.opaque(format!("`{}` runs the commands in the value", excerpt(&sub.raw)));
+            self.opaque_as(
+                Hazard::CommandWord,
+                format!("`{}` runs the commands in the value", excerpt(&sub.raw)),
+            );
         }
         let value = self.lookup(name, index.as_ref());
         if length {

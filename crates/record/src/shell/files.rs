@@ -1,12 +1,13 @@
 //! Commands on files that have a grammar of their own.
 
+use super::code::Language;
 use super::expand::Arg;
 use super::invoke::Call;
 use super::run::{Shell, Stdin, is_stream};
 use super::syntax::excerpt;
 use super::table::Effect;
 use super::wrapper::{code, substituted};
-use crate::{Action, Resource, Verb};
+use crate::{Action, Hazard, Resource, Verb};
 
 /// Folders that are there on every machine, so that copying to them is copying into them.
 const KNOWN_FOLDERS: [&str; 14] = [
@@ -124,7 +125,9 @@ impl Shell<'_> {
     pub fn moved(&mut self, source: &Arg, target: &Arg) {
         let (from, to) = (self.path(source), self.path(target));
         for path in [&from, &to].into_iter().flatten() {
-            self.behind_link(path, true);
+            if let Some(meant) = self.behind_link(path, true) {
+                self.act(Verb::Write, "file", &meant);
+            }
         }
         match (from, to) {
             (Some(from), Some(to)) => {
@@ -239,11 +242,10 @@ pub(super) fn pager(shell: &mut Shell<'_>, call: &Call<'_>) {
         if file.text.starts_with('+') {
             if file.text.contains(['!', '|', 'v', '&']) {
                 shell.execute(call.name);
-                shell.opaque(format!(
-                    "{} runs commands of its own language: `{}`",
-                    call.name,
-                    excerpt(&file.text)
-                ));
+                shell.opaque_as(
+                    Hazard::CommandWord,
+                    format!("{} runs commands of its own language: `{}`", call.name, excerpt(&file.text)),
+                );
             }
         } else {
             shell.touch(Effect::Read, file);
@@ -270,7 +272,7 @@ pub(super) fn fzf(shell: &mut Shell<'_>, call: &Call<'_>) {
         code(shell, call.name, &text, None);
     }
     if parsed.has("--bind") || parsed.has("--with-shell") {
-        shell.opaque("fzf may run commands when keys are pressed");
+        shell.opaque_as(Hazard::CommandWord, "fzf may run commands when keys are pressed");
     }
     shell.execute(call.name);
 }
@@ -568,7 +570,7 @@ pub(super) fn find(shell: &mut Shell<'_>, call: &Call<'_>) {
                 i += 1;
             }
             "-files0-from" => {
-                shell.opaque("find takes its roots from a file");
+                shell.opaque_as(Hazard::Arguments, "find takes its roots from a file");
                 if let Some(file) = value {
                     shell.touch(Effect::Read, file);
                 }
@@ -695,7 +697,7 @@ pub(super) fn sed(shell: &mut Shell<'_>, call: &Call<'_>) {
         operands = files;
     }
     if parsed.has("-f") {
-        shell.opaque("sed runs a script that is not read here");
+        shell.opaque_as(Hazard::Arguments, "sed runs a script that is not read here");
     }
     for script in scripts {
         if script.is_known() {
@@ -765,7 +767,10 @@ fn sed_script(shell: &mut Shell<'_>, script: &str) {
                     match chars[i] {
                         'e' => {
                             shell.execute("sed");
-                            shell.opaque(format!("sed runs text as commands: `{}`", excerpt(script)));
+                            shell.opaque_as(
+                                Hazard::CommandWord,
+                                format!("sed runs text as commands: `{}`", excerpt(script)),
+                            );
                             i += 1;
                         }
                         'w' => {
@@ -791,7 +796,7 @@ fn sed_script(shell: &mut Shell<'_>, script: &str) {
                 let text: String = chars[i + 1..end].iter().collect();
                 shell.execute("sed");
                 if text.trim().is_empty() {
-                    shell.opaque("sed runs the text it reads as commands");
+                    shell.opaque_as(Hazard::CommandWord, "sed runs the text it reads as commands");
                 } else {
                     shell.nested(text.trim(), None);
                 }
@@ -813,7 +818,10 @@ fn sed_script(shell: &mut Shell<'_>, script: &str) {
             'd' | 'D' | 'g' | 'G' | 'h' | 'H' | 'l' | 'n' | 'N' | 'p' | 'P' | 'q' | 'Q' | 'x' | 'z' | 'F'
             | '=' => i += 1,
             _ => {
-                shell.opaque(format!("sed script not understood: `{}`", excerpt(script)));
+                shell.opaque_as(
+                    Hazard::CommandWord,
+                    format!("sed script not understood: `{}`", excerpt(script)),
+                );
                 return;
             }
         }
@@ -844,9 +852,10 @@ pub(super) fn awk(shell: &mut Shell<'_>, call: &Call<'_>) {
         if !program.is_known() {
             shell.execute(call.name);
             shell.unknown(&program);
-        } else if awk_reaches_out(text) {
+            shell.hazard(Hazard::CommandWord);
+        } else if let Some(hazard) = awk_reaches_out(text) {
             shell.execute(call.name);
-            shell.opaque(format!("awk may run commands or write files: `{}`", excerpt(text)));
+            shell.opaque_as(hazard, format!("awk may run commands or write files: `{}`", excerpt(text)));
         }
         if text.contains("ENVIRON") {
             shell.act(Verb::Read, "env", "*");
@@ -871,12 +880,12 @@ pub(super) fn awk(shell: &mut Shell<'_>, call: &Call<'_>) {
     }
 }
 
-fn awk_reaches_out(program: &str) -> bool {
+fn awk_reaches_out(program: &str) -> Option<Hazard> {
     if program.contains("system")
         || program.contains("getline")
         || program.contains('@') && program.contains("load")
     {
-        return true;
+        return Some(Hazard::CommandWord);
     }
     // `print > file`, `print | command`: after `print`, in the same statement.
     let pipes = program.replace("||", "  ");
@@ -884,12 +893,13 @@ fn awk_reaches_out(program: &str) -> bool {
         // A pipe inside a pattern is only a pattern.
         let outside: String = without_awk_text(&pipes);
         if outside.contains('|') {
-            return true;
+            return Some(Hazard::CommandWord);
         }
     }
     without_awk_text(program)
         .split([';', '}', '\n'])
         .any(|s| s.find("print").is_some_and(|p| s[p..].contains('>')))
+        .then_some(Hazard::Arguments)
 }
 
 /// An awk program without the text in its strings and patterns.
@@ -944,7 +954,7 @@ pub(super) fn patch(shell: &mut Shell<'_>, call: &Call<'_>) {
         Stdin::Text(text) => shell.diff(&text, strip),
         _ => {
             shell.touch_with(Effect::Write, &Arg::new("."), true);
-            shell.opaque("patch changes the files that its input names");
+            shell.opaque_as(Hazard::Arguments, "patch changes the files that its input names");
         }
     }
     shell.state.cwd = cwd;
@@ -985,7 +995,7 @@ impl Shell<'_> {
         }
         if !named {
             self.touch_with(Effect::Write, &Arg::new("."), true);
-            self.opaque("the files that a patch changes are not known");
+            self.opaque_as(Hazard::Arguments, "the files that a patch changes are not known");
         }
     }
 }
@@ -1021,14 +1031,18 @@ pub(super) fn apply_patch(shell: &mut Shell<'_>, call: &Call<'_>) {
         }
     }
     if !named {
-        shell.opaque("the files that a patch changes are not known");
+        shell.opaque_as(Hazard::Arguments, "the files that a patch changes are not known");
     }
 }
 
 pub(super) fn rename(shell: &mut Shell<'_>, call: &Call<'_>) {
     let parsed = shell.options("-n -v -f -s= -e=^", call.args);
     let given = parsed.has("-e") || parsed.has("-s");
-    shell.opaque("rename computes the new names");
+    shell.opaque_as(Hazard::Arguments, "rename computes the new names");
+    if let Some(text) = parsed.value("-e").or(parsed.operands.first().filter(|_| !given)).cloned() {
+        // Perl, as a rule a substitution alone.
+        shell.inline_code(call.name, Language::Perl, &format!("`{}`", excerpt(&text.text)), &text);
+    }
     for file in parsed.operands.iter().skip(usize::from(!given)) {
         if let Some(path) = shell.path(file) {
             shell.act(Verb::Move, "file", &path);
@@ -1063,7 +1077,7 @@ pub(super) fn editor(shell: &mut Shell<'_>, call: &Call<'_>) {
     let parsed = shell.options(spec, call.args);
     if parsed.has("--eval") || parsed.has("-f") {
         shell.execute(call.name);
-        shell.opaque(format!("{} runs code that is not read here", call.name));
+        shell.opaque_as(Hazard::CommandWord, format!("{} runs code that is not read here", call.name));
     }
     if parsed.has("--install-extension") || parsed.has("--uninstall-extension") {
         shell.act(Verb::Configure, "proc", call.name);
@@ -1072,7 +1086,7 @@ pub(super) fn editor(shell: &mut Shell<'_>, call: &Call<'_>) {
     let vi = matches!(call.name, "vi" | "vim" | "nvim" | "vimdiff" | "view" | "ex" | "ed");
     if parsed.has("-c") {
         shell.execute(call.name);
-        shell.opaque(format!("{} runs commands of its own language", call.name));
+        shell.opaque_as(Hazard::CommandWord, format!("{} runs commands of its own language", call.name));
     }
     if matches!(call.name, "ed" | "ex" | "vi" | "vim" | "nvim") && !matches!(shell.stdin, Stdin::Inherited) {
         let runs = match &shell.stdin {
@@ -1083,14 +1097,20 @@ pub(super) fn editor(shell: &mut Shell<'_>, call: &Call<'_>) {
         };
         if runs {
             shell.execute(call.name);
-            shell.opaque(format!("{} reads commands of its own language from its input", call.name));
+            shell.opaque_as(
+                Hazard::CommandWord,
+                format!("{} reads commands of its own language from its input", call.name),
+            );
         }
     }
     for file in &parsed.operands {
         if vi && file.text.starts_with('+') {
             if file.text.bytes().any(|b| !b.is_ascii_digit() && b != b'+') {
                 shell.execute(call.name);
-                shell.opaque(format!("{} runs commands of its own language", call.name));
+                shell.opaque_as(
+                    Hazard::CommandWord,
+                    format!("{} runs commands of its own language", call.name),
+                );
             }
             continue;
         }

@@ -12,7 +12,7 @@ use super::run::{Shell, Stdin};
 use super::syntax::excerpt;
 use super::table::Effect;
 use super::wrapper::code;
-use crate::{Action, Resource, Verb};
+use crate::{Action, Hazard, Resource, Verb};
 
 fn local(shell: &mut Shell<'_>, verb: Verb, reference: &str, destructive: bool) {
     let action = Action::new(verb, Resource::new("git", format!(".#{reference}")));
@@ -100,7 +100,7 @@ fn setting(shell: &mut Shell<'_>, key: &str, value: Option<&Arg>) {
     });
     if runs_its_value(key) && !harmless {
         let shown = value.map_or("", |v| v.text.as_str());
-        shell.opaque(format!("git runs the value of {key}: `{}`", excerpt(shown)));
+        shell.opaque_as(Hazard::CommandWord, format!("git runs the value of {key}: `{}`", excerpt(shown)));
     }
 }
 
@@ -121,7 +121,7 @@ pub(super) fn git(shell: &mut Shell<'_>, call: &Call<'_>) {
         setting(shell, &key, Some(&Arg::unknown(value.text.clone(), "it is in the environment")));
     }
     if parsed.has("--exec-path") && parsed.value("--exec-path").is_some() {
-        shell.opaque("git looks for its commands in another folder");
+        shell.opaque_as(Hazard::CommandWord, "git looks for its commands in another folder");
     }
     let cwd = shell.state.cwd.clone();
     for folder in parsed.values("-C").chain(parsed.values("--work-tree")).cloned().collect::<Vec<_>>() {
@@ -299,7 +299,7 @@ fn subcommand(shell: &mut Shell<'_>, call: &Call<'_>, sub: &str, args: &[Arg]) {
                 (Stdin::Text(text), true) => shell.diff(&text, strip),
                 _ => {
                     tree(shell, Effect::Write);
-                    shell.opaque("git apply changes the files that the patch names");
+                    shell.opaque_as(Hazard::Arguments, "git apply changes the files that the patch names");
                 }
             }
         }
@@ -377,7 +377,7 @@ fn subcommand(shell: &mut Shell<'_>, call: &Call<'_>, sub: &str, args: &[Arg]) {
         }
         _ => {
             shell.execute(call.name);
-            shell.opaque(format!("`git {}` may be an alias", excerpt(sub)));
+            shell.opaque_as(Hazard::CommandWord, format!("`git {}` may be an alias", excerpt(sub)));
         }
     }
 }
@@ -483,10 +483,13 @@ fn checkout(shell: &mut Shell<'_>, sub: &str, args: &[Arg]) {
             if !only.is_known() {
                 shell.unknown(only);
             } else if sub == "checkout" && looks_like_file(&only.text) {
-                shell.opaque(format!(
-                    "`git checkout {}` may switch to a branch or throw away changes to a file",
-                    excerpt(&only.text)
-                ));
+                shell.opaque_as(
+                    Hazard::Arguments,
+                    format!(
+                        "`git checkout {}` may switch to a branch or throw away changes to a file",
+                        excerpt(&only.text)
+                    ),
+                );
                 shell.touch(Effect::Overwrite, only);
             }
             let name = only.text.clone();
@@ -605,7 +608,10 @@ fn remote(shell: &mut Shell<'_>, args: &[Arg]) {
         "add" | "set-url" | "rename" | "set-head" | "set-branches" => {
             shell.act(Verb::Configure, "git", &name);
             if let Some(url) = parsed.operands.get(2).filter(|u| u.text.starts_with("ext::")) {
-                shell.opaque(format!("git runs the command in the URL `{}`", excerpt(&url.text)));
+                shell.opaque_as(
+                    Hazard::CommandWord,
+                    format!("git runs the command in the URL `{}`", excerpt(&url.text)),
+                );
             }
         }
         "remove" | "rm" => shell.act(Verb::Delete, "git", &name),
@@ -658,7 +664,8 @@ fn from_remote(shell: &mut Shell<'_>, remote: &Arg, reference: Option<&str>) {
     }
     if text.starts_with("ext::") {
         shell.execute("git");
-        return shell.opaque(format!("git runs the command in the URL `{}`", excerpt(text)));
+        return shell
+            .opaque_as(Hazard::CommandWord, format!("git runs the command in the URL `{}`", excerpt(text)));
     }
     if text.contains("://") {
         return shell.url(Verb::Network, remote);
@@ -742,7 +749,7 @@ fn push(shell: &mut Shell<'_>, args: &[Arg]) {
         args,
     );
     if let Some(command) = parsed.value("--receive-pack").cloned() {
-        shell.opaque(format!("the other side runs `{}`", excerpt(&command.text)));
+        shell.opaque_as(Hazard::CommandWord, format!("the other side runs `{}`", excerpt(&command.text)));
     }
     let (remote, references) = match (parsed.operands.split_first(), parsed.value("--repo")) {
         (Some((remote, references)), _) => (Some(remote), references),
@@ -754,7 +761,10 @@ fn push(shell: &mut Shell<'_>, args: &[Arg]) {
             shell.unknown(remote);
             if remote.text.starts_with("ext::") {
                 shell.execute("git");
-                return shell.opaque(format!("git runs the command in the URL `{}`", excerpt(&remote.text)));
+                return shell.opaque_as(
+                    Hazard::CommandWord,
+                    format!("git runs the command in the URL `{}`", excerpt(&remote.text)),
+                );
             }
             remote_name(remote)
         }
@@ -879,13 +889,13 @@ pub(super) fn gh(shell: &mut Shell<'_>, call: &Call<'_>) {
         ("auth", "token") => shell.act(Verb::Read, "secret", "github"),
         ("auth" | "config" | "alias", _) => {
             shell.act(Verb::Configure, "proc", call.name);
-            if area == "alias" {
-                shell.opaque("gh runs the text of its aliases");
+            if area == "alias" && sub != "list" {
+                shell.opaque_as(Hazard::CommandWord, "gh runs the text of its aliases");
             }
         }
         ("extension", "exec" | "install" | "upgrade") | ("codespace", "ssh") => {
             shell.execute(call.name);
-            shell.opaque("gh runs code that is not known");
+            shell.opaque_as(Hazard::CommandWord, "gh runs code that is not known");
         }
         ("secret" | "variable" | "ssh-key" | "gpg-key" | "ruleset", "set" | "add" | "remove" | "delete") => {
             shell.push(Action::new(Verb::Configure, resource(&place)));
@@ -923,7 +933,7 @@ pub(super) fn glab(shell: &mut Shell<'_>, call: &Call<'_>) {
 pub(super) fn other(shell: &mut Shell<'_>, call: &Call<'_>) {
     let parsed = shell.options("+ -R,--cwd,--repository= --config=", call.args);
     if parsed.has("--config") {
-        shell.opaque(format!("{} takes settings that may run commands", call.name));
+        shell.opaque_as(Hazard::CommandWord, format!("{} takes settings that may run commands", call.name));
     }
     let inner = shell.options(
         "-m,--message= -r,--revision,--rev= -F=r -u= -b= -d= -l=",

@@ -1,11 +1,13 @@
 //! Shells and the interpreters of other languages.
 
+use super::code::Language;
 use super::expand::Arg;
 use super::invoke::Call;
 use super::run::{Shell, Stdin, output_stdin};
 use super::syntax::excerpt;
 use super::table::Effect;
 use super::wrapper::code;
+use crate::Hazard;
 
 /// Runs what standard input holds as shell commands.
 pub(super) fn stdin_script(shell: &mut Shell<'_>, name: &str) {
@@ -16,14 +18,25 @@ fn stdin_script_with(shell: &mut Shell<'_>, name: &str, positional: Option<Vec<A
     match shell.stdin.clone() {
         Stdin::Text(text) => {
             if shell.decoded {
-                shell.opaque(format!("{name} runs text that was decoded on the way"));
+                shell.opaque_as(Hazard::CommandWord, format!("{name} runs text that was decoded on the way"));
             }
             shell.nested(&text, positional);
         }
         Stdin::File(file) => shell.touch(Effect::Execute, &file),
+        Stdin::Partly(text) => {
+            shell.execute(name);
+            shell.unknown(&text);
+            shell.opaque_as(
+                Hazard::CommandWord,
+                format!("{name} runs what comes from a here-document with parts that are not known"),
+            );
+        }
         Stdin::From(source) => {
             shell.execute(name);
-            shell.opaque(format!("{name} runs what comes from {source}, which is not known"));
+            shell.opaque_as(
+                Hazard::CommandWord,
+                format!("{name} runs what comes from {source}, which is not known"),
+            );
         }
         Stdin::Inherited => shell.execute(name),
     }
@@ -74,26 +87,67 @@ fn script_file(shell: &mut Shell<'_>, name: &str, file: &Arg) {
 }
 
 /// Code of another language: it is run, and what it does is not known.
-fn foreign(shell: &mut Shell<'_>, name: &str, what: &str) {
+fn foreign(shell: &mut Shell<'_>, name: &str, shown: &str, text: &Arg) {
     shell.execute(name);
-    shell.opaque(format!("{name} runs code that is not read here: {what}"));
+    shell.inline_code(name, language_of(name), shown, text);
+}
+
+fn language_of(name: &str) -> Language {
+    match name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.') {
+        "python" | "pypy" | "ipython" => Language::Python,
+        "node" | "nodejs" | "deno" | "tsx" | "ts-node" | "bun" => Language::JavaScript,
+        "ruby" | "irb" | "jruby" => Language::Ruby,
+        "perl" => Language::Perl,
+        "php" => Language::Php,
+        _ => Language::Other,
+    }
+}
+
+/// What follows the code: files for it to work on, as far as they look like files.
+fn code_arguments(shell: &mut Shell<'_>, args: &[Arg]) {
+    for arg in args {
+        if !arg.is_known() {
+            shell.unknown(arg);
+        } else if arg.text.contains(['/', '.']) && !arg.text.contains(char::is_whitespace)
+            || arg.text.starts_with('~')
+        {
+            shell.code_names(&arg.text);
+        }
+    }
+}
+
+/// Code from the output of something, or from what the shell was given.
+fn foreign_input(shell: &mut Shell<'_>, name: &str, input: Stdin) {
+    match input {
+        Stdin::Text(text) => {
+            if shell.decoded {
+                shell.opaque_as(Hazard::CommandWord, format!("{name} runs text that was decoded on the way"));
+            }
+            foreign(shell, name, "standard input", &Arg::new(text.as_ref()));
+        }
+        Stdin::Partly(text) => foreign(shell, name, "standard input", &text),
+        Stdin::From(source) => {
+            shell.execute(name);
+            shell.opaque_as(
+                Hazard::CommandWord,
+                format!("{name} runs what comes from {source}, which is not known"),
+            );
+        }
+        Stdin::File(file) => shell.touch(Effect::Execute, &file),
+        Stdin::Inherited => shell.execute(name),
+    }
 }
 
 /// A program of another language in a file, on standard input, or none at all.
 fn program(shell: &mut Shell<'_>, name: &str, file: Option<&Arg>) {
-    match file {
-        Some(file)
-            if file.source.is_some() || matches!(file.text.as_str(), "-" | "/dev/stdin" | "/dev/fd/0") =>
-        {
-            foreign(shell, name, "standard input");
+    let input = match file {
+        Some(Arg { source: Some(output), .. }) => output_stdin(output),
+        Some(file) if !matches!(file.text.as_str(), "-" | "/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0") => {
+            return shell.touch(Effect::Execute, file);
         }
-        Some(file) => shell.touch(Effect::Execute, file),
-        None => match shell.stdin.clone() {
-            Stdin::Inherited => shell.execute(name),
-            Stdin::File(file) => shell.touch(Effect::Execute, &file),
-            Stdin::Text(_) | Stdin::From(_) => foreign(shell, name, "standard input"),
-        },
-    }
+        _ => shell.stdin.clone(),
+    };
+    foreign_input(shell, name, input);
 }
 
 fn quoted(text: &Arg) -> String {
@@ -120,7 +174,9 @@ pub(super) fn python(shell: &mut Shell<'_>, call: &Call<'_>) {
                 let value = if at + 1 < text.len() { Some(arg.tail(at + 1)) } else { args.next().cloned() };
                 let value = value.unwrap_or_default();
                 if text.as_bytes()[at] == b'c' {
-                    return foreign(shell, call.name, &quoted(&value));
+                    foreign(shell, call.name, &quoted(&value), &value);
+                    let rest: Vec<Arg> = args.cloned().collect();
+                    return code_arguments(shell, &rest);
                 }
                 let rest: Vec<Arg> = args.cloned().collect();
                 return python_module(shell, call.name, &value, &rest);
@@ -175,6 +231,11 @@ fn python_module(shell: &mut Shell<'_>, name: &str, module: &Arg, rest: &[Arg]) 
     }
 }
 
+/// The code that an option such as `-r net/http` stands for.
+fn required(library: &str) -> String {
+    format!("require '{library}'")
+}
+
 /// Interpreters whose options are a list of flags and of options with values, where some
 /// options carry code.
 fn general(shell: &mut Shell<'_>, call: &Call<'_>, spec: &str, code_options: &[&str], file_options: &[&str]) {
@@ -191,10 +252,29 @@ fn general(shell: &mut Shell<'_>, call: &Call<'_>, spec: &str, code_options: &[&
             shell.touch(Effect::Execute, file);
         }
     }
-    let given = code_options.iter().find(|o| parsed.has(o));
-    if let Some(option) = given {
-        let text = parsed.value(option).map_or_else(|| (*option).to_owned(), quoted);
-        return foreign(shell, call.name, &text);
+    let codes: Vec<Arg> = code_options.iter().flat_map(|o| parsed.values(o).cloned()).collect();
+    if let Some(first) = codes.first() {
+        let first = quoted(first);
+        for code in &codes {
+            foreign(shell, call.name, &first, code);
+        }
+        for library in parsed.values("-r").cloned().collect::<Vec<_>>() {
+            shell.inline_code(
+                call.name,
+                language_of(call.name),
+                &first,
+                &library.with_text(required(&library.text)),
+            );
+        }
+        return code_arguments(shell, &parsed.operands);
+    }
+    if let Some(option) = code_options.iter().find(|o| parsed.has(o)) {
+        // `node -p` without a value reads its input.
+        let input = shell.stdin.clone();
+        if matches!(input, Stdin::Inherited) {
+            return foreign(shell, call.name, option, &Arg::new(""));
+        }
+        return foreign_input(shell, call.name, input);
     }
     if parsed.operands.is_empty() && !call.args.is_empty() && matches!(shell.stdin, Stdin::Inherited) {
         return shell.execute(call.name);
@@ -207,13 +287,21 @@ pub(super) fn node(shell: &mut Shell<'_>, call: &Call<'_>) {
         let sub = call.args.first().map_or("", |a| a.text.as_str()).to_owned();
         let rest = call.args.get(1..).unwrap_or(&[]);
         return match sub.as_str() {
-            "eval" | "repl" => foreign(shell, call.name, "its argument"),
+            "eval" | "repl" => {
+                let parsed = shell.options("+ -p,--print -T,--ts --ext= --eval= --eval-file=x", rest);
+                shell.option_files(&parsed);
+                let text = parsed.value("--eval").or(parsed.operands.first()).cloned().unwrap_or_default();
+                foreign(shell, call.name, "its argument", &text);
+                code_arguments(shell, parsed.operands.get(1..).unwrap_or(&[]));
+            }
             "run" | "serve" => {
                 let parsed = shell.options("+ -c,--config=r --import-map=r", rest);
                 match parsed.operands.first() {
                     Some(url) if url.text.contains("://") => {
                         shell.url(crate::Verb::Network, url);
-                        foreign(shell, call.name, &quoted(url));
+                        shell.execute(call.name);
+                        let reason = format!("{} runs code that is not known: {}", call.name, quoted(url));
+                        shell.opaque_as(Hazard::CommandWord, reason);
                     }
                     file => program(shell, call.name, file),
                 }
@@ -238,17 +326,24 @@ pub(super) fn ruby(shell: &mut Shell<'_>, call: &Call<'_>) {
 
 pub(super) fn perl(shell: &mut Shell<'_>, call: &Call<'_>) {
     let parsed = shell.options("+ -e= -E= -I= -M= -m= -i? -F= -0? -l? -n -p", call.args);
-    let code = parsed.value("-e").or(parsed.value("-E"));
+    let codes: Vec<Arg> = parsed.values("-e").chain(parsed.values("-E")).cloned().collect();
     // `-pi -e`: an in-place edit of the files, by code.
-    if let Some(text) = code {
-        let text = quoted(text);
+    if let Some(first) = codes.first() {
         let edits = parsed.has("-i");
         for file in &parsed.operands {
             if file.text != "-e" && file.text != "-E" {
                 shell.touch(if edits { Effect::Write } else { Effect::Read }, file);
             }
         }
-        return foreign(shell, call.name, &text);
+        let shown = quoted(first);
+        for code in &codes {
+            foreign(shell, call.name, &shown, code);
+        }
+        for module in parsed.values("-M").chain(parsed.values("-m")).cloned().collect::<Vec<_>>() {
+            let text = module.with_text(format!("use {};", module.text));
+            shell.inline_code(call.name, Language::Perl, &shown, &text);
+        }
+        return;
     }
     if parsed.operands.is_empty() && !call.args.is_empty() && matches!(shell.stdin, Stdin::Inherited) {
         return shell.execute(call.name);
@@ -269,7 +364,7 @@ pub(super) fn calculator(shell: &mut Shell<'_>, call: &Call<'_>) {
         shell.touch(Effect::Execute, file);
     }
     if call.name == "dc" && (input || parsed.values("-e").any(|e| e.text.contains('!') || !e.is_known())) {
-        shell.opaque("dc may run commands");
+        shell.opaque_as(Hazard::CommandWord, "dc may run commands");
     }
     shell.execute(call.name);
 }

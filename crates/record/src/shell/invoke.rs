@@ -4,7 +4,7 @@ use super::expand::Arg;
 use super::run::{Output, Shell};
 use super::syntax::{self, Command, excerpt};
 use super::{Context, table};
-use crate::{Action, Resource, Verb};
+use crate::{Action, Hazard, Resource, Verb};
 
 /// A command that is being looked at: its name without a folder, and what follows it.
 pub(super) struct Call<'a> {
@@ -43,7 +43,7 @@ impl Shell<'_> {
         let by_name_only = std::mem::take(&mut self.skip_functions);
         if !first.is_known() || first.splits || first.glob || first.source.is_some() {
             self.unknown(first);
-            self.opaque(format!("the command to run is not known: `{shown}`"));
+            self.opaque_as(Hazard::CommandWord, format!("the command to run is not known: `{shown}`"));
             self.execute(&shown);
             return Output { text: None, from: shown };
         }
@@ -84,7 +84,9 @@ impl Shell<'_> {
             let system = SYSTEM_FOLDERS.contains(&folder) && name.starts_with('/');
             if !system {
                 self.push(Action::new(Verb::Execute, Resource::new("file", &path)));
-                if !(folder.ends_with("/bin") || folder.ends_with("/.bin")) {
+                // The recorder is the recorder wherever it was built.
+                if !(folder.ends_with("/bin") || folder.ends_with("/.bin") || base == "fdr") {
+                    self.look_alike(base);
                     return Output { text: None, from: base.to_owned() };
                 }
             }
@@ -105,6 +107,7 @@ impl Shell<'_> {
                 self.lost_delete = false;
             }
             None => {
+                self.look_alike(name);
                 if self.pushes == before {
                     self.execute(name);
                 }
@@ -116,6 +119,20 @@ impl Shell<'_> {
         Output { text: self.printed.take(), from }
     }
 
+    /// Says so where a command is not the one that its name looks like.
+    fn look_alike(&mut self, name: &str) {
+        if name.chars().any(|c| !c.is_ascii() || c.is_control()) {
+            let shown: String = name.chars().map(written_out).collect();
+            self.opaque_as(
+                Hazard::CommandWord,
+                format!(
+                    "the name of the command has characters that are not what they look like: `{}`",
+                    excerpt(&shown)
+                ),
+            );
+        }
+    }
+
     /// An alias that this command line has defined. The command of that name is looked at as
     /// well, because whether the shell expands the alias depends on its settings.
     fn alias(&mut self, name: &str, text: &str, rest: &[Arg]) {
@@ -123,7 +140,7 @@ impl Shell<'_> {
         if !self.enter_active(&mark) {
             return;
         }
-        self.opaque(format!("`{}` is an alias here", excerpt(name)));
+        self.opaque_as(Hazard::CommandWord, format!("`{}` is an alias here", excerpt(name)));
         let parsed = syntax::parse(text, self.depth.min(syntax::MAX_NESTING));
         let single = match &parsed.script[..] {
             [item] => match &item.pipelines[..] {
@@ -166,6 +183,7 @@ impl Shell<'_> {
         let mut action = Action::new(Verb::Execute, resource);
         action.destructive = other.found_destructive();
         self.push(action);
+        self.adopt_doubts(other);
     }
 }
 
@@ -173,6 +191,11 @@ impl Shell<'_> {
 pub(super) enum Elsewhere<'a> {
     Text(&'a str),
     Args(&'a [Arg]),
+}
+
+/// A character that a reader may take for another, by its number.
+fn written_out(c: char) -> String {
+    if c.is_ascii() && !c.is_control() { c.to_string() } else { format!("\\u{{{:X}}}", u32::from(c)) }
 }
 
 /// Commands whose only business is what they read and write.

@@ -9,7 +9,7 @@ use super::run::{Shell, Stdin};
 use super::syntax::excerpt;
 use super::table::Effect;
 use super::wrapper::code;
-use crate::{Action, Resource, Verb};
+use crate::{Action, Hazard, Resource, Verb};
 
 /// A URL without what is private (`user:password@`) and without its fragment.
 pub(super) fn public_url(text: &str) -> String {
@@ -140,17 +140,17 @@ pub(super) fn curl(shell: &mut Shell<'_>, call: &Call<'_>) {
         shell.touch(Effect::Read, cookie);
     }
     if parsed.has("-Q") || parsed.has("-t") {
-        shell.opaque("curl sends commands to the other side");
+        shell.opaque_as(Hazard::CommandWord, "curl sends commands to the other side");
     }
     if parsed.has("-K") {
-        shell.opaque("curl takes options from a file");
+        shell.opaque_as(Hazard::Arguments, "curl takes options from a file");
     }
     if parsed.has("--resolve")
         || parsed.has("--connect-to")
         || parsed.has("--unix-socket")
         || parsed.has("--abstract-unix-socket")
     {
-        shell.opaque("curl connects to another machine than the URL names");
+        shell.opaque_as(Hazard::Arguments, "curl connects to another machine than the URL names");
     }
     for proxy in
         parsed.values("-x").chain(parsed.values("--socks5")).chain(parsed.values("--socks5-hostname"))
@@ -166,7 +166,7 @@ pub(super) fn curl(shell: &mut Shell<'_>, call: &Call<'_>) {
         shell.url_with(verb, url, method == "DELETE");
     }
     if parsed.has("--expand-url") {
-        shell.opaque("curl builds the URL from variables");
+        shell.opaque_as(Hazard::Arguments, "curl builds the URL from variables");
     }
     let folder = parsed.value("--output-dir").cloned();
     for file in parsed.values("-o").filter(|f| f.text != "-") {
@@ -184,7 +184,7 @@ pub(super) fn curl(shell: &mut Shell<'_>, call: &Call<'_>) {
                 Some(name) if url.is_known() && !parsed.has("-J") => {
                     shell.touch(Effect::Write, &in_folder(folder.as_ref(), &name))
                 }
-                _ => shell.opaque("the name of the downloaded file is not known"),
+                _ => shell.opaque_as(Hazard::Arguments, "the name of the downloaded file is not known"),
             }
         }
     }
@@ -197,13 +197,13 @@ pub(super) fn wget(shell: &mut Shell<'_>, call: &Call<'_>) {
     );
     shell.option_files(&parsed);
     if parsed.has("-e") || parsed.has("--config") {
-        shell.opaque("wget takes settings that may change what it does");
+        shell.opaque_as(Hazard::CommandWord, "wget takes settings that may change what it does");
     }
     if let Some(program) = parsed.value("--use-askpass").cloned() {
         shell.invoke(&[program]);
     }
     if parsed.has("-i") {
-        shell.opaque("wget takes URLs from a file");
+        shell.opaque_as(Hazard::Arguments, "wget takes URLs from a file");
     }
     let method = parsed.value("--method").map_or_else(String::new, |m| m.text.to_ascii_uppercase());
     let sends = ["--post-data", "--post-file", "--body-data", "--body-file"].iter().any(|o| parsed.has(o))
@@ -288,7 +288,7 @@ pub(super) fn download(shell: &mut Shell<'_>, call: &Call<'_>) {
     let parsed = shell.options("-o,--out,--output= -d,--dir= -i,--input-file=r -s,--split= -x,--max-connection-per-server= -j= -n= --header=", call.args);
     shell.option_files(&parsed);
     if parsed.has("-i") {
-        shell.opaque("the URLs come from a file");
+        shell.opaque_as(Hazard::Arguments, "the URLs come from a file");
     }
     for url in &parsed.operands {
         shell.url(Verb::Network, url);
@@ -309,11 +309,14 @@ pub(super) fn netcat(shell: &mut Shell<'_>, call: &Call<'_>) {
     for option in ["-e", "-c"] {
         if let Some(text) = parsed.value(option).cloned() {
             code(shell, call.name, &text, Some(Vec::new()));
-            shell.opaque(format!(
-                "{} gives the other side of the connection a command: `{}`",
-                call.name,
-                excerpt(&text.text)
-            ));
+            shell.opaque_as(
+                Hazard::CommandWord,
+                format!(
+                    "{} gives the other side of the connection a command: `{}`",
+                    call.name,
+                    excerpt(&text.text)
+                ),
+            );
         }
     }
     if parsed.has("-l") {
@@ -345,7 +348,10 @@ pub(super) fn socat(shell: &mut Shell<'_>, call: &Call<'_>) {
             "EXEC" | "SYSTEM" | "SHELL" => {
                 let text = address.with_text(first);
                 code(shell, call.name, &text, None);
-                shell.opaque(format!("socat gives the other side a command: `{}`", excerpt(first)));
+                shell.opaque_as(
+                    Hazard::CommandWord,
+                    format!("socat gives the other side a command: `{}`", excerpt(first)),
+                );
             }
             "OPEN" | "FILE" | "GOPEN" | "CREATE" | "PIPE" => {
                 let file = address.with_text(first);
@@ -373,7 +379,7 @@ pub(super) fn host_client(shell: &mut Shell<'_>, call: &Call<'_>) {
     let parsed = shell.options("-e,-c= -u= -p= -f=r -l= -n -i -v -P=", call.args);
     shell.option_files(&parsed);
     if parsed.has("-e") || parsed.has("-f") || shell.is_fed() {
-        shell.opaque(format!("{} runs commands of its own language", call.name));
+        shell.opaque_as(Hazard::CommandWord, format!("{} runs commands of its own language", call.name));
     }
     if let Some(host) = parsed.operands.first().cloned() {
         let port = parsed
@@ -440,7 +446,7 @@ pub(super) fn ssh(shell: &mut Shell<'_>, call: &Call<'_>) {
         shell.option_files(second);
     }
     if all().any(|(entry, _)| entry.has("-F")) {
-        shell.opaque("ssh takes settings from a file, which may run commands");
+        shell.opaque_as(Hazard::CommandWord, "ssh takes settings from a file, which may run commands");
     }
     let of = |name: &str| -> Vec<Arg> {
         first.values(name).cloned().chain(second.iter().flat_map(|s| s.values(name).cloned())).collect()
@@ -458,7 +464,7 @@ pub(super) fn ssh(shell: &mut Shell<'_>, call: &Call<'_>) {
         return shell.execute(call.name);
     };
     for forward in of("-L").iter().chain(&of("-R")).chain(&of("-D")) {
-        shell.opaque(format!("ssh forwards a port: `{}`", excerpt(&forward.text)));
+        shell.opaque_as(Hazard::Arguments, format!("ssh forwards a port: `{}`", excerpt(&forward.text)));
     }
     let tunnel = all().count() > 0 && (first.has("-N") || second.as_ref().is_some_and(|s| s.has("-N")));
     if tunnel && command.is_empty() {
@@ -473,7 +479,7 @@ pub(super) fn ssh(shell: &mut Shell<'_>, call: &Call<'_>) {
             Stdin::Inherited => shell.push(Action::new(Verb::Execute, resource)),
             _ => {
                 shell.push(Action::new(Verb::Execute, resource));
-                shell.opaque("the commands for the other machine are not known");
+                shell.opaque_as(Hazard::CommandWord, "the commands for the other machine are not known");
             }
         };
     }
@@ -559,7 +565,7 @@ pub(super) fn scp(shell: &mut Shell<'_>, call: &Call<'_>) {
         ssh_settings(shell, call.name, setting);
     }
     if parsed.has("-F") {
-        shell.opaque("ssh takes settings from a file, which may run commands");
+        shell.opaque_as(Hazard::CommandWord, "ssh takes settings from a file, which may run commands");
     }
     transfer(shell, &parsed.operands, parsed.value("-P"), parsed.has("-r"), false);
 }
@@ -578,7 +584,7 @@ pub(super) fn rsync(shell: &mut Shell<'_>, call: &Call<'_>) {
         }
     }
     if parsed.has("--files-from") {
-        shell.opaque("rsync takes the names of its files from a file");
+        shell.opaque_as(Hazard::Arguments, "rsync takes the names of its files from a file");
     }
     if parsed.operands.len() == 1 {
         return shell.touch(Effect::Read, &parsed.operands[0]);
@@ -641,7 +647,7 @@ pub(super) fn sftp(shell: &mut Shell<'_>, call: &Call<'_>) {
         Stdin::Inherited if !parsed.has("-b") => shell.push(Action::new(Verb::Network, resource)),
         _ => {
             shell.push(Action::new(Verb::Send, resource));
-            shell.opaque("the commands for sftp are not known");
+            shell.opaque_as(Hazard::CommandWord, "the commands for sftp are not known");
         }
     }
 }
@@ -745,7 +751,7 @@ pub(super) fn openssl(shell: &mut Shell<'_>, call: &Call<'_>) {
             }
             "-engine" | "-provider-path" | "-provider" => {
                 shell.execute(call.name);
-                shell.opaque("openssl loads a library that is not known");
+                shell.opaque_as(Hazard::CommandWord, "openssl loads a library that is not known");
             }
             text if matches!(sub, "dgst" | "rsa" | "passwd") && !text.starts_with('-') => {
                 shell.touch(Effect::Read, arg)
@@ -825,7 +831,7 @@ pub(super) fn mail(shell: &mut Shell<'_>, call: &Call<'_>) {
 
 pub(super) fn tunnel(shell: &mut Shell<'_>, call: &Call<'_>) {
     shell.execute(call.name);
-    shell.opaque(format!("{} opens this machine to the outside", call.name));
+    shell.opaque_as(Hazard::Arguments, format!("{} opens this machine to the outside", call.name));
 }
 
 pub(super) fn capture(shell: &mut Shell<'_>, call: &Call<'_>) {

@@ -8,7 +8,7 @@ use super::invoke::Call;
 use super::run::Shell;
 use super::syntax::excerpt;
 use super::table::Effect;
-use crate::{Action, Resource, Verb};
+use crate::{Action, Hazard, Resource, Verb};
 
 /// A package without its version.
 fn bare(name: &str) -> &str {
@@ -388,7 +388,7 @@ pub(super) fn cargo(shell: &mut Shell<'_>, call: &Call<'_>) {
     let args: Vec<Arg> = call.args.iter().filter(|a| !a.text.starts_with('+')).cloned().collect();
     let parsed = shell.options("+ --config= -Z= --color= -C= -q -v", &args);
     if parsed.has("--config") {
-        shell.opaque("cargo takes settings that may run commands");
+        shell.opaque_as(Hazard::CommandWord, "cargo takes settings that may run commands");
     }
     let inner = shell.options(
         "-p,--package= --manifest-path=r --features,-F= --target= --target-dir= --bin= --example= --test= --bench= --profile= -j= --git= --branch= --tag= --rev= --path= --version,--vers= --registry= --index= --root= --message-format= -n,--dry-run --fix --allow-dirty --force",
@@ -576,7 +576,7 @@ pub(super) fn system(shell: &mut Shell<'_>, call: &Call<'_>) {
     if parsed.values("-o").any(|o| {
         o.text.to_ascii_lowercase().contains("invoke") || o.text.to_ascii_lowercase().contains("dpkg::")
     }) {
-        shell.opaque(format!("{} takes a setting that may run commands", call.name));
+        shell.opaque_as(Hazard::CommandWord, format!("{} takes a setting that may run commands", call.name));
     }
     let names = rest(&parsed.operands);
     match parsed.operand(0) {
@@ -685,18 +685,21 @@ pub(super) fn make(shell: &mut Shell<'_>, call: &Call<'_>) {
     let parsed = shell.options("-C,--directory,-d,--working-directory= -f,--file,--makefile,--justfile,--rakefile= -j? -I= -o= -W= -E,--eval= -k -n -s -B -t=", call.args);
     for file in parsed.values("-f") {
         if file.text == "-" || file.source.is_some() {
-            shell.opaque(format!("{} reads its rules from its input", call.name));
+            shell.opaque_as(Hazard::CommandWord, format!("{} reads its rules from its input", call.name));
         } else {
             shell.touch(Effect::Read, file);
         }
     }
     if let Some(text) = parsed.value("-E").cloned() {
-        shell.opaque(format!("make runs a text as its rules: `{}`", excerpt(&text.text)));
+        shell.opaque_as(
+            Hazard::CommandWord,
+            format!("make runs a text as its rules: `{}`", excerpt(&text.text)),
+        );
     }
     for operand in &parsed.operands {
         // `make SHELL=…`, `make CC='…'`: rules run what variables say.
         if operand.text.starts_with("SHELL=") {
-            shell.opaque("make runs its rules with another shell");
+            shell.opaque_as(Hazard::CommandWord, "make runs its rules with another shell");
         }
         shell.unknown(operand);
     }
@@ -775,7 +778,7 @@ pub(super) fn compiler(shell: &mut Shell<'_>, call: &Call<'_>) {
     );
     shell.option_files(&parsed);
     if parsed.has("-wrapper") {
-        shell.opaque("the compiler runs its steps through another command");
+        shell.opaque_as(Hazard::CommandWord, "the compiler runs its steps through another command");
     }
     for file in parsed.operands.iter().filter(|f| f.text != "-") {
         shell.touch(Effect::Read, file);

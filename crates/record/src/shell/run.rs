@@ -23,6 +23,8 @@ const MAX_WORK: usize = 1_000_000;
 const COMMAND_COST: usize = 20;
 /// How many actions one command line may give.
 const MAX_ACTIONS: usize = 1000;
+/// How many names that stand in code are kept.
+const MAX_NAMED: usize = 100;
 /// How many reasons are kept.
 const MAX_OPAQUE: usize = 100;
 /// How many variables are followed.
@@ -54,6 +56,8 @@ pub(super) enum Stdin {
     Inherited,
     /// A here-document, a here-string, or an `echo` before the pipe.
     Text(Rc<str>),
+    /// A here-document of which parts are not known.
+    Partly(Arg),
     /// A file.
     File(Arg),
     /// The output of something, which is not known.
@@ -241,7 +245,7 @@ impl<'c> Shell<'c> {
         let parsed = syntax::parse(text, 0);
         self.script(&parsed.script);
         for problem in parsed.problems {
-            self.opaque(problem);
+            self.opaque_as(Hazard::CommandWord, problem);
         }
         let uncalled: Vec<String> =
             self.state.functions.keys().filter(|f| !self.called.contains(*f)).cloned().collect();
@@ -270,7 +274,10 @@ impl<'c> Shell<'c> {
             return;
         }
         if self.actions.len() >= MAX_ACTIONS {
-            self.opaque(format!("more than {MAX_ACTIONS} actions: the rest is not listed"));
+            self.opaque_as(
+                Hazard::LeftOut,
+                format!("more than {MAX_ACTIONS} actions: the rest is not listed"),
+            );
             return;
         }
         self.places.insert(key, self.actions.len());
@@ -285,7 +292,41 @@ impl<'c> Shell<'c> {
         self.push(Action::new(Verb::Execute, Resource::proc(program)));
     }
 
-    /// Adds a reason why something is not known.
+    /// Marks a way in which the command is not fully known, with the reason.
+    pub fn opaque_as(&mut self, hazard: Hazard, reason: impl Into<String>) {
+        self.hazard(hazard);
+        self.opaque(reason);
+    }
+
+    pub fn hazard(&mut self, hazard: Hazard) {
+        if !self.hazards.contains(&hazard) {
+            self.hazards.push(hazard);
+        }
+    }
+
+    /// Takes over in which ways the commands of another shell are not known.
+    pub fn adopt_doubts(&mut self, other: Shell<'_>) {
+        for hazard in other.hazards {
+            self.hazard(hazard);
+            for reason in &other.opaque {
+                self.opaque(reason.as_str());
+            }
+        }
+    }
+
+    /// Notes what code that is not read as a program names.
+    pub fn names(&mut self, resource: Resource) {
+        if self.named.contains(&resource) {
+            return;
+        }
+        if self.named.len() < MAX_NAMED {
+            self.named.push(resource);
+        } else {
+            self.opaque_as(Hazard::LeftOut, format!("code names more than {MAX_NAMED} files and addresses"));
+        }
+    }
+
+    /// Adds a reason why something is not known, where nothing hangs on it.
     pub fn opaque(&mut self, reason: impl Into<String>) {
         let reason = reason.into();
         if self.opaque.len() >= MAX_OPAQUE || self.opaque_seen.contains(&reason) {
@@ -299,7 +340,7 @@ impl<'c> Shell<'c> {
     pub fn unknown(&mut self, arg: &Arg) {
         if let Some(reason) = &arg.unknown {
             let reason = format!("`{}` is not known before it runs: {reason}", excerpt(&arg.text));
-            self.opaque(reason);
+            self.opaque_as(Hazard::Arguments, reason);
         }
     }
 
@@ -307,7 +348,7 @@ impl<'c> Shell<'c> {
     pub fn spend(&mut self, cost: usize) -> bool {
         self.work = self.work.saturating_add(cost);
         if self.work > MAX_WORK {
-            self.opaque("the command is too large to follow to its end");
+            self.opaque_as(Hazard::CommandWord, "the command is too large to follow to its end");
             return false;
         }
         true
@@ -316,7 +357,10 @@ impl<'c> Shell<'c> {
     /// Runs `inside` one level deeper, or says that it is too deep.
     pub fn deeper<T: Default>(&mut self, inside: impl FnOnce(&mut Self) -> T) -> T {
         if self.depth >= MAX_DEPTH {
-            self.opaque(format!("nested deeper than {MAX_DEPTH} levels: what is inside was not read"));
+            self.opaque_as(
+                Hazard::CommandWord,
+                format!("nested deeper than {MAX_DEPTH} levels: what is inside was not read"),
+            );
             self.execute("sh");
             return T::default();
         }
@@ -345,14 +389,14 @@ impl<'c> Shell<'c> {
                 let path = clean_path(&arg.text, cwd);
                 if let Some((reason, true)) = &self.state.doubt {
                     let reason = reason.clone();
-                    self.opaque(reason);
+                    self.opaque_as(Hazard::Arguments, reason);
                 }
                 Some(path)
             }
             Err(why) => {
                 let reason =
                     format!("`{}` is relative to a folder that is not known: {why}", excerpt(&arg.text));
-                self.opaque(reason);
+                self.opaque_as(Hazard::Arguments, reason);
                 None
             }
         }
@@ -367,7 +411,7 @@ impl<'c> Shell<'c> {
         if let Some(source) = &arg.source {
             if effect == Effect::Execute {
                 let reason = format!("the output of {} is run, which is not known", excerpt(&source.from));
-                self.opaque(reason);
+                self.opaque_as(Hazard::CommandWord, reason);
             }
             return;
         }
@@ -388,11 +432,22 @@ impl<'c> Shell<'c> {
         if is_stream(&path) {
             if effect == Effect::Execute {
                 let reason = format!("what comes through {path} is run, which is not known");
-                self.opaque(reason);
+                self.opaque_as(Hazard::CommandWord, reason);
             }
             return;
         }
-        self.behind_link(&path, effect.is_removal());
+        let meant = self.behind_link(&path, effect.is_removal());
+        if let Some(c) = path.chars().find(|c| is_invisible(*c)) {
+            let reason = format!(
+                "`{}` has a character that is not seen: U+{:04X}",
+                excerpt(&path.replace(is_invisible, "")),
+                u32::from(c)
+            );
+            self.opaque_as(Hazard::Arguments, reason);
+        } else if path.split(|c: char| !c.is_alphanumeric()).any(mixes_scripts) {
+            let reason = format!("`{}` mixes letters that look alike", excerpt(&path));
+            self.opaque_as(Hazard::Arguments, reason);
+        }
         let device = path.starts_with("/dev/") && !path.starts_with("/dev/shm/");
         let Some(verb) = effect.verb() else {
             return;
@@ -406,23 +461,28 @@ impl<'c> Shell<'c> {
             && let Some((reason, _)) = &self.state.doubt
         {
             let reason = reason.clone();
-            self.opaque(reason);
+            self.opaque_as(Hazard::Arguments, reason);
+        }
+        if let Some(meant) = meant {
+            self.push(Action { resource: Resource::new("file", meant), ..action.clone() });
         }
         self.push(action);
     }
 
     /// Says so where a path goes through a symbolic link that this command line has made.
     /// `itself`: what is done to the link is not done to what it points to.
-    pub fn behind_link(&mut self, path: &str, itself: bool) {
+    /// Gives the path that is meant then.
+    pub fn behind_link(&mut self, path: &str, itself: bool) -> Option<String> {
         let link = self.links.iter().find(|(link, _)| {
             path.strip_prefix(link.as_str())
                 .is_some_and(|rest| rest.starts_with('/') || (rest.is_empty() && !itself))
         });
-        if let Some((link, target)) = link {
-            let reason =
-                format!("`{}` goes through the link {} to {}", excerpt(path), excerpt(link), excerpt(target));
-            self.opaque(reason);
-        }
+        let (link, target) = link?;
+        let meant = clean_path(&format!("{target}{}", &path[link.len()..]), "/");
+        let reason =
+            format!("`{}` goes through the link {} to {}", excerpt(path), excerpt(link), excerpt(target));
+        self.opaque_as(Hazard::Arguments, reason);
+        Some(meant)
     }
 
     /// Remembers a symbolic link.
@@ -431,7 +491,7 @@ impl<'c> Shell<'c> {
         if self.links.len() < MOST_LINKS {
             self.links.push((link.to_owned(), target.to_owned()));
         } else {
-            self.opaque("more links are made than are followed");
+            self.opaque_as(Hazard::Arguments, "more links are made than are followed");
         }
     }
 
@@ -528,7 +588,7 @@ impl<'c> Shell<'c> {
             shell.script(&parsed.script);
         });
         for problem in parsed.problems {
-            self.opaque(problem);
+            self.opaque_as(Hazard::CommandWord, problem);
         }
     }
 
@@ -1059,7 +1119,7 @@ impl<'c> Shell<'c> {
     pub fn call_function(&mut self, name: &str, body: &Rc<Command>, args: &[Arg]) -> Output {
         self.called.insert(name.to_owned());
         if self.active.iter().any(|f| f == name) {
-            self.opaque(format!("function `{}` calls itself", excerpt(name)));
+            self.opaque_as(Hazard::CommandWord, format!("function `{}` calls itself", excerpt(name)));
             return Output { text: None, from: name.to_owned() };
         }
         self.active.push(name.to_owned());
@@ -1108,10 +1168,7 @@ struct Streams {
 }
 
 fn text_stdin(arg: Arg) -> Stdin {
-    match arg.unknown {
-        None => Stdin::Text(arg.text.into()),
-        Some(_) => Stdin::From("a here-document with parts that are not known".into()),
-    }
+    if arg.is_known() { Stdin::Text(arg.text.into()) } else { Stdin::Partly(arg) }
 }
 
 pub(super) fn output_stdin(output: &Output) -> Stdin {
@@ -1119,6 +1176,18 @@ pub(super) fn output_stdin(output: &Output) -> Stdin {
         Some(text) => Stdin::Text(text.as_str().into()),
         None => Stdin::From(output.from.as_str().into()),
     }
+}
+
+/// Characters that are not shown, or that change the order of what is shown. Some file systems
+/// pass over them (CVE-2014-9390).
+fn is_invisible(c: char) -> bool {
+    matches!(u32::from(c), 0xAD | 0x200B..=0x200F | 0x202A..=0x202E | 0x2060..=0x2069 | 0xFEFF | 0xE0000..=0xE007F)
+}
+
+/// Whether a word has Latin letters beside Greek or Cyrillic ones, or wide forms of them.
+fn mixes_scripts(word: &str) -> bool {
+    let latin = word.bytes().any(|b| b.is_ascii_alphabetic());
+    latin && word.chars().any(|c| matches!(u32::from(c), 0x370..=0x52F | 0xFF21..=0xFF5A | 0x1D400..=0x1D7FF))
 }
 
 /// The name of a pipeline that is one simple command, written out.

@@ -4,7 +4,7 @@ use super::expand::Arg;
 use super::invoke::Call;
 use super::run::{Shell, Stdin};
 use super::table::Effect;
-use crate::{Action, Resource, Verb};
+use crate::{Action, Hazard, Resource, Verb};
 
 fn configure(shell: &mut Shell<'_>, name: &str, destructive: bool) {
     let action = Action::new(Verb::Configure, Resource::proc(name));
@@ -129,7 +129,11 @@ pub(super) fn systemctl(shell: &mut Shell<'_>, call: &Call<'_>) {
         if path {
             shell.touch(Effect::Configure, unit);
         } else {
-            configure(shell, &unit.text, matches!(sub.as_str(), "mask" | "kill" | "clean"));
+            configure(
+                shell,
+                &format!("name/{}", unit.text),
+                matches!(sub.as_str(), "mask" | "kill" | "clean"),
+            );
         }
     }
 }
@@ -140,9 +144,36 @@ pub(super) fn service(shell: &mut Shell<'_>, call: &Call<'_>) {
         None | Some("status") => shell.execute(call.name),
         Some(_) => {
             shell.unknown(&operands[0]);
-            let name = operands[0].text.clone();
-            configure(shell, &name, false);
+            configure(shell, &format!("name/{}", operands[0].text), false);
         }
+    }
+}
+
+/// The recorder itself: what changes what it records or decides is apart from what only looks.
+pub(super) fn recorder(shell: &mut Shell<'_>, call: &Call<'_>) {
+    let parsed = shell.options("+ --home=", call.args);
+    let (sub, rest) = (parsed.operand(0).to_owned(), parsed.operands.get(1..).unwrap_or(&[]));
+    if let Some(sub) = parsed.operands.first() {
+        shell.unknown(sub);
+    }
+    // Options of the command may come before its own command.
+    let inner = shell.options("--home= --reason= --lifetime= --session= --policy= --file=", rest);
+    let what = inner.operand(0);
+    match (sub.as_str(), what) {
+        ("approvals", "grant" | "deny") => shell.act(Verb::Approve, "proc", "fdr/approvals"),
+        ("policy", "check" | "test" | "decide" | "explain" | "list" | "diff" | "show" | "help")
+        | ("approvals" | "intent", "show" | "list" | "help")
+        | ("config", "" | "check" | "help") => shell.execute(call.name),
+        ("stop" | "serve" | "install" | "uninstall" | "config" | "policy" | "intent" | "approvals", _) => {
+            configure(shell, &format!("fdr/{sub}"), false);
+        }
+        ("run" | "mcp-proxy", _) => {
+            shell.execute(call.name);
+            if let Some(at) = rest.iter().position(|a| a.text == "--") {
+                shell.invoke(&rest[at + 1..]);
+            }
+        }
+        _ => shell.execute(call.name),
     }
 }
 
@@ -200,7 +231,7 @@ pub(super) fn crontab(shell: &mut Shell<'_>, call: &Call<'_>) {
     }
     if let Some(file) = parsed.operands.first().filter(|f| f.text != "-") {
         if file.source.is_some() {
-            shell.opaque("the commands in the crontab are not known");
+            shell.opaque_as(Hazard::CommandWord, "the commands in the crontab are not known");
         }
         shell.touch(Effect::Read, file);
     }
@@ -235,7 +266,7 @@ pub(super) fn crontab(shell: &mut Shell<'_>, call: &Call<'_>) {
             }
         }
         (Stdin::Inherited, _) => {}
-        _ => shell.opaque("the commands in the crontab are not known"),
+        _ => shell.opaque_as(Hazard::CommandWord, "the commands in the crontab are not known"),
     }
 }
 
@@ -399,14 +430,30 @@ pub(super) fn kill(shell: &mut Shell<'_>, call: &Call<'_>) {
     }
     for process in processes {
         if process.is_known() {
-            let action = Action::new(Verb::Configure, Resource::proc(&process.text));
-            shell.push(if hard || every { action.destructive() } else { action });
+            let kind = if process.text.starts_with('%') { "job" } else { "pid" };
+            configure(shell, &format!("{kind}/{}", process.text), hard || every);
+        } else if let Some(name) = looked_up(&process.text) {
+            configure(shell, &format!("name/{name}"), hard);
         } else {
             shell.unknown(process);
-            let action = Action::new(Verb::Execute, Resource::proc(call.name));
-            shell.push(if hard { action.destructive() } else { action });
+            configure(shell, "pid/*", hard);
         }
     }
+}
+
+/// The program of which `$(pidof x)` or `$(pgrep -f x)` gives the processes.
+fn looked_up(text: &str) -> Option<&str> {
+    let inside = text.strip_prefix("$(").and_then(|t| t.strip_suffix(')'));
+    let inside = inside.or_else(|| text.strip_prefix('`').and_then(|t| t.strip_suffix('`')))?;
+    let mut rest = inside.trim().strip_prefix("pidof ").or_else(|| inside.trim().strip_prefix("pgrep "))?;
+    while let Some(option) = rest.trim_start().strip_prefix('-') {
+        rest = option.split_once(' ')?.1;
+    }
+    let rest = rest.trim();
+    let quoted = ['\'', '"'].iter().find_map(|q| rest.strip_prefix(*q)?.strip_suffix(*q));
+    let plain = |c: char| c.is_alphanumeric() || "._-/[]^:".contains(c) || (c == ' ' && quoted.is_some());
+    let name = quoted.unwrap_or(rest);
+    (!name.is_empty() && name.chars().all(plain)).then_some(name)
 }
 
 pub(super) fn kill_by_name(shell: &mut Shell<'_>, call: &Call<'_>) {
@@ -415,11 +462,11 @@ pub(super) fn kill_by_name(shell: &mut Shell<'_>, call: &Call<'_>) {
         || parsed.has("-KILL")
         || parsed.values("-s").any(|s| matches!(s.text.as_str(), "KILL" | "SIGKILL" | "9"));
     if parsed.operands.is_empty() {
-        configure(shell, "*", hard);
+        configure(shell, "name/*", hard);
     }
     for name in &parsed.operands {
         shell.unknown(name);
-        configure(shell, &name.text, hard);
+        configure(shell, &format!("name/{}", name.text), hard);
     }
 }
 

@@ -512,6 +512,7 @@ pub(super) const FAMILIES: &[Family] = &[
         title: "The system",
         rows: &[
             row("systemctl", "", Own(system::systemctl)),
+            row("fdr", "", Own(system::recorder)),
             row("service rc-service", "", Own(system::service)),
             row(
                 "launchctl supervisorctl pm2 chkconfig update-rc.d loginctl hostnamectl timedatectl localectl",

@@ -5,7 +5,7 @@ use super::invoke::{Call, Elsewhere};
 use super::run::{Shell, Stdin, Value, output_stdin};
 use super::syntax::excerpt;
 use super::table::Effect;
-use crate::{Resource, Verb, clean_path};
+use crate::{Hazard, Resource, Verb, clean_path};
 use std::rc::Rc;
 
 /// Runs what is left of the arguments as a command, or names the wrapper itself.
@@ -61,7 +61,10 @@ pub(super) fn code(shell: &mut Shell<'_>, name: &str, text: &Arg, positional: Op
     } else {
         shell.unknown(text);
         shell.execute(name);
-        shell.opaque(format!("{name} runs code that is not known: `{}`", excerpt(&text.text)));
+        shell.opaque_as(
+            Hazard::CommandWord,
+            format!("{name} runs code that is not known: `{}`", excerpt(&text.text)),
+        );
     }
 }
 
@@ -190,7 +193,7 @@ pub(super) fn run_parts(shell: &mut Shell<'_>, call: &Call<'_>) {
 pub(super) fn hash(shell: &mut Shell<'_>, call: &Call<'_>) {
     if call.args.iter().any(|a| a.text.starts_with("-p") || a.text.contains('=')) {
         shell.execute(call.name);
-        shell.opaque("hash says which program a name runs");
+        shell.opaque_as(Hazard::CommandWord, "hash says which program a name runs");
     } else {
         shell.stay_silent(call.name);
     }
@@ -230,7 +233,7 @@ pub(super) fn exec(shell: &mut Shell<'_>, call: &Call<'_>) {
     let parsed = shell.options("+ -a=", call.args);
     if parsed.operands.is_empty() {
         if !matches!(shell.stdin, Stdin::Inherited) {
-            shell.opaque("exec redirects what the following commands read");
+            shell.opaque_as(Hazard::CommandWord, "exec redirects what the following commands read");
         }
         return shell.stay_silent(call.name);
     }
@@ -362,7 +365,7 @@ pub(super) fn parallel(shell: &mut Shell<'_>, call: &Call<'_>) {
     let text = if text.text.contains('{') { text.text.clone() } else { format!("{} {{}}", text.text) };
     let text = text.replace("{}", "\"$1\"").replace("{1}", "\"$1\"");
     if text.contains("{.}") || text.contains("{/}") || text.contains("{//}") || text.contains("{/.}") {
-        shell.opaque("parallel takes parts of the names it is given");
+        shell.opaque_as(Hazard::Arguments, "parallel takes parts of the names it is given");
     }
     for item in read {
         shell.nested(&text, Some(vec![item]));
@@ -384,7 +387,7 @@ pub(super) fn watch(shell: &mut Shell<'_>, call: &Call<'_>) {
 pub(super) fn chroot(shell: &mut Shell<'_>, call: &Call<'_>) {
     let parsed = shell.options("+ --userspec= --groups= -u= -g= -G=", call.args);
     let root = parsed.operand(0).to_owned();
-    shell.opaque(format!("the commands see `{}` as their root", excerpt(&root)));
+    shell.opaque_as(Hazard::Arguments, format!("the commands see `{}` as their root", excerpt(&root)));
     shell.elsewhere(Elsewhere::Args(skip(&parsed.operands, 1)), Resource::proc(call.name));
 }
 
@@ -442,7 +445,7 @@ pub(super) fn tracer(shell: &mut Shell<'_>, call: &Call<'_>) {
     let parsed = shell.options(spec, call.args);
     shell.option_files(&parsed);
     if parsed.has("-ex") || parsed.has("-x") {
-        shell.opaque(format!("{} runs commands of its own language", call.name));
+        shell.opaque_as(Hazard::CommandWord, format!("{} runs commands of its own language", call.name));
     }
     let mut args = &parsed.operands[..];
     if call.name == "perf" {
@@ -463,7 +466,10 @@ pub(super) fn sandbox(shell: &mut Shell<'_>, call: &Call<'_>) {
         call.args,
     );
     if !matches!(call.name, "pkexec" | "systemd-run") {
-        shell.opaque(format!("{} runs its command in a namespace of its own", call.name));
+        shell.opaque_as(
+            Hazard::Arguments,
+            format!("{} runs its command in a namespace of its own", call.name),
+        );
     }
     rest(shell, call, &parsed.operands);
 }
@@ -493,7 +499,7 @@ pub(super) fn multiplexer(shell: &mut Shell<'_>, call: &Call<'_>) {
     if call.name == "screen" {
         let parsed = shell.options("+ -S= -p= -X -t= -c=r -L -Logfile=w -d -m -r -x -D -R -s=", call.args);
         if parsed.has("-X") {
-            shell.opaque("screen types into another terminal");
+            shell.opaque_as(Hazard::CommandWord, "screen types into another terminal");
         } else if !parsed.operands.is_empty() && !parsed.has("-r") && !parsed.has("-x") {
             shell.invoke(&parsed.operands);
         }
@@ -511,7 +517,7 @@ pub(super) fn multiplexer(shell: &mut Shell<'_>, call: &Call<'_>) {
             code(shell, call.name, &joined(&inner.operands), None);
         }
         "send-keys" | "send" => {
-            shell.opaque("tmux types into another terminal");
+            shell.opaque_as(Hazard::CommandWord, "tmux types into another terminal");
             let keys: Vec<Arg> = inner
                 .operands
                 .iter()
@@ -542,7 +548,9 @@ pub(super) fn opaque_runner(shell: &mut Shell<'_>, call: &Call<'_>) {
         Some(args) if !args.is_empty() => {
             shell.invoke(args);
         }
-        _ if call.args.len() > 1 => shell.opaque(format!("{} may run a command of its own", call.name)),
+        _ if call.args.len() > 1 => {
+            shell.opaque_as(Hazard::CommandWord, format!("{} may run a command of its own", call.name))
+        }
         _ => {}
     }
 }
@@ -641,7 +649,7 @@ pub(super) fn inert(shell: &mut Shell<'_>, call: &Call<'_>) {
         "sleep" => shell.execute(call.name),
         "bind" | "enable" | "complete" | "emulate" if call.args.len() > 1 => {
             shell.execute(call.name);
-            shell.opaque(format!("{} changes how the shell works", call.name));
+            shell.opaque_as(Hazard::CommandWord, format!("{} changes how the shell works", call.name));
         }
         "getopts" => {
             if let Some(name) = call.args.get(1).map(|a| a.text.clone()) {
@@ -912,7 +920,7 @@ pub(super) fn let_(shell: &mut Shell<'_>, call: &Call<'_>) {
     shell.stay_silent(call.name);
     for arg in call.args {
         if arg.text.contains("$(") || arg.text.contains('`') {
-            shell.opaque(format!("let runs the code in `{}`", excerpt(&arg.text)));
+            shell.opaque_as(Hazard::CommandWord, format!("let runs the code in `{}`", excerpt(&arg.text)));
         }
         let name: String = arg.text.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
         if !name.is_empty() {
@@ -944,7 +952,7 @@ pub(super) fn read(shell: &mut Shell<'_>, call: &Call<'_>) {
 pub(super) fn eval(shell: &mut Shell<'_>, call: &Call<'_>) {
     let text = joined(call.args);
     shell.execute("eval");
-    shell.opaque(format!("eval runs a text as code: `{}`", excerpt(&text.text)));
+    shell.opaque_as(Hazard::CommandWord, format!("eval runs a text as code: `{}`", excerpt(&text.text)));
     if text.is_known() {
         shell.inline(&text.text);
     } else {
@@ -1003,7 +1011,10 @@ pub(super) fn trap(shell: &mut Shell<'_>, call: &Call<'_>) {
     } else {
         shell.unknown(args[0]);
         shell.execute("trap");
-        shell.opaque(format!("trap runs code that is not known: `{}`", excerpt(&args[0].text)));
+        shell.opaque_as(
+            Hazard::CommandWord,
+            format!("trap runs code that is not known: `{}`", excerpt(&args[0].text)),
+        );
     }
 }
 
@@ -1027,7 +1038,7 @@ pub(super) fn history(shell: &mut Shell<'_>, call: &Call<'_>) {
         shell.touch(Effect::Write, parsed.operands.first().unwrap_or(&file));
     } else if call.name == "fc" && parsed.has("-s") {
         shell.execute(call.name);
-        shell.opaque("fc runs a command of the history again");
+        shell.opaque_as(Hazard::CommandWord, "fc runs a command of the history again");
     } else {
         shell.touch(Effect::Read, &file);
     }
@@ -1059,18 +1070,27 @@ impl Shell<'_> {
                             || part.starts_with("/dev"))
                 });
                 if odd {
-                    self.opaque("PATH is changed: commands may not be what their names say");
+                    self.opaque_as(
+                        Hazard::CommandWord,
+                        "PATH is changed: commands may not be what their names say",
+                    );
                 }
             }
             "LD_PRELOAD" | "LD_AUDIT" | "DYLD_INSERT_LIBRARIES" => {
                 self.touch(Effect::Execute, value);
                 self.act(Verb::Configure, "env", name);
-                self.opaque(format!("{name} puts code into every program that is run"));
+                self.opaque_as(
+                    Hazard::CommandWord,
+                    format!("{name} puts code into every program that is run"),
+                );
             }
             "BASH_ENV" | "ENV" | "PYTHONSTARTUP" if value.text.contains('/') => {
                 self.touch(Effect::Execute, value);
                 self.act(Verb::Configure, "env", name);
-                self.opaque(format!("{name} runs a file in every shell or interpreter"));
+                self.opaque_as(
+                    Hazard::CommandWord,
+                    format!("{name} runs a file in every shell or interpreter"),
+                );
             }
             "RSYNC_RSH"
             | "TAR_OPTIONS"
@@ -1133,10 +1153,10 @@ impl Shell<'_> {
                             && !value.text.contains(['!', '`', '$']))
                         || value.text.is_empty();
                 if !harmless {
-                    self.opaque(format!(
-                        "{name} makes other commands run its value: `{}`",
-                        excerpt(&value.text)
-                    ));
+                    self.opaque_as(
+                        Hazard::CommandWord,
+                        format!("{name} makes other commands run its value: `{}`", excerpt(&value.text)),
+                    );
                 }
             }
             "PAGER"
@@ -1164,10 +1184,10 @@ impl Shell<'_> {
                 );
                 if !usual || !value.is_known() {
                     self.act(Verb::Configure, "env", name);
-                    self.opaque(format!(
-                        "{name} makes other commands run its value: `{}`",
-                        excerpt(&value.text)
-                    ));
+                    self.opaque_as(
+                        Hazard::CommandWord,
+                        format!("{name} makes other commands run its value: `{}`", excerpt(&value.text)),
+                    );
                     if value.is_known() {
                         let text = value.text.clone();
                         self.nested(&text, Some(Vec::new()));
@@ -1180,9 +1200,16 @@ impl Shell<'_> {
             | "HTTPS_PROXY" | "ALL_PROXY" => {
                 self.act(Verb::Configure, "env", name);
             }
+            _ if name.starts_with("FDR_") => self.act(Verb::Configure, "env", name),
             _ if name.starts_with("GIT_CONFIG_") => {
                 self.act(Verb::Configure, "env", name);
-                self.opaque(format!("{name} configures git for one command"));
+                let reason = format!("{name} configures git for one command");
+                // Switching a file of settings off puts nothing in its place.
+                if matches!(name, "GIT_CONFIG_NOSYSTEM" | "GIT_CONFIG_COUNT") || value.text == "/dev/null" {
+                    self.opaque(reason);
+                } else {
+                    self.opaque_as(Hazard::CommandWord, reason);
+                }
             }
             _ => {}
         }

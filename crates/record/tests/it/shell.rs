@@ -5,9 +5,12 @@
 //! $ rm -rf build
 //!   delete file:/home/dev/proj/build recursive destructive
 //!   opaque: part of a reason
+//!   hazard: command_word
+//!   named: file:/etc/hosts
 //! ```
 //! A command goes on over lines that begin with `> `. The actions are the whole list, in order;
-//! each reason must be matched by one `opaque:` line, and each such line by a reason. The
+//! each reason must be matched by one `opaque:` line, and each such line by a reason; hazards and
+//! what code names are whole lists as well. The
 //! working directory is `/home/dev/proj`, the home `/home/dev`.
 //!
 //! `FDR_BLESS=1 cargo test -p fdr-record shell` writes what the normaliser says into the files,
@@ -24,10 +27,13 @@ use std::time::{Duration, Instant};
 const CONTEXT: Context<'static> = Context { cwd: "/home/dev/proj", home: "/home/dev" };
 
 /// One command of a table, with the lines it must give.
+#[derive(Default)]
 struct Case {
     command: String,
     actions: Vec<String>,
     opaque: Vec<String>,
+    hazards: Vec<String>,
+    named: Vec<String>,
 }
 
 fn folder() -> PathBuf {
@@ -48,13 +54,17 @@ fn cases(table: &str) -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
     for line in table.lines() {
         if let Some(command) = line.strip_prefix("$ ") {
-            cases.push(Case { command: command.to_owned(), actions: Vec::new(), opaque: Vec::new() });
+            cases.push(Case { command: command.to_owned(), ..Case::default() });
         } else if let Some(case) = cases.last_mut() {
             if let Some(more) = line.strip_prefix("> ").or((line == ">").then_some("")) {
                 case.command.push('\n');
                 case.command.push_str(more);
             } else if let Some(reason) = line.strip_prefix("  opaque: ") {
                 case.opaque.push(reason.to_owned());
+            } else if let Some(hazard) = line.strip_prefix("  hazard: ") {
+                case.hazards.push(hazard.to_owned());
+            } else if let Some(name) = line.strip_prefix("  named: ") {
+                case.named.push(name.to_owned());
             } else if let Some(action) = line.strip_prefix("  ") {
                 case.actions.push(action.to_owned());
             }
@@ -79,12 +89,18 @@ fn shown(action: &Action) -> String {
 
 fn lines(found: &Normalised) -> Vec<String> {
     let actions = found.actions.iter().map(|a| format!("  {}", shown(a)));
-    actions.chain(found.opaque.iter().map(|o| format!("  opaque: {o}"))).collect()
+    actions
+        .chain(found.opaque.iter().map(|o| format!("  opaque: {o}")))
+        .chain(found.hazards.iter().map(|h| format!("  hazard: {}", h.as_str())))
+        .chain(found.named.iter().map(|n| format!("  named: {n}")))
+        .collect()
 }
 
 fn holds(case: &Case, found: &Normalised) -> bool {
     let actions: Vec<String> = found.actions.iter().map(shown).collect();
     actions == case.actions
+        && found.hazards.iter().map(|h| h.as_str()).eq(case.hazards.iter())
+        && found.named.iter().map(|n| n.as_str()).eq(case.named.iter())
         && found.opaque.len() == case.opaque.len()
         && case.opaque.iter().zip(&found.opaque).all(|(want, reason)| reason.contains(want.as_str()))
 }
@@ -100,8 +116,13 @@ fn every_command_of_the_tables_gives_what_stands_below_it() {
             count += 1;
             let found = normalise(&case.command, &CONTEXT);
             if !holds(&case, &found) {
-                let want =
-                    case.actions.iter().cloned().chain(case.opaque.iter().map(|o| format!("opaque: {o}")));
+                let want = case
+                    .actions
+                    .iter()
+                    .cloned()
+                    .chain(case.opaque.iter().map(|o| format!("opaque: {o}")))
+                    .chain(case.hazards.iter().map(|h| format!("hazard: {h}")))
+                    .chain(case.named.iter().map(|n| format!("named: {n}")));
                 let want: Vec<String> = want.map(|l| format!("  {l}")).collect();
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 let _ = writeln!(
@@ -154,6 +175,7 @@ fn check_invariants(command: &str, found: &Normalised) {
             }
         }
     }
+    assert!(found.hazards.is_empty() || !found.opaque.is_empty(), "a hazard without a reason: {command:?}");
     let again: HashSet<_> = found.actions.iter().map(|a| (a.action, &a.resource, &a.to)).collect();
     assert_eq!(again.len(), found.actions.len(), "an action stands twice: {command:?}");
 }
