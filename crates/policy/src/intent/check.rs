@@ -457,6 +457,10 @@ fn matches(pattern: &str, resource: &str) -> bool {
     if covers(pattern, resource) {
         return true;
     }
+    // A service is told from a program by `name/`; people don't.
+    if let (Some(wanted), Some(name)) = (pattern.strip_prefix("proc:"), resource.strip_prefix("proc:name/")) {
+        return covers(wanted, name.strip_suffix(".service").unwrap_or(name));
+    }
     let Some(wanted) = pattern.strip_prefix("host:") else { return false };
     let Some(host) = host_of(resource) else { return false };
     covers(wanted, host) || wanted.strip_prefix("*.").is_some_and(|domain| host == domain || host.ends_with(&format!(".{domain}"))) || host.strip_prefix("www.").is_some_and(|h| h == wanted) || host.strip_prefix("api.").is_some_and(|h| h == wanted)

@@ -125,6 +125,20 @@ fn is_idiom(low: &str) -> bool {
         )
 }
 
+/// Folders at the root of a system.
+const ROOTS: &[&str] = &[
+    "etc", "usr", "var", "tmp", "home", "opt", "srv", "root", "dev", "proc", "sys", "bin", "sbin", "lib", "boot", "mnt", "media", "run", "w", "work", "data", "app",
+    "workspace", "Users", "private", "Volumes", "Applications", "Library", "nix",
+];
+
+/// Whether an absolute path may be a route of a server instead: `/search`, `/api/users`.
+pub(super) fn is_route(raw: &str, place: &Place<'_>) -> bool {
+    let Some(path) = raw.strip_prefix('/') else { return false };
+    let first = path.split('/').next().unwrap_or_default();
+    let known = ROOTS.contains(&first) || [place.root(), place.cwd, place.home].iter().any(|root| root.len() > 1 && raw.starts_with(*root));
+    !known && (path.contains("/:") || !path.rsplit('/').next().is_some_and(has_extension))
+}
+
 /// Whether a word is written like a path.
 pub(super) fn is_path(raw: &str) -> bool {
     let text = raw.trim_start_matches('@');

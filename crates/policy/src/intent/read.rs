@@ -1,6 +1,6 @@
 //! Reads a prompt: sentences, clauses, what each asks for or excludes, and on what.
 
-use super::object::{folder, group, host, is_branch_name, is_path, mail, path, rubbish};
+use super::object::{folder, group, host, is_branch_name, is_path, is_route, mail, path, rubbish};
 use super::text::{Kind, Token, own_words, tokens};
 use super::words::{self, AFTER_NOUN, Ask, COMPOUND, COMPOUNDING, GO_ON, NOUNY, PLAIN, QUESTION, REFERENCE, STARTERS, SUBORDINATE, TOOLS, TO_HEADS, WRONG};
 use super::{DECLARED, DECLARED_ONLY, MAX_RULES, Place, summary};
@@ -102,11 +102,16 @@ fn excerpt(text: &str, tokens: &[Token<'_>]) -> String {
     cut(&text[first.start..last.end])
 }
 
+/// How many tokens before or behind a word are looked at: a longer reach would make the time grow
+/// with the square of a sentence's length.
+const REACH: usize = 40;
+
 /// The most characters that a rule keeps of the words it was read from.
 const MAX_WORDS: usize = 100;
 
 fn cut(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Each word has a character at least.
+    let line = text.split_whitespace().take(MAX_WORDS + 1).collect::<Vec<_>>().join(" ");
     let line = line.trim_end_matches([',', ';', ':', '(', ' ']);
     match line.char_indices().nth(MAX_WORDS) {
         Some((at, _)) => format!("{}…", &line[..at]),
@@ -204,6 +209,10 @@ struct Clause {
     lows: Vec<String>,
     /// How many of them lead up to the verb, with it.
     lead: usize,
+    /// What stands in clauses that depend on this one: "anything that needs the network".
+    tail: Vec<String>,
+    /// A colon follows, and then what is meant by it.
+    heads: bool,
 }
 
 impl Clause {
@@ -286,7 +295,12 @@ impl Reader<'_> {
 
     /// The verb that begins at a token: what it asks for, and how many tokens it has.
     fn verb(&self, sentence: &[Token<'_>], at: usize) -> Option<(Ask, usize)> {
-        if sentence[at].kind != Kind::Word {
+        if sentence.get(at)?.kind != Kind::Word {
+            return None;
+        }
+        // `DELETE /users/7` is a request to a server.
+        let method = matches!(sentence[at].raw, "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD");
+        if method && sentence.get(at + 1).is_some_and(|t| t.raw.starts_with('/')) {
             return None;
         }
         (1..=4).rev().find_map(|n| {
@@ -317,6 +331,11 @@ impl Reader<'_> {
             return true;
         }
         let before = low(sentence, at - 1);
+        if before == "git" && !word.is_empty() {
+            return words::verb(word).is_some_and(|ask| {
+                matches!(ask, Ask::Commit | Ask::Branch | Ask::Merge | Ask::Rebase | Ask::Pull | Ask::Push | Ask::Revert | Ask::Fetch)
+            });
+        }
         let command = at == segment + 1 || STARTERS.has(low(sentence, at.wrapping_sub(2)));
         if command && TOOLS.has(before) {
             return true;
@@ -340,14 +359,14 @@ impl Reader<'_> {
             return matches!(before, "by" | "try" | "start" | "mind" | "avoid");
         }
         // German verbs stand at the end of their clause.
-        let german = word.ends_with("en") && !word.is_ascii() || GERMAN_END.contains(&word);
+        let german = word.ends_with(['n']) && !word.is_ascii() || GERMAN_END.contains(&word);
         let last = sentence.get(at + length).is_none_or(|t| t.kind != Kind::Word || matches!(t.low.as_str(), "und" | "oder" | "dann" | "aber" | "sondern"));
         german && last
     }
 
     /// What the word at a token names, and how many tokens that takes.
     fn object(&self, sentence: &[Token<'_>], at: usize, ask: Option<Ask>) -> Option<(Object, usize)> {
-        let token = &sentence[at];
+        let token = sentence.get(at)?;
         if !matches!(token.kind, Kind::Word | Kind::Code) {
             return None;
         }
@@ -413,7 +432,9 @@ impl Reader<'_> {
         if matches!(raw, ".") || raw.starts_with('.') && !raw.contains('/') && matches!(next, "files" | "dateien") && raw.len() > 1 {
             return (raw != ".").then(|| Object { what: What::Files(path(&format!("*{raw}"), self.place)), located, referred }).map(|o| (o, 2));
         }
-        if is_path(raw) && !(low_word == "/" || at == 0 && raw.starts_with('/') && !raw[1..].contains('/') && sentence.len() > 1 && token.start == 0) {
+        let route = is_route(raw, self.place)
+            && (raw.matches('/').count() == 1 || raw.contains("/:") || matches!(next, "endpoint" | "endpoints" | "route" | "routes" | "page" | "handler" | "path" | "url" | "api") || matches!(before, "endpoint" | "route" | "page" | "get" | "post" | "put" | "patch" | "delete" | "url"));
+        if is_path(raw) && !route && !(low_word == "/" || at == 0 && raw.starts_with('/') && !raw[1..].contains('/') && sentence.len() > 1 && token.start == 0) {
             let files = path(raw, self.place);
             return if files.is_empty() { None } else { done(What::Files(files), 1) };
         }
@@ -441,6 +462,7 @@ impl Reader<'_> {
         let mut pending: Vec<Object> = Vec::new();
         let mut segment = 0;
         let mut negation = Negation::None;
+        let mut negation_start = 0;
         let mut subordinate = false;
         // Whether the verbs that "and" adds belong to something that is told, not asked for.
         let mut told = false;
@@ -462,6 +484,9 @@ impl Reader<'_> {
                     negation = Negation::None;
                 }
                 (subordinate, told, how_to) = (false, false, false);
+                if open && token.raw == ":" && let Some(clause) = clauses.last_mut() {
+                    clause.heads = true;
+                }
                 (open, after_comma, joined_by_and) = (false, true, false);
                 at += 1;
                 segment = at;
@@ -506,10 +531,32 @@ impl Reader<'_> {
                 at = end;
                 continue;
             }
+            // "x must not be changed", "nothing is pushed", "x has to stay as it is"
+            if let Some((ask, end)) = passive(sentence, segment, at) {
+                let mut clause = Clause { ask: Some(ask), negative: true, start: sentence[segment].start, end: sentence[end - 1].end, ..Clause::default() };
+                let mut inner = segment.max(at.saturating_sub(REACH));
+                while inner < at {
+                    clause.lows.push(low(sentence, inner).to_owned());
+                    match self.object(sentence, inner, None) {
+                        Some((object, count)) => {
+                            clause.objects.push(object);
+                            inner += count;
+                        }
+                        None => inner += 1,
+                    }
+                }
+                clause.lead = 0;
+                clauses.push(clause);
+                pending.clear();
+                subordinate = true;
+                at = end;
+                continue;
+            }
             if let Some((found, count)) = self.negator(sentence, segment, at, subordinate) {
                 match found {
                     Found::Negates => {
                         negation = Negation::Active;
+                        negation_start = token.start;
                         if let Some((ask, length, verb_at)) = self.negated_verb(sentence, at + count) {
                             let clause = Clause { ask: Some(ask), negative: true, start: token.start, end: sentence[verb_at + length - 1].end, ..Clause::default() };
                             clauses.push(clause);
@@ -526,7 +573,7 @@ impl Reader<'_> {
                             open = true;
                             at += count;
                             // The noun that names the doing is no object of it.
-                            while at < sentence.len() && (words::doing(low(sentence, at)).is_some() || matches!(low(sentence, at), "new" | "further" | "more" | "external" | "any" | "neue" | "neuen" | "weiteren" | "access" | "git" | "code" | "file")) {
+                            while at < sentence.len() && (words::doing(low(sentence, at)).is_some() || matches!(low(sentence, at), "new" | "further" | "more" | "external" | "any" | "neue" | "neuen" | "weiteren" | "access" | "git" | "code" | "file" | "want" | "see" | "additional")) {
                                 let clause = clauses.last_mut().expect("one was just added");
                                 clause.lows.push(low(sentence, at).to_owned());
                                 clause.end = sentence[at].end;
@@ -541,7 +588,8 @@ impl Reader<'_> {
                     }
                     Found::Except => {
                         let inverted = clauses.last().is_some_and(|c| c.negative);
-                        let ask = clauses.last().and_then(|c| c.ask).or(Some(Ask::Touch));
+                        let packages = clauses.last().is_some_and(|c| c.has(&["packages", "dependencies", "deps", "libraries", "pakete", "abhängigkeiten"]));
+                        let ask = if packages { Some(Ask::Install) } else { clauses.last().and_then(|c| c.ask).or(Some(Ask::Touch)) };
                         if inverted && let Some(clause) = clauses.last_mut() {
                             clause.inverted = true;
                             at += count;
@@ -569,7 +617,7 @@ impl Reader<'_> {
             if SUBORDINATE.has(word) && !(word == "as" && at > segment) {
                 subordinate = true;
                 how_to = matches!(word, "how" | "wie") || how_to;
-                if open && let Some(clause) = clauses.last_mut() {
+                if open && let Some(clause) = clauses.last_mut().filter(|c| c.ask == Some(Ask::Look)) {
                     clause.end = token.end;
                 }
                 at += 1;
@@ -586,10 +634,16 @@ impl Reader<'_> {
                     let negative = listed || german_no;
                     let ask = self.precise(sentence, at, length, ask);
                     // "git push", "force push": the words before belong to it.
-                    let start = if german_no { sentence[segment].start } else { token.start };
+                    let start = if german_no {
+                        sentence[segment].start
+                    } else if listed {
+                        negation_start
+                    } else {
+                        token.start
+                    };
                     let mut clause = Clause { ask: Some(ask), negative, start, end: sentence[at + length - 1].end, ..Clause::default() };
                     clause.objects.append(&mut pending);
-                    clause.lows.extend(sentence[segment..at + length].iter().map(|t| t.low.clone()));
+                    clause.lows.extend(sentence[segment.max(at.saturating_sub(REACH))..at + length].iter().map(|t| t.low.clone()));
                     clause.lead = clause.lows.len();
                     // An object between two verbs belongs to the one before.
                     clauses.push(clause);
@@ -598,16 +652,27 @@ impl Reader<'_> {
                     continue;
                 }
             }
+            if subordinate && open && let Some(clause) = clauses.last_mut() {
+                clause.tail.push(token.low.clone());
+            }
+            // In German the verb of this segment may follow.
+            let verb_follows = !open
+                && (joined_by_and || after_comma)
+                && (at + 1..(at + 12).min(sentence.len()))
+                    .take_while(|i| matches!(sentence[*i].kind, Kind::Word | Kind::Code) && !matches!(low(sentence, *i), "and" | "or" | "und" | "oder" | "but" | "aber"))
+                    .any(|i| self.verb(sentence, i).is_some_and(|(_, n)| self.asks(sentence, segment, i, n)));
             // Objects.
             match self.object(sentence, at, if open || joined_by_and || after_comma { clauses.last().and_then(|c| c.ask) } else { None }) {
                 Some((object, count)) => {
                     let end = sentence[(at + count - 1).min(sentence.len() - 1)].end;
                     let negative = clauses.last().is_some_and(|c| c.negative);
                     if !negative {
-                        let words = cut(&self.text[sentence[segment].start..end.max(sentence[segment].start)]);
+                        let start = sentence[segment.max(at.saturating_sub(REACH))].start;
+                        let words = cut(&self.text[start..end.max(start)]);
                         self.mention(&object.what, &words);
                     }
-                    let takes = open || clauses.last().is_some_and(|_| joined_by_and || after_comma) && !matches!(object.what, What::Word(_));
+                    let names = |c: &Clause| !matches!(object.what, What::Word(_)) || joined_by_and && matches!(c.ask, Some(Ask::Install | Ask::Uninstall | Ask::Restart));
+                    let takes = open || !verb_follows && (joined_by_and || after_comma) && clauses.last().is_some_and(names);
                     let first = clauses.is_empty();
                     match clauses.last_mut().filter(|_| takes && !(subordinate && matches!(object.what, What::Word(_) | What::Pronoun))) {
                         Some(clause) => {
@@ -621,7 +686,7 @@ impl Reader<'_> {
                     at += count;
                 }
                 None => {
-                    if open && let Some(clause) = clauses.last_mut() {
+                    if open && let Some(clause) = clauses.last_mut().filter(|c| !subordinate || c.ask == Some(Ask::Look)) {
                         clause.end = clause.end.max(token.end);
                         clause.lows.push(token.low.clone());
                     }
@@ -629,7 +694,12 @@ impl Reader<'_> {
                 }
             }
         }
-        for clause in clauses {
+        let count = clauses.len();
+        for (at, clause) in clauses.into_iter().enumerate() {
+            // What follows the colon says it all, if it says what to do.
+            if clause.heads && at + 1 < count && !clause.negative && clause.objects.iter().all(|o| matches!(o.what, What::Word(_) | What::Pronoun)) && clause.ask == Some(Ask::Change) {
+                continue;
+            }
             let words = cut(&self.text[clause.start..clause.end.max(clause.start)]);
             if clause.negative { self.excluded(&clause, &words) } else { self.allowed(&clause, &words) }
         }
@@ -676,15 +746,20 @@ impl Reader<'_> {
             _ => None,
         };
         if let Some(count) = nothing_else {
-            if word != "anything" && !ends(at + count) && word != "exclusively" && word != "ausschließlich" {
+            let told = matches!(low(sentence, at + count), "should" | "must" | "may" | "needs" | "has" | "is" | "soll" | "darf");
+            let please = matches!(low(sentence, at + count), "please" | "pls" | "bitte");
+            if word != "anything" && !ends(at + count) && !told && !please && word != "exclusively" && word != "ausschließlich" {
                 return None;
             }
             self.closed = true;
+            if told {
+                return Some(sentence[at..].iter().take_while(|t| t.kind == Kind::Word).count());
+            }
             return (word != "anything").then_some(count);
         }
         if matches!(word, "only" | "nur" | "lediglich" | "solely") {
             // It closes the scope where it belongs to a request: "only change x", "work only in x".
-            let before = (segment..at).any(|i| self.verb(sentence, i).is_some_and(|(_, n)| self.asks(sentence, segment, i, n)));
+            let before = (segment.max(at.saturating_sub(REACH))..at).any(|i| self.verb(sentence, i).is_some_and(|(_, n)| self.asks(sentence, segment, i, n)));
             let behind = at + 1 < sentence.len() && self.verb(sentence, at + 1).is_some();
             let lookahead = (at + 1..(at + 6).min(sentence.len())).any(|i| {
                 sentence[i].kind != Kind::End && matches!(self.object(sentence, i, None), Some((Object { what: What::Files(_), .. }, _)) )
@@ -753,8 +828,14 @@ impl Reader<'_> {
     /// The verb that a negation takes: the next one, over what may stand between.
     fn negated_verb(&self, sentence: &[Token<'_>], from: usize) -> Option<(Ask, usize, usize)> {
         let mut at = from;
+        // "don't, under any circumstances, push": up to the verb behind what is put in.
+        if sentence.get(from).is_some_and(|t| t.kind == Kind::Comma) {
+            return (from..(from + 10).min(sentence.len()))
+                .take_while(|i| sentence[*i].kind != Kind::End)
+                .find_map(|i| self.verb(sentence, i).map(|(ask, n)| (self.precise(sentence, i, n, ask), n, i)));
+        }
         let kein = matches!(low(sentence, from.wrapping_sub(1)), "kein" | "keine" | "keinen" | "keinerlei" | "ohne");
-        while at < sentence.len() && sentence[at].kind == Kind::Word {
+        while at < sentence.len().min(from + REACH) && sentence[at].kind == Kind::Word {
             let word = low(sentence, at);
             if let Some((ask, length)) = self.verb(sentence, at)
                 && !(matches!(low(sentence, from.wrapping_sub(1)), "no") || kein && words::doing(word).is_some())
@@ -780,7 +861,7 @@ impl Reader<'_> {
     /// "no push", "not the tests": a negation of something that is called by its name.
     fn negated_noun(&self, sentence: &[Token<'_>], at: usize, count: usize, before: Option<&Clause>) -> Option<Clause> {
         let mut i = at + count;
-        while matches!(low(sentence, i), "new" | "further" | "more" | "external" | "any" | "neue" | "neuen" | "weiteren" | "weitere" | "git" | "code" | "file" | "other" | "additional" | "unnecessary" | "the" | "make" | "making") {
+        while matches!(low(sentence, i), "new" | "further" | "more" | "external" | "any" | "neue" | "neuen" | "weiteren" | "weitere" | "git" | "code" | "file" | "other" | "additional" | "unnecessary" | "the" | "make" | "making" | "for" | "in" | "on" | "to" | "from" | "want" | "need" | "see" | "you") {
             i += 1;
         }
         let word = low(sentence, i);
@@ -802,7 +883,8 @@ impl Reader<'_> {
         let next = low(sentence, at + length);
         let second = low(sentence, at + length + 1);
         let has = |words: &[&str]| {
-            let end = sentence[at..].iter().position(|t| t.kind != Kind::Word && t.kind != Kind::Code).map_or(sentence.len(), |n| at + n);
+            let near = &sentence[at..sentence.len().min(at + REACH)];
+            let end = near.iter().position(|t| t.kind != Kind::Word && t.kind != Kind::Code).map_or(at + near.len(), |n| at + n);
             sentence[at..end].iter().any(|t| words.contains(&t.low.as_str()))
         };
         match ask {
@@ -854,15 +936,54 @@ enum Found {
 fn german_negation(sentence: &[Token<'_>], segment: usize, at: usize) -> bool {
     let no = |t: &Token<'_>| matches!(t.low.as_str(), "nicht" | "nichts" | "nie" | "niemals");
     let stop = |t: &Token<'_>| t.kind != Kind::Word && t.kind != Kind::Code || matches!(t.low.as_str(), "und" | "oder" | "aber" | "sondern");
+    let segment = segment.max(at.saturating_sub(REACH));
     let before = sentence[segment..at].iter().enumerate().any(|(i, t)| no(t) && low(sentence, segment + i + 1) != "nur");
-    let behind = sentence[at..].iter().take_while(|t| !stop(t)).enumerate().any(|(i, t)| no(t) && low(sentence, at + i + 1) != "nur");
+    let behind = sentence[at..].iter().take(REACH).take_while(|t| !stop(t)).enumerate().any(|(i, t)| no(t) && low(sentence, at + i + 1) != "nur");
     before || behind
+}
+
+/// "must not be changed", "should stay as it is" at a token: what is excluded, up to where.
+fn passive(sentence: &[Token<'_>], segment: usize, at: usize) -> Option<(Ask, usize)> {
+    let word = low(sentence, at);
+    let participle = |word: &str| {
+        Some(match word {
+            "changed" | "modified" | "touched" | "edited" | "altered" | "written" | "geändert" | "verändert" | "angefasst" => Ask::Touch,
+            "deleted" | "removed" | "dropped" | "gelöscht" | "entfernt" => Ask::Delete,
+            "pushed" | "gepusht" => Ask::Push,
+            "committed" | "committet" => Ask::Commit,
+            "deployed" | "deployt" => Ask::Deploy,
+            "published" | "veröffentlicht" => Ask::Publish,
+            "merged" | "gemergt" => Ask::Merge,
+            "installed" | "installiert" => Ask::Install,
+            "run" | "executed" | "ausgeführt" => Ask::Run,
+            _ => return None,
+        })
+    };
+    let (next, third, fourth) = (low(sentence, at + 1), low(sentence, at + 2), low(sentence, at + 3));
+    match word {
+        "must" | "should" | "may" | "can" | "shall" if matches!(next, "not" | "never") && third == "be" => participle(fourth).map(|ask| (ask, at + 4)),
+        "mustn't" | "shouldn't" | "can't" | "cannot" | "never" if next == "be" => participle(third).map(|ask| (ask, at + 3)),
+        "is" | "gets" | "be" | "are" | "get" if (segment.max(at.saturating_sub(REACH))..at).any(|i| low(sentence, i) == "nothing") => participle(next).map(|ask| (ask, at + 2)),
+        "darf" | "dürfen" | "soll" | "sollen" => {
+            let no = (segment.max(at.saturating_sub(REACH))..at + 4).find(|i| matches!(low(sentence, *i), "nicht" | "nichts"))?;
+            (no + 1..no + 3).find_map(|i| participle(low(sentence, i)).map(|ask| (ask, i + 1))).filter(|(_, end)| *end > at)
+        }
+        "must" | "should" | "has" | "have" | "needs" => {
+            let to = usize::from(next == "to");
+            let stays = matches!(low(sentence, at + 1 + to), "stay" | "remain");
+            let how = low(sentence, at + 2 + to);
+            let same = matches!(how, "unchanged" | "untouched" | "intact" | "unmodified" | "as-is") || how == "as" || how == "the" && low(sentence, at + 3 + to) == "same";
+            (stays && same).then_some((Ask::Touch, (at + 4 + to).min(sentence.len())))
+        }
+        _ => None,
+    }
 }
 
 /// "leave X alone", "keep X as is", "stay away from X": up to where it goes.
 fn leave_alone(sentence: &[Token<'_>], at: usize) -> Option<usize> {
     let pair = (low(sentence, at), low(sentence, at + 1));
-    let end = sentence[at..].iter().position(|t| matches!(t.kind, Kind::End | Kind::Comma)).map_or(sentence.len(), |n| at + n);
+    let near = &sentence[at..sentence.len().min(at + REACH)];
+    let end = near.iter().position(|t| matches!(t.kind, Kind::End | Kind::Comma)).map_or(at + near.len(), |n| at + n);
     let closing = |words: &[&str]| {
         (at + 1..end.min(at + 14)).find(|i| words.contains(&low(sentence, *i)))
     };
@@ -1066,6 +1187,10 @@ impl Reader<'_> {
                     return;
                 }
             }
+        }
+        let for_use = clause.has(&["use", "using", "take"]) && clause.has(&["reference", "example", "template", "blueprint", "inspiration", "vorlage"]);
+        if for_use {
+            return;
         }
         let dependency = clause.has(&["dependency", "dependencies", "package", "packages", "crate", "library", "deps", "npm", "pip", "abhängigkeit", "abhängigkeiten", "paket"]);
         if dependency {
@@ -1280,7 +1405,18 @@ impl Reader<'_> {
     }
 
     fn excluded(&mut self, clause: &Clause, words: &str) {
-        let Some(ask) = clause.ask else { return };
+        let Some(mut ask) = clause.ask else { return };
+        // "don't run anything that needs the network": that is what is excluded, not all.
+        if ask == Ask::Run && !clause.tail.is_empty() && clause.universal() {
+            if !clause.tail.iter().any(|w| matches!(w.as_str(), "network" | "internet" | "online" | "netzwerk")) {
+                return;
+            }
+            ask = Ask::Fetch;
+        }
+        // "don't include anything from .env"
+        if clause.has(&["include", "including"]) {
+            ask = Ask::Look;
+        }
         let mut files = self.targets(clause);
         files.extend(clause.files().iter().filter(|o| o.referred).flat_map(|o| match &o.what {
             What::Files(files) => files.clone(),
@@ -1302,7 +1438,8 @@ impl Reader<'_> {
         }
         let names: Vec<What> = clause.objects.iter().map(|o| o.what.clone()).collect();
         let bare = !clause.objects.iter().any(|o| matches!(o.what, What::Word(_) | What::Code(_)));
-        let all_files = clause.universal() || clause.has(&["files", "code", "file", "sources", "dateien", "datei", "anything"]);
+        let adjectives = clause.objects.iter().any(|o| matches!(&o.what, What::Word(w) if !matches!(w.to_lowercase().as_str(), "files" | "code" | "file" | "sources" | "source" | "dateien" | "datei" | "yet")));
+        let all_files = clause.universal() || !adjectives && clause.has(&["files", "code", "file", "sources", "dateien", "datei", "anything"]);
         match ask {
             Ask::Change | Ask::Touch | Ask::Move | Ask::Revert => {
                 let by_doing = clause.lows.iter().skip(clause.lead).find_map(|w| words::doing(w)).filter(|_| files.is_empty());
@@ -1312,6 +1449,7 @@ impl Reader<'_> {
                 }
                 files.extend(self.groups(clause, group));
                 let verbs: &[Verb] = if clause.has(&["create", "creating", "add", "adding", "erstelle", "erstellen", "anlegen"]) && files.is_empty() && all_files { &[Verb::Create] } else { TOUCHES };
+                let verbs = if ask == Ask::Move { &[Verb::Move] } else { verbs };
                 let tables: Vec<String> = tables(&names);
                 if files.is_empty() && tables.is_empty() {
                     let free = ask == Ask::Touch && (bare || by_doing.is_some()) && !clause.has(&["behaviour", "behavior", "api"]);

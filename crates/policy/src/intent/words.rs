@@ -96,7 +96,7 @@ const VERBS: &[(Ask, &str)] = &[
     ),
     (
         Ask::Change,
-        "fix|fixing|refactor|refactoring|add|adding|implement|implementing|write|writing|create|creating|change|changing|edit|editing|update|updating|\
+        "fix|fixing|include|including|refactor|refactoring|add|adding|implement|implementing|write|writing|create|creating|change|changing|edit|editing|update|updating|\
          modify|modifying|improve|replace|replacing|extract|simplify|optimise|optimize|convert|port|rewrite|rewriting|support|handle|make|\
          document|format|formatting|bump|adjust|adapt|tweak|correct|resolve|resolving|solve|debug|debugging|generate|generating|set up|setup|wire|split|\
          inline|introduce|extend|address|finish|complete|apply|use|using|switch|enable|disable|put|insert|append|wrap|expose|patch|\
