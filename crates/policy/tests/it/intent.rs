@@ -391,3 +391,8 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn tricky_prompts_mark_actions_as_the_table_says() {
+    marks("tricky.txt");
+}
