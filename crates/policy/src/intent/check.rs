@@ -304,7 +304,7 @@ impl Scope<'_> {
         if self.only_looks() {
             return (Out, self.asked_to_look());
         }
-        let package = self.allow.iter().find(|rule| rule.resource.starts_with("pkg:"));
+        let package = self.allow.iter().find(|rule| rule.resource.starts_with("pkg:") || rule.resource.starts_with("proc:"));
         if let Some(rule) = package
             && is_manifest(resource)
         {
@@ -380,7 +380,8 @@ impl Scope<'_> {
 
     fn package(&self, resource: &str) -> (InScope, String) {
         let listed = resource.ends_with("/*");
-        let runs = self.changes() || self.allow.iter().any(|r| is_task(r) && !r.resource.starts_with("task:pr"));
+        let runs = self.changes()
+            || self.allow.iter().any(|r| is_task(r) && !r.resource.starts_with("task:pr") || r.resource.starts_with("proc:"));
         if listed && runs {
             return (In, "what the project lists, which goes with the work".to_owned());
         }
@@ -664,6 +665,9 @@ fn tasks(body: &ActionBody) -> Vec<String> {
                 }
                 if word(&["commit", "--amend"]) {
                     add("commit");
+                }
+                if word(&["--amend"]) {
+                    add("amend");
                 }
             }
             Verb::Write if kind == "git" && name == ".#index" => add("commit"),

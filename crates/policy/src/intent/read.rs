@@ -2,7 +2,7 @@
 
 use super::object::{folder, group, host, is_branch_name, is_path, is_route, mail, path, rubbish};
 use super::text::{Kind, Token, own_words, tokens};
-use super::words::{self, AFTER_NOUN, Ask, COMPOUND, COMPOUNDING, GO_ON, NOUNY, PLAIN, QUESTION, REFERENCE, STARTERS, SUBORDINATE, TOOLS, TO_HEADS, WRONG};
+use super::words::{self, AFTER_NOUN, Ask, COMPOUND, COMPOUNDING, FOLDERS, GO_ON, NOUNY, PLAIN, QUESTION, REFERENCE, STARTERS, SUBORDINATE, TOOLS, TO_HEADS, WRONG};
 use super::{DECLARED, DECLARED_ONLY, MAX_RULES, Place, summary};
 use fdr_record::shell::{Context, normalise};
 use fdr_record::{Intent, IntentSource, ScopeRule, Verb};
@@ -11,7 +11,7 @@ use fdr_record::{Intent, IntentSource, ScopeRule, Verb};
 pub fn derive(text: &str, place: &Place<'_>) -> Intent {
     let text = own_words(text);
     let tokens = tokens(&text);
-    let mut reader = Reader { text: &text, place, allow: Vec::new(), exclude: Vec::new(), closed: false, mentions: Vec::new() };
+    let mut reader = Reader { text: &text, place, allow: Vec::new(), exclude: Vec::new(), closed: false, mentions: Vec::new(), code: None };
     let mut asks = None;
     let mut wrong = None;
     let mut words = 0;
@@ -34,6 +34,16 @@ pub fn derive(text: &str, place: &Place<'_>) -> Intent {
     }
     if plain {
         reader.allow.clear();
+    }
+    // "Update the docs and don't touch the code": that is nothing but the docs.
+    if let Some(words) = reader.code.take() {
+        let all = reader.place.all();
+        let named = reader.allow.iter().any(|rule| rule.actions.contains(&Verb::Write) && rule.resource != all);
+        if named {
+            reader.closed = true;
+        } else {
+            reader.rule(false, TOUCHES, all, &words);
+        }
     }
     let nothing_said = reader.allow.is_empty();
     if nothing_said && !plain {
@@ -236,6 +246,8 @@ struct Reader<'r> {
     exclude: Vec<ScopeRule>,
     closed: bool,
     mentions: Vec<Mention>,
+    /// The words that say that the code as a whole is not to be changed.
+    code: Option<String>,
 }
 
 /// How a verb stands in a clause.
@@ -451,6 +463,9 @@ impl Reader<'_> {
             "anything" | "everything" | "alles" | "nichts" | "nothing" | "etwas" | "irgendetwas" | "irgendwas" => return done(What::Universal, 1),
             _ => {}
         }
+        if matches!(before, "in" | "inside" | "under" | "within" | "from" | "unter") && FOLDERS.has(low_word) && token.kind == Kind::Word {
+            return done(What::Files(folder(raw, self.place)), 1);
+        }
         if PLAIN.has(low_word) || matches!(low_word, "branch" | "branches" | "ordner" | "verzeichnis" | "folder" | "directory" | "file" | "datei") {
             return None;
         }
@@ -534,7 +549,9 @@ impl Reader<'_> {
             // "x must not be changed", "nothing is pushed", "x has to stay as it is"
             if let Some((ask, end)) = passive(sentence, segment, at) {
                 let mut clause = Clause { ask: Some(ask), negative: true, start: sentence[segment].start, end: sentence[end - 1].end, ..Clause::default() };
-                let mut inner = segment.max(at.saturating_sub(REACH));
+                // "tests/ and docs/ must not be changed": all that was named so far.
+                let from = if clauses.is_empty() { 0 } else { segment };
+                let mut inner = from.max(at.saturating_sub(REACH));
                 while inner < at {
                     clause.lows.push(low(sentence, inner).to_owned());
                     match self.object(sentence, inner, None) {
@@ -580,6 +597,12 @@ impl Reader<'_> {
                                 at += 1;
                             }
                             continue;
+                        }
+                        // "don't access the network"
+                        let near = &sentence[at..sentence.len().min(at + 8)];
+                        let network = near.iter().take_while(|t| t.kind == Kind::Word).position(|t| matches!(t.low.as_str(), "network" | "internet" | "netzwerk"));
+                        if let Some(n) = network {
+                            clauses.push(Clause { ask: Some(Ask::Fetch), negative: true, start: token.start, end: sentence[at + n].end, ..Clause::default() });
                         }
                         negation = Negation::None;
                         subordinate = true;
@@ -638,8 +661,10 @@ impl Reader<'_> {
                         sentence[segment].start
                     } else if listed {
                         negation_start
-                    } else {
+                    } else if pending.is_empty() {
                         token.start
+                    } else {
+                        sentence[segment].start
                     };
                     let mut clause = Clause { ask: Some(ask), negative, start, end: sentence[at + length - 1].end, ..Clause::default() };
                     clause.objects.append(&mut pending);
@@ -671,7 +696,7 @@ impl Reader<'_> {
                         let words = cut(&self.text[start..end.max(start)]);
                         self.mention(&object.what, &words);
                     }
-                    let names = |c: &Clause| !matches!(object.what, What::Word(_)) || joined_by_and && matches!(c.ask, Some(Ask::Install | Ask::Uninstall | Ask::Restart));
+                    let names = |c: &Clause| !matches!(object.what, What::Word(_)) || joined_by_and && matches!(c.ask, Some(Ask::Install | Ask::Uninstall | Ask::Restart | Ask::Delete));
                     let takes = open || !verb_follows && (joined_by_and || after_comma) && clauses.last().is_some_and(names);
                     let first = clauses.is_empty();
                     match clauses.last_mut().filter(|_| takes && !(subordinate && matches!(object.what, What::Word(_) | What::Pronoun))) {
@@ -701,7 +726,8 @@ impl Reader<'_> {
                 continue;
             }
             let words = cut(&self.text[clause.start..clause.end.max(clause.start)]);
-            if clause.negative { self.excluded(&clause, &words) } else { self.allowed(&clause, &words) }
+            let nothing = clause.lows.get(clause.lead).is_some_and(|w| w == "nothing");
+            if clause.negative || nothing { self.excluded(&clause, &words) } else { self.allowed(&clause, &words) }
         }
     }
 
@@ -814,6 +840,8 @@ impl Reader<'_> {
             "without" | "ohne" | "w/o" => Some((Found::Negates, 1)),
             "avoid" | "vermeide" if spoken_to => Some((Found::Negates, 1)),
             "refrain" if next == "from" => Some((Found::Negates, 2)),
+            "hold" if next == "off" && spoken_to => Some((Found::Negates, 2 + usize::from(matches!(third, "on" | "with")))),
+            "wait" if next == "with" && spoken_to => Some((Found::Negates, 2)),
             "instead" if next == "of" => Some((Found::Nothing, 2)),
             "no" if next == "need" => Some((Found::Nothing, 2)),
             "no" | "kein" | "keine" | "keinen" | "keinerlei" | "keinem" => Some((Found::Negates, 1)),
@@ -962,6 +990,8 @@ fn passive(sentence: &[Token<'_>], segment: usize, at: usize) -> Option<(Ask, us
     let (next, third, fourth) = (low(sentence, at + 1), low(sentence, at + 2), low(sentence, at + 3));
     match word {
         "must" | "should" | "may" | "can" | "shall" if matches!(next, "not" | "never") && third == "be" => participle(fourth).map(|ask| (ask, at + 4)),
+        "is" | "are" | "sind" | "ist" if matches!(next, "off-limits" | "tabu" | "frozen") => Some((Ask::Touch, at + 2)),
+        "is" | "are" if next == "off" && third == "limits" => Some((Ask::Touch, at + 3)),
         "mustn't" | "shouldn't" | "can't" | "cannot" | "never" if next == "be" => participle(third).map(|ask| (ask, at + 3)),
         "is" | "gets" | "be" | "are" | "get" if (segment.max(at.saturating_sub(REACH))..at).any(|i| low(sentence, i) == "nothing") => participle(next).map(|ask| (ask, at + 2)),
         "darf" | "dürfen" | "soll" | "sollen" => {
@@ -1031,6 +1061,11 @@ impl Reader<'_> {
 
     fn allowed(&mut self, clause: &Clause, words: &str) {
         let Some(ask) = clause.ask else { return };
+        // "push when I say so": it isn't said yet.
+        let later = clause.tail.iter().any(|w| w == "i") && clause.tail.iter().any(|w| matches!(w.as_str(), "say" | "tell" | "approve" | "confirm" | "ask"));
+        if later && ask != Ask::Look {
+            return;
+        }
         let files = self.targets(clause);
         for object in &clause.objects {
             match &object.what {
@@ -1089,14 +1124,16 @@ impl Reader<'_> {
                 self.rule(true, &[Verb::Network], "git:**".to_owned(), words);
             }
             Ask::Push => {
-                if clause.has(&["notification", "notifications"]) {
+                let aside = clause.objects.iter().all(|o| !matches!(o.what, What::Branch(_) | What::Remote(_)))
+                    && clause.has(&["right", "left", "top", "bottom", "edge", "px", "stack", "queue", "array", "list", "notification", "notifications"]);
+                if aside {
                     return self.change(clause, files, words);
+                }
+                if clause.has(&["image", "images", "docker", "container"]) {
+                    return self.rule(true, &[Verb::Send], "pkg:docker/**".to_owned(), words);
                 }
                 for target in git_targets(clause) {
                     self.rule(true, &[Verb::Send], target, words);
-                }
-                if clause.has(&["image", "docker"]) {
-                    self.rule(true, &[Verb::Send], "pkg:docker/**".to_owned(), words);
                 }
             }
             Ask::PullRequest => self.task(true, "pr", words),
@@ -1252,6 +1289,11 @@ impl Reader<'_> {
                     for file in files {
                         self.rule(true, &[Verb::Delete], file.clone(), words);
                     }
+                    if clause.has(&["tests", "test"]) {
+                        for test in tests_of(files, self.place) {
+                            self.rule(true, &[Verb::Delete], test, words);
+                        }
+                    }
                     done = true;
                 }
                 What::Files(files) if !endings.is_empty() => {
@@ -1279,6 +1321,7 @@ impl Reader<'_> {
                     self.rule(true, &[Verb::Delete], format!("git:*#{name}"), words);
                     done = true;
                 }
+                What::Table(table) if table == "db:**" && tables(&clause.objects.iter().map(|o| o.what.clone()).collect::<Vec<_>>()).len() > 1 => {}
                 What::Table(table) => {
                     self.rule(true, &[Verb::Delete, Verb::Read, Verb::Search], table.clone(), words);
                     done = true;
@@ -1336,6 +1379,10 @@ impl Reader<'_> {
                 What::Word(word) if TOOLS.has(&word.to_lowercase()) => {
                     found = true;
                     self.rule(allow, &[Verb::Execute], format!("proc:{}", word.to_lowercase()), words);
+                }
+                What::Host(host) => {
+                    found = true;
+                    self.rule(allow, &[Verb::Execute, Verb::Network], format!("host:{host}"), words);
                 }
                 What::Branch(_) | What::Remote(_) | What::Table(_) => found |= allow,
                 _ => {}
@@ -1451,10 +1498,25 @@ impl Reader<'_> {
                 let verbs: &[Verb] = if clause.has(&["create", "creating", "add", "adding", "erstelle", "erstellen", "anlegen"]) && files.is_empty() && all_files { &[Verb::Create] } else { TOUCHES };
                 let verbs = if ask == Ask::Move { &[Verb::Move] } else { verbs };
                 let tables: Vec<String> = tables(&names);
+                if files.is_empty() && tables.is_empty() && clause.universal() {
+                    // "anything in infra": a folder, whatever it is called.
+                    let folders: Vec<String> = clause
+                        .objects
+                        .iter()
+                        .filter_map(|o| match &o.what {
+                            What::Word(word) if o.located => Some(folder(word, self.place)),
+                            _ => None,
+                        })
+                        .flatten()
+                        .collect();
+                    files.extend(folders);
+                }
                 if files.is_empty() && tables.is_empty() {
                     let free = ask == Ask::Touch && (bare || by_doing.is_some()) && !clause.has(&["behaviour", "behavior", "api"]);
                     if by_doing == Some(Ask::Touch) || free || clause.universal() {
                         files.push("**".to_owned());
+                    } else if all_files && !clause.has(&["create", "creating", "add", "adding", "delete", "erstelle", "erstellen"]) && ask != Ask::Move {
+                        self.code = self.code.take().or(Some(words.to_owned()));
                     } else if all_files {
                         files.push(self.place.all());
                     }
@@ -1494,6 +1556,8 @@ impl Reader<'_> {
                 }
             }
             Ask::Lint => self.task(false, "lint", words),
+            Ask::Commit if clause.has(&["amend"]) => self.task(false, "amend", words),
+            Ask::Commit if clause.has(&["squash"]) => self.task(false, "rebase", words),
             Ask::Commit => self.task(false, "commit", words),
             Ask::Branch => self.task(false, "branch", words),
             Ask::Merge => self.task(false, "merge", words),
@@ -1560,6 +1624,15 @@ impl Reader<'_> {
             Ask::Delegate => self.rule(false, &[Verb::Delegate], "**".to_owned(), words),
         }
     }
+}
+
+/// The tests of a file, by its name: "src/a.py and its tests".
+fn tests_of(files: &[String], place: &Place<'_>) -> Vec<String> {
+    let root = place.root().trim_end_matches('/');
+    let name = files.first().and_then(|f| f.rsplit('/').next()).and_then(|f| f.split('.').next());
+    let Some(name) = name.filter(|n| !n.is_empty() && !n.contains('*')) else { return Vec::new() };
+    let forms = [format!("test_{name}.*"), format!("{name}_test.*"), format!("{name}.test.*"), format!("{name}.spec.*"), format!("{name}Test.*")];
+    forms.into_iter().map(|form| format!("file:{root}/**/{form}")).collect()
 }
 
 fn tables(names: &[What]) -> Vec<String> {

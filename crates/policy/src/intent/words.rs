@@ -120,7 +120,7 @@ const VERBS: &[(Ask, &str)] = &[
     ),
     (
         Ask::Run,
-        "run|running|execute|executing|launch|call|invoke|benchmark|profile|rerun|re-run|try|try out|reproduce|start the app|\
+        "run|running|execute|executing|ssh|log into|log in|launch|call|invoke|benchmark|profile|rerun|re-run|try|try out|reproduce|start the app|\
          führe|ausführen|starte|starten|laufen lassen|probiere",
     ),
     (Ask::Test, "test|testing|retest|teste|testen"),
@@ -251,6 +251,11 @@ pub(super) static EXTENSIONS: List = List::new(
 /// Endings of names of hosts.
 pub(super) static TOP_LEVEL: List = List::new(
     "com|org|net|io|dev|de|eu|uk|ai|app|co|edu|gov|info|ch|at|fr|nl|us|cloud|internal|local|localhost|xyz|me|tech|corp|lan|test|example|invalid|site|online|run|rs.org|gg|so|page|biz|int",
+);
+
+/// Folders that are called by their bare name: "in src".
+pub(super) static FOLDERS: List = List::new(
+    "src|lib|docs|tests|test|infra|packages|scripts|vendor|config|bin|examples|internal|cmd|pkg|public|assets|build|dist|target|migrations|frontend|backend|tools|crates|app|apps|services|components|node_modules|terraform|k8s|charts|deploy|spec|fixtures",
 );
 
 /// Files that are known by name.
