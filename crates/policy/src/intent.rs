@@ -82,7 +82,9 @@ pub fn merge(before: Option<(RecordId, &Intent)>, new: &Intent) -> Intent {
     // A new declaration takes the place of the old one.
     let kept = before.exclude.iter().filter(|rule| narrows || !is_declared(rule));
     let mut exclude: Vec<ScopeRule> = kept
-        .filter_map(|rule| if narrows && is_declared(rule) { Some(rule.clone()) } else { what_stays(rule, new) })
+        .filter_map(
+            |rule| if narrows && is_declared(rule) { Some(rule.clone()) } else { what_stays(rule, new) },
+        )
         .filter(|rule| !new.exclude.contains(rule))
         .collect();
     exclude.extend(new.exclude.iter().cloned());
@@ -99,7 +101,8 @@ pub fn merge(before: Option<(RecordId, &Intent)>, new: &Intent) -> Intent {
 fn what_stays(rule: &ScopeRule, new: &Intent) -> Option<ScopeRule> {
     let asked = |verb| {
         new.allow.iter().any(|allow| {
-            (allow.actions.is_empty() || allow.actions.contains(&verb)) && pattern::covers(&rule.resource, &allow.resource)
+            (allow.actions.is_empty() || allow.actions.contains(&verb))
+                && pattern::covers(&rule.resource, &allow.resource)
         })
     };
     let all = fdr_record::Verb::ALL;

@@ -4,7 +4,9 @@ use super::pattern::{covers, overlap};
 use super::words::{LOOKERS, TOOLS};
 use super::{DECLARED, DECLARED_ONLY, Place, is_declared};
 use fdr_record::InScope::{InScope as In, OutOfScope as Out, Unclear};
-use fdr_record::{Action, ActionBody, Hazard, InScope, Intent, IntentSource, ScopeRule, Timestamp, Verb, clean_path};
+use fdr_record::{
+    Action, ActionBody, Hazard, InScope, Intent, IntentSource, ScopeRule, Timestamp, Verb, clean_path,
+};
 
 /// Marks an action: whether it is what was asked for, and why. The worst of its parts counts.
 ///
@@ -15,11 +17,13 @@ pub fn check(intent: &Intent, now: Timestamp, body: &ActionBody, place: &Place<'
     let expired = intent.expires.is_some_and(|until| until <= now);
     let (set, asked): (Vec<&ScopeRule>, Vec<&ScopeRule>) =
         intent.allow.iter().partition(|rule| intent.source == IntentSource::Declared && is_declared(rule));
-    let exclude: Vec<&ScopeRule> = intent.exclude.iter().filter(|rule| !(expired && is_declared(rule))).collect();
+    let exclude: Vec<&ScopeRule> =
+        intent.exclude.iter().filter(|rule| !(expired && is_declared(rule))).collect();
     let mut found: Option<(InScope, String)> = None;
     if intent.source == IntentSource::Declared && !expired {
         let only = set.iter().any(|rule| rule.words.starts_with(DECLARED_ONLY));
-        let scope = Scope { allow: set.clone(), exclude: exclude.clone(), closed: only, declared: true, place, body };
+        let scope =
+            Scope { allow: set.clone(), exclude: exclude.clone(), closed: only, declared: true, place, body };
         if !set.is_empty() || asked.is_empty() {
             found = Some(scope.whole());
         }
@@ -73,7 +77,11 @@ impl Scope<'_> {
     fn whole(&self) -> (InScope, String) {
         let mut worst = (In, String::new());
         let tasks = tasks(self.body);
-        if let Some(rule) = self.exclude.iter().find(|rule| is_task(rule) && tasks.iter().any(|t| same_task(&rule.resource, t))) {
+        if let Some(rule) = self
+            .exclude
+            .iter()
+            .find(|rule| is_task(rule) && tasks.iter().any(|t| same_task(&rule.resource, t)))
+        {
             return (Out, said(rule));
         }
         let none = self.body.actions.is_empty();
@@ -89,8 +97,13 @@ impl Scope<'_> {
             worst = (Unclear, "it isn't known what this does".to_owned());
         }
         for named in &self.body.named {
-            if let Some(rule) = self.exclude.iter().find(|rule| !is_task(rule) && rule.resource != "**" && covers(&rule.resource, named.as_str())) {
-                worst = worse(worst, (Unclear, format!("code that is not read names {named}, and {}", said(rule))));
+            if let Some(rule) = self.exclude.iter().find(|rule| {
+                !is_task(rule) && rule.resource != "**" && covers(&rule.resource, named.as_str())
+            }) {
+                worst = worse(
+                    worst,
+                    (Unclear, format!("code that is not read names {named}, and {}", said(rule))),
+                );
             } else if is_secret(named.as_str()) && !self.names(named.as_str()) {
                 worst = worse(worst, (Unclear, format!("code that is not read names a secret: {named}")));
             }
@@ -114,12 +127,19 @@ impl Scope<'_> {
 
     /// Whether anything but looking was asked for.
     fn changes(&self) -> bool {
-        self.allow.iter().any(|rule| rule.actions.iter().any(|v| matches!(v, Verb::Write | Verb::Create | Verb::Move)) && rule.resource.starts_with("file:"))
+        self.allow.iter().any(|rule| {
+            rule.actions.iter().any(|v| matches!(v, Verb::Write | Verb::Create | Verb::Move))
+                && rule.resource.starts_with("file:")
+        })
     }
 
     /// Whether files were asked to be changed or deleted, or programs run, that this is part of.
     fn only_looks(&self) -> bool {
-        !self.allow.is_empty() && self.allow.iter().all(|rule| !rule.actions.is_empty() && rule.actions.iter().all(|v| matches!(v, Verb::Read | Verb::Search | Verb::Network)))
+        !self.allow.is_empty()
+            && self.allow.iter().all(|rule| {
+                !rule.actions.is_empty()
+                    && rule.actions.iter().all(|v| matches!(v, Verb::Read | Verb::Search | Verb::Network))
+            })
     }
 
     fn asked_task(&self, name: &str) -> Option<&ScopeRule> {
@@ -134,7 +154,10 @@ impl Scope<'_> {
     fn names(&self, resource: &str) -> bool {
         let all = self.place.all();
         self.allow.iter().any(|rule| {
-            rule.resource != all && rule.resource != "**" && rule.resource != "file:/**" && covers(&rule.resource, resource)
+            rule.resource != all
+                && rule.resource != "**"
+                && rule.resource != "file:/**"
+                && covers(&rule.resource, resource)
         })
     }
 
@@ -145,19 +168,33 @@ impl Scope<'_> {
             }
             // An agent's own machine is not the network; its own shell's variables are no setting.
             let everything = rule.resource == "**";
-            if everything && (is_loopback(resource) || resource.starts_with("env:") || resource.starts_with("memory:") || resource.starts_with("tool:claude-code/")) {
+            if everything
+                && (is_loopback(resource)
+                    || resource.starts_with("env:")
+                    || resource.starts_with("memory:")
+                    || resource.starts_with("tool:claude-code/"))
+            {
                 continue;
             }
             // What nobody can see from outside is not what "don't change anything" is about.
             if everything && is_change(verb) && is_scratch(resource) {
                 continue;
             }
-            if resource.ends_with("/*") && resource.starts_with("pkg:") && rule.resource == "pkg:**" && (rule.words.contains("new") || rule.words.contains("neue") || rule.words.contains("add")) {
+            if resource.ends_with("/*")
+                && resource.starts_with("pkg:")
+                && rule.resource == "pkg:**"
+                && (rule.words.contains("new") || rule.words.contains("neue") || rule.words.contains("add"))
+            {
                 continue;
             }
             let hit = matches(&rule.resource, resource)
-                || (action.recursive || resource.contains('*')) && resource.starts_with("file:") && overlap(&rule.resource, &with_below(resource, action.recursive));
-            let also = action.resolves_to.as_deref().is_some_and(|path| covers(&rule.resource, &format!("file:{path}")));
+                || (action.recursive || resource.contains('*'))
+                    && resource.starts_with("file:")
+                    && overlap(&rule.resource, &with_below(resource, action.recursive));
+            let also = action
+                .resolves_to
+                .as_deref()
+                .is_some_and(|path| covers(&rule.resource, &format!("file:{path}")));
             if hit && verb == Verb::Write && action.recursive && !matches(&rule.resource, resource) {
                 // Git writes the whole tree in a merge; whether this is in it isn't known.
                 return Some((Unclear, format!("it may touch what is excluded; {}", said(rule))));
@@ -175,7 +212,9 @@ impl Scope<'_> {
     fn one(&self, action: &Action, tasks: &[String]) -> (InScope, String) {
         let first = self.on(action.action, action, action.resource.as_str(), tasks);
         match &action.to {
-            Some(to) if action.action == Verb::Move => worse(first, self.on(Verb::Write, action, to.as_str(), tasks)),
+            Some(to) if action.action == Verb::Move => {
+                worse(first, self.on(Verb::Write, action, to.as_str(), tasks))
+            }
             _ => first,
         }
     }
@@ -198,13 +237,24 @@ impl Scope<'_> {
         }
         if let Some(rule) = self.allow.iter().find(|rule| self.allows(rule, verb, action, resource)) {
             if action.destructive && verb == Verb::Send {
-                let forced = self.allow.iter().any(|r| covers(&r.resource, resource) && (r.words.to_lowercase().contains("force") || r.words.to_lowercase().contains("erzwing")));
+                let forced = self.allow.iter().any(|r| {
+                    covers(&r.resource, resource)
+                        && (r.words.to_lowercase().contains("force")
+                            || r.words.to_lowercase().contains("erzwing"))
+                });
                 if !forced {
                     return (Out, format!("a push was asked for, not one by force; {}", said(rule)));
                 }
             }
-            if action.destructive && verb == Verb::Write && resource.starts_with("file:") && self.asked_task("revert").is_none() {
-                return (Unclear, "it throws away what is there, which wasn't asked for in as many words".to_owned());
+            if action.destructive
+                && verb == Verb::Write
+                && resource.starts_with("file:")
+                && self.asked_task("revert").is_none()
+            {
+                return (
+                    Unclear,
+                    "it throws away what is there, which wasn't asked for in as many words".to_owned(),
+                );
             }
             return (In, format!("asked for: {}", words(rule)));
         }
@@ -215,9 +265,15 @@ impl Scope<'_> {
         if is_task(rule) {
             return false;
         }
-        let verbs = rule.actions.is_empty() || rule.actions.contains(&verb) || matches!(verb, Verb::Read | Verb::Search) && rule.resource != "**";
+        let verbs = rule.actions.is_empty()
+            || rule.actions.contains(&verb)
+            || matches!(verb, Verb::Read | Verb::Search) && rule.resource != "**";
         // A change of a file is both: what is there, and what is not there yet.
-        verbs && matches(&rule.resource, resource) && (!action.recursive || covers(&rule.resource, &with_below(resource, true)) || !resource.starts_with("file:"))
+        verbs
+            && matches(&rule.resource, resource)
+            && (!action.recursive
+                || covers(&rule.resource, &with_below(resource, true))
+                || !resource.starts_with("file:"))
     }
 
     /// What no rule is about, by the kind of it.
@@ -226,44 +282,94 @@ impl Scope<'_> {
         if let Some(rule) = tasks.iter().find_map(|task| self.asked_task(task)) {
             let own = verb != Verb::Delete && !(kind == "file" && is_change(verb) && !self.inside(resource));
             let local = kind != "file" || self.inside(resource);
-            if own && local && !(action.destructive && verb == Verb::Send && self.asked_task("force-push").is_none()) {
+            if own
+                && local
+                && !(action.destructive && verb == Verb::Send && self.asked_task("force-push").is_none())
+            {
                 return (In, format!("asked for: {}", words(rule)));
             }
         }
         match (verb, kind) {
-            (Verb::Read | Verb::Search, "file") if self.inside(resource) => (In, "looking inside the workspace".to_owned()),
-            (Verb::Read | Verb::Search, "file") if is_scratch(resource) => (In, "looking at a temporary file".to_owned()),
-            (Verb::Read | Verb::Search, "file") => (Unclear, format!("it looks outside the workspace: {resource}")),
-            (Verb::Read, "env") if is_secret_name(resource) || resource == "env:*" => (Unclear, format!("it reads {resource}, which wasn't named")),
-            (Verb::Read | Verb::Search, "git" | "env" | "proc" | "memory" | "tool" | "agent" | "pkg") => (In, "looking".to_owned()),
+            (Verb::Read | Verb::Search, "file") if self.inside(resource) => {
+                (In, "looking inside the workspace".to_owned())
+            }
+            (Verb::Read | Verb::Search, "file") if is_scratch(resource) => {
+                (In, "looking at a temporary file".to_owned())
+            }
+            (Verb::Read | Verb::Search, "file") => {
+                (Unclear, format!("it looks outside the workspace: {resource}"))
+            }
+            (Verb::Read, "env") if is_secret_name(resource) || resource == "env:*" => {
+                (Unclear, format!("it reads {resource}, which wasn't named"))
+            }
+            (Verb::Read | Verb::Search, "git" | "env" | "proc" | "memory" | "tool" | "agent" | "pkg") => {
+                (In, "looking".to_owned())
+            }
             (Verb::Read | Verb::Search, _) => (Unclear, format!("the prompt doesn't name {resource}")),
             (Verb::Write | Verb::Create | Verb::Move, "file") => self.change(verb, action, resource),
             (Verb::Configure, "file") if self.inside(resource) => self.change(verb, action, resource),
             (Verb::Delete, "file") => self.delete(action, resource),
-            (Verb::Configure, "env") | (Verb::Memory, _) | (Verb::Configure | Verb::Execute, "tool") if kind != "tool" || resource.starts_with("tool:claude-code/") => (In, "the agent's own".to_owned()),
+            (Verb::Configure, "env") | (Verb::Memory, _) | (Verb::Configure | Verb::Execute, "tool")
+                if kind != "tool" || resource.starts_with("tool:claude-code/") =>
+            {
+                (In, "the agent's own".to_owned())
+            }
             (Verb::Write | Verb::Create, "git") => self.commit(action, resource),
             (Verb::Network, "pkg") => self.package(resource),
             (Verb::Write | Verb::Configure, "pkg") => self.package(resource),
             (Verb::Network, _) if is_loopback(resource) => self.by_change("it speaks to this machine only"),
-            (Verb::Network, "git") if !self.closed && ["rebase", "merge", "pr"].iter().any(|t| self.asked_task(t).is_some()) => (In, "fetching goes with it".to_owned()),
-            (Verb::Network, "git") if !self.closed => (Unclear, "it fetches from a remote, which wasn't asked for".to_owned()),
-            (Verb::Network, _) if action.destructive => (Out, format!("it changes {resource}, which wasn't asked for")),
+            (Verb::Network, "git")
+                if !self.closed && ["rebase", "merge", "pr"].iter().any(|t| self.asked_task(t).is_some()) =>
+            {
+                (In, "fetching goes with it".to_owned())
+            }
+            (Verb::Network, "git") if !self.closed => {
+                (Unclear, "it fetches from a remote, which wasn't asked for".to_owned())
+            }
+            (Verb::Network, _) if action.destructive => {
+                (Out, format!("it changes {resource}, which wasn't asked for"))
+            }
             (Verb::Network, _) => (self.open(), format!("the prompt doesn't name {resource}")),
-            (Verb::Send, _) if is_loopback(resource) && self.changes() => (In, "it speaks to this machine only".to_owned()),
-            (Verb::Send, "git") if self.allow.iter().any(|r| r.actions.contains(&Verb::Send) && r.resource.starts_with("git:")) && resource.starts_with("git:@{push}") => {
+            (Verb::Send, _) if is_loopback(resource) && self.changes() => {
+                (In, "it speaks to this machine only".to_owned())
+            }
+            (Verb::Send, "git")
+                if self
+                    .allow
+                    .iter()
+                    .any(|r| r.actions.contains(&Verb::Send) && r.resource.starts_with("git:"))
+                    && resource.starts_with("git:@{push}") =>
+            {
                 (Unclear, "where it is pushed to isn't known".to_owned())
             }
-            (Verb::Send, _) if tasks.iter().any(|t| t == "send") && self.asked_task("send").is_some() => (Unclear, "something was to be sent; whether this is it isn't clear".to_owned()),
+            (Verb::Send, _) if tasks.iter().any(|t| t == "send") && self.asked_task("send").is_some() => {
+                (Unclear, "something was to be sent; whether this is it isn't clear".to_owned())
+            }
             (Verb::Send, _) => (Out, format!("sending to {resource} wasn't asked for")),
-            (Verb::Execute, "host") => (if action.destructive || self.closed { Out } else { Unclear }, format!("the prompt doesn't name {resource}")),
+            (Verb::Execute, "host") => (
+                if action.destructive || self.closed { Out } else { Unclear },
+                format!("the prompt doesn't name {resource}"),
+            ),
             (Verb::Execute, _) => self.execute(action, resource),
-            (Verb::Delegate, _) if self.body.tool == "Task" || self.body.tool == "Agent" || self.body.tool == "SendMessage" => (In, "another agent's actions are held against the same".to_owned()),
+            (Verb::Delegate, _)
+                if self.body.tool == "Task"
+                    || self.body.tool == "Agent"
+                    || self.body.tool == "SendMessage" =>
+            {
+                (In, "another agent's actions are held against the same".to_owned())
+            }
             (Verb::Delegate | Verb::Approve, _) => (Unclear, format!("the prompt doesn't name {resource}")),
             (Verb::Delete, _) => (Out, format!("deleting {resource} wasn't asked for")),
             (Verb::Create, "pkg") => self.by_change("it builds an image"),
-            (Verb::Write | Verb::Create | Verb::Move | Verb::Configure, _) if self.only_looks() => (Out, self.asked_to_look()),
-            (Verb::Write | Verb::Create | Verb::Move, "db") if action.destructive => (Out, format!("changing {resource} wasn't asked for")),
-            (Verb::Configure, "tool") if !resource.starts_with("tool:docker/") => (Out, format!("changing {resource} wasn't asked for")),
+            (Verb::Write | Verb::Create | Verb::Move | Verb::Configure, _) if self.only_looks() => {
+                (Out, self.asked_to_look())
+            }
+            (Verb::Write | Verb::Create | Verb::Move, "db") if action.destructive => {
+                (Out, format!("changing {resource} wasn't asked for"))
+            }
+            (Verb::Configure, "tool") if !resource.starts_with("tool:docker/") => {
+                (Out, format!("changing {resource} wasn't asked for"))
+            }
             _ if action.destructive => (Out, format!("it can't be undone, and {resource} wasn't asked for")),
             _ => (self.open(), format!("the prompt doesn't name {resource}")),
         }
@@ -304,7 +410,10 @@ impl Scope<'_> {
         if self.only_looks() {
             return (Out, self.asked_to_look());
         }
-        let package = self.allow.iter().find(|rule| rule.resource.starts_with("pkg:") || rule.resource.starts_with("proc:"));
+        let package = self
+            .allow
+            .iter()
+            .find(|rule| rule.resource.starts_with("pkg:") || rule.resource.starts_with("proc:"));
         if let Some(rule) = package
             && is_manifest(resource)
         {
@@ -316,7 +425,12 @@ impl Scope<'_> {
         if action.destructive {
             return (Unclear, format!("it throws away {resource}, which wasn't asked for"));
         }
-        if matches!(verb, Verb::Write | Verb::Create) && !action.recursive && !self.declared && self.changes() && self.is_beside(resource) {
+        if matches!(verb, Verb::Write | Verb::Create)
+            && !action.recursive
+            && !self.declared
+            && self.changes()
+            && self.is_beside(resource)
+        {
             return (In, format!("beside what was named, or its test: {}", self.named()));
         }
         if is_rubbish(resource) && self.allow.iter().any(|r| is_task(r)) {
@@ -330,7 +444,11 @@ impl Scope<'_> {
     }
 
     fn named(&self) -> &str {
-        self.allow.iter().find(|rule| rule.actions.contains(&Verb::Write)).or(self.allow.first()).map_or("", |rule| words(rule))
+        self.allow
+            .iter()
+            .find(|rule| rule.actions.contains(&Verb::Write))
+            .or(self.allow.first())
+            .map_or("", |rule| words(rule))
     }
 
     /// In the folder of a file that was named, or a test.
@@ -360,28 +478,42 @@ impl Scope<'_> {
             if let Some(rule) = self.asked_task("delete")
                 && !action.recursive
             {
-                return (Unclear, format!("something was to be deleted; whether this is it isn't clear: {}", words(rule)));
+                return (
+                    Unclear,
+                    format!("something was to be deleted; whether this is it isn't clear: {}", words(rule)),
+                );
             }
         }
         (Out, format!("deleting {resource} wasn't asked for"))
     }
 
     fn commit(&self, action: &Action, resource: &str) -> (InScope, String) {
-        let rewrites = action.destructive && ["rebase", "revert", "merge"].iter().all(|t| self.asked_task(t).is_none());
+        let rewrites =
+            action.destructive && ["rebase", "revert", "merge"].iter().all(|t| self.asked_task(t).is_none());
         if self.only_looks() {
             return (Out, self.asked_to_look());
         }
         if rewrites {
             return (Unclear, format!("it rewrites {resource}, which wasn't asked for"));
         }
-        let asked = self.changes() || self.allow.iter().any(|r| r.resource.starts_with("git:") || is_task(r) && !r.resource.starts_with("task:test"));
-        if asked { (In, "keeping the work in git".to_owned()) } else { (Unclear, "no change was asked for".to_owned()) }
+        let asked = self.changes()
+            || self.allow.iter().any(|r| {
+                r.resource.starts_with("git:") || is_task(r) && !r.resource.starts_with("task:test")
+            });
+        if asked {
+            (In, "keeping the work in git".to_owned())
+        } else {
+            (Unclear, "no change was asked for".to_owned())
+        }
     }
 
     fn package(&self, resource: &str) -> (InScope, String) {
         let listed = resource.ends_with("/*");
         let runs = self.changes()
-            || self.allow.iter().any(|r| is_task(r) && !r.resource.starts_with("task:pr") || r.resource.starts_with("proc:"));
+            || self
+                .allow
+                .iter()
+                .any(|r| is_task(r) && !r.resource.starts_with("task:pr") || r.resource.starts_with("proc:"));
         if listed && runs {
             return (In, "what the project lists, which goes with the work".to_owned());
         }
@@ -394,7 +526,10 @@ impl Scope<'_> {
     fn execute(&self, action: &Action, resource: &str) -> (InScope, String) {
         let name = program(resource);
         if action.destructive && !is_clean(self.body) {
-            return (if self.only_looks() { Out } else { Unclear }, format!("{name} may delete something, which wasn't asked for"));
+            return (
+                if self.only_looks() { Out } else { Unclear },
+                format!("{name} may delete something, which wasn't asked for"),
+            );
         }
         if action.destructive {
             return (Unclear, "it deletes what a build makes".to_owned());
@@ -402,19 +537,37 @@ impl Scope<'_> {
         if LOOKERS.has(name) {
             return (In, "a program that only looks".to_owned());
         }
-        let task = self.allow.iter().any(|r| is_task(r) && ["task:run", "task:test", "task:build", "task:lint", "task:command"].iter().any(|t| r.resource.starts_with(t)));
+        let task = self.allow.iter().any(|r| {
+            is_task(r)
+                && ["task:run", "task:test", "task:build", "task:lint", "task:command"]
+                    .iter()
+                    .any(|t| r.resource.starts_with(t))
+        });
         let tool = TOOLS.has(name);
         let own = resource.starts_with("file:") && self.inside(resource);
-        let risky = tasks(self.body).iter().any(|t| matches!(t.split('#').next().unwrap_or(t), "deploy" | "publish" | "migrate" | "release"));
+        let risky = tasks(self.body).iter().any(|t| {
+            matches!(t.split('#').next().unwrap_or(t), "deploy" | "publish" | "migrate" | "release")
+        });
         if risky {
-            return (if self.only_looks() || self.closed { Out } else { Unclear }, format!("{} wasn't asked for", fdr_record::preview(&self.body.summary)));
+            return (
+                if self.only_looks() || self.closed { Out } else { Unclear },
+                format!("{} wasn't asked for", fdr_record::preview(&self.body.summary)),
+            );
         }
         // Installing is judged by the packages.
-        let installs = self.body.actions.iter().any(|a| a.resource.kind() == "pkg") && self.allow.iter().any(|r| r.resource.starts_with("pkg:"));
+        let installs = self.body.actions.iter().any(|a| a.resource.kind() == "pkg")
+            && self.allow.iter().any(|r| r.resource.starts_with("pkg:"));
         if (tool || own) && (self.changes() || task || installs) {
             return (In, "running tools goes with the work".to_owned());
         }
-        if tool && self.body.actions.iter().all(|a| a.resource.kind() == "pkg" || a.resource.kind() == "db" || matches!(a.action, Verb::Execute | Verb::Read)) && self.names_any() {
+        if tool
+            && self.body.actions.iter().all(|a| {
+                a.resource.kind() == "pkg"
+                    || a.resource.kind() == "db"
+                    || matches!(a.action, Verb::Execute | Verb::Read)
+            })
+            && self.names_any()
+        {
             return (In, "running tools goes with the work".to_owned());
         }
         if self.only_looks() {
@@ -428,12 +581,18 @@ impl Scope<'_> {
 
     /// Whether one of the resources of this call was named.
     fn names_any(&self) -> bool {
-        self.body.actions.iter().any(|a| matches!(a.resource.kind(), "pkg" | "db") && self.names(a.resource.as_str()))
+        self.body
+            .actions
+            .iter()
+            .any(|a| matches!(a.resource.kind(), "pkg" | "db") && self.names(a.resource.as_str()))
     }
 }
 
 fn words(rule: &ScopeRule) -> &str {
-    rule.words.strip_prefix(DECLARED).or_else(|| rule.words.strip_prefix(DECLARED_ONLY)).unwrap_or(&rule.words)
+    rule.words
+        .strip_prefix(DECLARED)
+        .or_else(|| rule.words.strip_prefix(DECLARED_ONLY))
+        .unwrap_or(&rule.words)
 }
 
 fn is_task(rule: &ScopeRule) -> bool {
@@ -464,7 +623,12 @@ fn matches(pattern: &str, resource: &str) -> bool {
     }
     let Some(wanted) = pattern.strip_prefix("host:") else { return false };
     let Some(host) = host_of(resource) else { return false };
-    covers(wanted, host) || wanted.strip_prefix("*.").is_some_and(|domain| host == domain || host.ends_with(&format!(".{domain}"))) || host.strip_prefix("www.").is_some_and(|h| h == wanted) || host.strip_prefix("api.").is_some_and(|h| h == wanted)
+    covers(wanted, host)
+        || wanted
+            .strip_prefix("*.")
+            .is_some_and(|domain| host == domain || host.ends_with(&format!(".{domain}")))
+        || host.strip_prefix("www.").is_some_and(|h| h == wanted)
+        || host.strip_prefix("api.").is_some_and(|h| h == wanted)
 }
 
 fn host_of(resource: &str) -> Option<&str> {
@@ -481,7 +645,9 @@ fn host_of(resource: &str) -> Option<&str> {
 }
 
 fn is_loopback(resource: &str) -> bool {
-    host_of(resource).is_some_and(|h| h == "localhost" || h == "127.0.0.1" || h == "0.0.0.0" || h.ends_with(".localhost")) || resource.starts_with("url:http://[::1]")
+    host_of(resource)
+        .is_some_and(|h| h == "localhost" || h == "127.0.0.1" || h == "0.0.0.0" || h.ends_with(".localhost"))
+        || resource.starts_with("url:http://[::1]")
 }
 
 /// Whether a file lies in the workspace.
@@ -495,7 +661,9 @@ pub(super) fn is_inside(resource: &str, place: &Place<'_>) -> bool {
 }
 
 fn is_scratch(resource: &str) -> bool {
-    resource.strip_prefix("file:").is_some_and(|path| ["/tmp/", "/var/tmp/", "/dev/shm/", "/private/tmp/"].iter().any(|root| path.starts_with(root)))
+    resource.strip_prefix("file:").is_some_and(|path| {
+        ["/tmp/", "/var/tmp/", "/dev/shm/", "/private/tmp/"].iter().any(|root| path.starts_with(root))
+    })
 }
 
 /// Whether a name is that of a secret.
@@ -509,14 +677,37 @@ pub(super) fn is_secret(resource: &str) -> bool {
     }
     let low = name.to_ascii_lowercase();
     let file = low.rsplit('/').next().unwrap_or_default();
-    let sample = [".example", ".sample", ".template", ".dist", ".pub", ".md"].iter().any(|end| file.ends_with(end));
-    let folder = ["/.ssh/", "/.gnupg/", "/.aws/", "/.azure/", "/.config/gcloud/", "/.password-store/"].iter().any(|f| low.contains(f));
+    let sample =
+        [".example", ".sample", ".template", ".dist", ".pub", ".md"].iter().any(|end| file.ends_with(end));
+    let folder = ["/.ssh/", "/.gnupg/", "/.aws/", "/.azure/", "/.config/gcloud/", "/.password-store/"]
+        .iter()
+        .any(|f| low.contains(f));
     let known = file == ".env"
         || file.starts_with(".env.")
         || file.ends_with(".env")
-        || [".pem", ".key", ".p12", ".pfx", ".jks", ".keystore", ".kdbx"].iter().any(|end| file.ends_with(end))
+        || [".pem", ".key", ".p12", ".pfx", ".jks", ".keystore", ".kdbx"]
+            .iter()
+            .any(|end| file.ends_with(end))
         || ["id_rsa", "id_ed25519", "id_ecdsa", "id_dsa"].iter().any(|n| file == *n)
-        || matches!(file, ".netrc" | ".pgpass" | ".git-credentials" | "credentials" | "credentials.json" | "secrets.yaml" | "secrets.yml" | "secrets.json" | "secrets.toml" | ".npmrc" | ".pypirc" | "shadow" | ".htpasswd" | "token" | "service-account.json" | "kubeconfig")
+        || matches!(
+            file,
+            ".netrc"
+                | ".pgpass"
+                | ".git-credentials"
+                | "credentials"
+                | "credentials.json"
+                | "secrets.yaml"
+                | "secrets.yml"
+                | "secrets.json"
+                | "secrets.toml"
+                | ".npmrc"
+                | ".pypirc"
+                | "shadow"
+                | ".htpasswd"
+                | "token"
+                | "service-account.json"
+                | "kubeconfig"
+        )
         || low.ends_with("/.kube/config")
         || low.ends_with("/.docker/config.json");
     (known || folder) && !sample
@@ -531,8 +722,25 @@ fn is_secret_name(resource: &str) -> bool {
 fn is_rubbish(resource: &str) -> bool {
     let low = resource.to_ascii_lowercase();
     low.trim_start_matches("file:").split('/').any(|part| {
-        matches!(part, "target" | "build" | "dist" | "out" | "node_modules" | ".next" | "__pycache__" | "coverage" | ".pytest_cache" | ".mypy_cache" | ".ruff_cache" | "tmp" | "temp" | ".cache" | ".turbo" | "htmlcov")
-            || part.ends_with(".pyc")
+        matches!(
+            part,
+            "target"
+                | "build"
+                | "dist"
+                | "out"
+                | "node_modules"
+                | ".next"
+                | "__pycache__"
+                | "coverage"
+                | ".pytest_cache"
+                | ".mypy_cache"
+                | ".ruff_cache"
+                | "tmp"
+                | "temp"
+                | ".cache"
+                | ".turbo"
+                | "htmlcov"
+        ) || part.ends_with(".pyc")
             || part.ends_with(".tmp")
             || part.ends_with(".log")
     })
@@ -541,7 +749,8 @@ fn is_rubbish(resource: &str) -> bool {
 fn is_test(resource: &str) -> bool {
     let low = resource.to_ascii_lowercase();
     let file = low.rsplit('/').next().unwrap_or_default();
-    low.split('/').any(|part| matches!(part, "test" | "tests" | "__tests__" | "spec" | "fixtures" | "testdata"))
+    low.split('/')
+        .any(|part| matches!(part, "test" | "tests" | "__tests__" | "spec" | "fixtures" | "testdata"))
         || file.starts_with("test_")
         || file.contains("_test.")
         || file.contains(".test.")
@@ -555,8 +764,31 @@ fn is_manifest(resource: &str) -> bool {
     let file = resource.rsplit('/').next().unwrap_or_default();
     matches!(
         file,
-        "package.json" | "package-lock.json" | "yarn.lock" | "pnpm-lock.yaml" | "bun.lockb" | "bun.lock" | "Cargo.toml" | "Cargo.lock" | "go.mod" | "go.sum" | "pyproject.toml" | "poetry.lock" | "uv.lock"
-            | "setup.py" | "Gemfile" | "Gemfile.lock" | "composer.json" | "composer.lock" | "pom.xml" | "build.gradle" | "mix.exs" | "Pipfile" | "Pipfile.lock" | "node_modules" | "environment.yml"
+        "package.json"
+            | "package-lock.json"
+            | "yarn.lock"
+            | "pnpm-lock.yaml"
+            | "bun.lockb"
+            | "bun.lock"
+            | "Cargo.toml"
+            | "Cargo.lock"
+            | "go.mod"
+            | "go.sum"
+            | "pyproject.toml"
+            | "poetry.lock"
+            | "uv.lock"
+            | "setup.py"
+            | "Gemfile"
+            | "Gemfile.lock"
+            | "composer.json"
+            | "composer.lock"
+            | "pom.xml"
+            | "build.gradle"
+            | "mix.exs"
+            | "Pipfile"
+            | "Pipfile.lock"
+            | "node_modules"
+            | "environment.yml"
     ) || file.starts_with("requirements")
         || resource.contains("/node_modules/")
         || resource.contains("/.venv")
@@ -583,24 +815,51 @@ fn tasks(body: &ActionBody) -> Vec<String> {
         }
     };
     let low = body.summary.to_lowercase();
-    let words: Vec<&str> = low.split(|c: char| c.is_whitespace() || ";|&()\"'".contains(c)).filter(|w| !w.is_empty()).collect();
+    let words: Vec<&str> =
+        low.split(|c: char| c.is_whitespace() || ";|&()\"'".contains(c)).filter(|w| !w.is_empty()).collect();
     let word = |names: &[&str]| words.iter().any(|w| names.contains(w));
-    let part = |names: &[&str]| words.iter().any(|w| w.split(|c: char| !c.is_alphanumeric()).any(|p| names.contains(&p)));
+    let part = |names: &[&str]| {
+        words.iter().any(|w| w.split(|c: char| !c.is_alphanumeric()).any(|p| names.contains(&p)))
+    };
     for action in &body.actions {
         let (name, kind) = (action.resource.name(), action.resource.kind());
         let program = program(action.resource.as_str());
         match action.action {
             Verb::Execute if matches!(kind, "proc" | "file") => {
-                if matches!(program, "pytest" | "py.test" | "jest" | "vitest" | "mocha" | "tox" | "nox" | "phpunit" | "rspec" | "playwright" | "cypress" | "ctest" | "bats" | "cargo-nextest") {
+                if matches!(
+                    program,
+                    "pytest"
+                        | "py.test"
+                        | "jest"
+                        | "vitest"
+                        | "mocha"
+                        | "tox"
+                        | "nox"
+                        | "phpunit"
+                        | "rspec"
+                        | "playwright"
+                        | "cypress"
+                        | "ctest"
+                        | "bats"
+                        | "cargo-nextest"
+                ) {
                     add("test");
                 } else if TOOLS.has(program) || kind == "file" {
                     if part(&["test", "tests", "nextest", "bench", "e2e", "spec", "check", "verify"]) {
                         add("test");
                     }
-                    if part(&["build", "compile", "package", "assemble", "install", "bundle", "all"]) || matches!(program, "make" | "ninja" | "tsc" | "gcc" | "g++" | "clang" | "rustc" | "webpack" | "vite") && !part(&["test", "tests", "clean", "deploy"]) {
+                    if part(&["build", "compile", "package", "assemble", "install", "bundle", "all"])
+                        || matches!(
+                            program,
+                            "make" | "ninja" | "tsc" | "gcc" | "g++" | "clang" | "rustc" | "webpack" | "vite"
+                        ) && !part(&["test", "tests", "clean", "deploy"])
+                    {
                         add("build");
                     }
-                    if part(&["migrate", "migration", "migrations"]) || matches!(program, "alembic" | "diesel" | "flyway" | "goose") && part(&["upgrade", "downgrade", "run", "up", "down"]) {
+                    if part(&["migrate", "migration", "migrations"])
+                        || matches!(program, "alembic" | "diesel" | "flyway" | "goose")
+                            && part(&["upgrade", "downgrade", "run", "up", "down"])
+                    {
                         add("migrate");
                     }
                     if part(&["deploy"]) || program.starts_with("deploy") {
@@ -615,16 +874,37 @@ fn tasks(body: &ActionBody) -> Vec<String> {
                     if part(&["backup", "dump"]) {
                         add("backup");
                     }
-                    if part(&["lint", "clippy", "fmt", "format", "typecheck", "eslint", "ruff", "mypy", "pylint", "prettier", "check"]) || matches!(program, "black" | "flake8" | "tsc" | "shellcheck" | "golangci-lint" | "rustfmt" | "gofmt") {
+                    if part(&[
+                        "lint",
+                        "clippy",
+                        "fmt",
+                        "format",
+                        "typecheck",
+                        "eslint",
+                        "ruff",
+                        "mypy",
+                        "pylint",
+                        "prettier",
+                        "check",
+                    ]) || matches!(
+                        program,
+                        "black" | "flake8" | "tsc" | "shellcheck" | "golangci-lint" | "rustfmt" | "gofmt"
+                    ) {
                         add("lint");
                     }
-                    if part(&["start", "dev", "serve", "run", "up"]) || matches!(program, "node" | "python" | "python3" | "uvicorn" | "flask") || kind == "file" {
+                    if part(&["start", "dev", "serve", "run", "up"])
+                        || matches!(program, "node" | "python" | "python3" | "uvicorn" | "flask")
+                        || kind == "file"
+                    {
                         add("run");
                     }
                     if part(&["restart"]) {
                         add("restart");
                     }
-                } else if matches!(program, "flyway" | "goose" | "liquibase" | "dbmate" | "golang-migrate" | "migrate") {
+                } else if matches!(
+                    program,
+                    "flyway" | "goose" | "liquibase" | "dbmate" | "golang-migrate" | "migrate"
+                ) {
                     add("migrate");
                 } else if matches!(program, "docker" | "docker-compose" | "podman") {
                     if part(&["build"]) {
@@ -640,7 +920,9 @@ fn tasks(body: &ActionBody) -> Vec<String> {
             }
             Verb::Execute if kind == "tool" && name.starts_with("ansible") => add(deploy_to(&part)),
             Verb::Create if kind == "git" && name == ".#HEAD" => add("commit"),
-            Verb::Create if kind == "git" && name.starts_with(".#") && name != ".#stash" && name != ".#index" => {
+            Verb::Create
+                if kind == "git" && name.starts_with(".#") && name != ".#stash" && name != ".#index" =>
+            {
                 add("branch");
                 if part(&["tag"]) {
                     add("release");
@@ -680,7 +962,9 @@ fn tasks(body: &ActionBody) -> Vec<String> {
                             add("force-push");
                         }
                         // A pull request needs its branch to be pushed, never the main one.
-                        let main = name.rsplit('#').next().is_some_and(|b| matches!(b, "main" | "master" | "production" | "prod" | "release"));
+                        let main = name.rsplit('#').next().is_some_and(|b| {
+                            matches!(b, "main" | "master" | "production" | "prod" | "release")
+                        });
                         if !main {
                             add("pr");
                         }
@@ -712,7 +996,9 @@ fn tasks(body: &ActionBody) -> Vec<String> {
                     _ => add("send"),
                 }
             }
-            Verb::Configure | Verb::Delete if kind == "tool" && !name.starts_with("docker/") && !name.starts_with("claude-code/") => {
+            Verb::Configure | Verb::Delete
+                if kind == "tool" && !name.starts_with("docker/") && !name.starts_with("claude-code/") =>
+            {
                 if action.action == Verb::Configure {
                     add(deploy_to(&part));
                 }

@@ -11,7 +11,10 @@ pub enum IntentError {
     #[error("`{0}`: a statement begins with allow, deny, only or until")]
     Statement(String),
     /// A word in the place of a verb that is none.
-    #[error("`{word}` in `{statement}` is no verb: the verbs are {}, change (all that change something), look (read, search) and any", verbs())]
+    #[error(
+        "`{word}` in `{statement}` is no verb: the verbs are {}, change (all that change something), look (read, search) and any",
+        verbs()
+    )]
     Verb {
         /// The word.
         word: String,
@@ -121,7 +124,9 @@ fn statement(kind: &str, text: &str, prefix: &str, place: &Place<'_>) -> Result<
             match part {
                 "any" => any = true,
                 "look" => actions.extend([Verb::Read, Verb::Search]),
-                "change" => actions.extend([Verb::Write, Verb::Create, Verb::Delete, Verb::Move, Verb::Configure]),
+                "change" => {
+                    actions.extend([Verb::Write, Verb::Create, Verb::Delete, Verb::Move, Verb::Configure])
+                }
                 name => match Verb::ALL.into_iter().find(|verb| verb.as_str() == name) {
                     Some(verb) => actions.push(verb),
                     None => return Err(IntentError::Verb { word: part.to_owned(), statement: whole }),
@@ -151,7 +156,9 @@ fn is_resource(word: &str) -> bool {
 /// A pattern as it stands in a rule: a path is made absolute, a kind is put before it.
 fn resource(word: &str, place: &Place<'_>) -> String {
     let (kind, name) = match word.split_once(':') {
-        Some((kind, _)) if matches!(kind, "http" | "https" | "s3" | "ftp" | "wss" | "ws") => return format!("url:{word}"),
+        Some((kind, _)) if matches!(kind, "http" | "https" | "s3" | "ftp" | "wss" | "ws") => {
+            return format!("url:{word}");
+        }
         Some((kind, name)) if kind.bytes().all(|b| b.is_ascii_lowercase()) => (kind, name),
         _ if word == "**" => return word.to_owned(),
         _ => ("file", word),

@@ -1,12 +1,15 @@
 //! What the words of a prompt name: files, hosts, branches, tables.
 
-use super::words::{EXTENSIONS, FILES, PLAIN, TOP_LEVEL};
 use super::Place;
+use super::words::{EXTENSIONS, FILES, PLAIN, TOP_LEVEL};
 use fdr_record::clean_path;
 
 /// Kinds of files that have no path in a prompt but a name that everybody uses.
 const GROUPS: &[(&str, &str)] = &[
-    ("test|tests|testsuite|testcases|unit-tests|testdateien", "**/test/**|**/tests/**|**/__tests__/**|**/spec/**|**/test_*|**/*_test.*|**/*_tests.*|**/*.test.*|**/*.spec.*|**/*Test.*|**/tests.rs|**/conftest.py"),
+    (
+        "test|tests|testsuite|testcases|unit-tests|testdateien",
+        "**/test/**|**/tests/**|**/__tests__/**|**/spec/**|**/test_*|**/*_test.*|**/*_tests.*|**/*.test.*|**/*.spec.*|**/*Test.*|**/tests.rs|**/conftest.py",
+    ),
     ("docs|documentation|doc|dokumentation|doku", "**/docs/**|**/doc/**|**/*.md|**/*.rst"),
     ("readme", "**/README*"),
     ("changelog", "**/CHANGELOG*"),
@@ -60,7 +63,11 @@ pub(super) fn path(text: &str, place: &Place<'_>) -> Vec<String> {
         _ => text,
     };
     if let Some(rest) = text.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with('/')) {
-        return if place.home.is_empty() { Vec::new() } else { vec![pattern(&format!("{}{rest}", place.home), "/", text)] };
+        return if place.home.is_empty() {
+            Vec::new()
+        } else {
+            vec![pattern(&format!("{}{rest}", place.home), "/", text)]
+        };
     }
     if text.starts_with('/') {
         return vec![pattern(text, "/", text)];
@@ -85,7 +92,9 @@ pub(super) fn path(text: &str, place: &Place<'_>) -> Vec<String> {
 fn pattern(path: &str, base: &str, written: &str) -> String {
     let whole = clean_path(path, base);
     let last = whole.rsplit('/').next().unwrap_or_default();
-    let folder = written.ends_with('/') || written.ends_with("/.") || !has_extension(last) && !is_known_file(last) && !last.contains('*');
+    let folder = written.ends_with('/')
+        || written.ends_with("/.")
+        || !has_extension(last) && !is_known_file(last) && !last.contains('*');
     let whole = whole.trim_end_matches('/');
     if folder { format!("file:{whole}/**") } else { format!("file:{whole}") }
 }
@@ -93,7 +102,10 @@ fn pattern(path: &str, base: &str, written: &str) -> String {
 /// A folder that is called by its name: "the build folder".
 pub(super) fn folder(name: &str, place: &Place<'_>) -> Vec<String> {
     let name = name.trim_matches('/');
-    if name.is_empty() || PLAIN.has(&name.to_lowercase()) || matches!(name, "root" | "project" | "repo" | "working" | "parent") {
+    if name.is_empty()
+        || PLAIN.has(&name.to_lowercase())
+        || matches!(name, "root" | "project" | "repo" | "working" | "parent")
+    {
         return vec![place.all()];
     }
     let mut text = name.to_owned();
@@ -103,7 +115,26 @@ pub(super) fn folder(name: &str, place: &Place<'_>) -> Vec<String> {
 
 fn has_extension(name: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(stem, ending)| {
-        EXTENSIONS.has(&ending.to_ascii_lowercase()) || stem.is_empty() && !ending.is_empty() && !matches!(name, ".github" | ".git" | ".claude" | ".vscode" | ".ssh" | ".aws" | ".config" | ".cache" | ".gnupg" | ".kube" | ".idea" | ".husky" | ".circleci" | ".cargo")
+        EXTENSIONS.has(&ending.to_ascii_lowercase())
+            || stem.is_empty()
+                && !ending.is_empty()
+                && !matches!(
+                    name,
+                    ".github"
+                        | ".git"
+                        | ".claude"
+                        | ".vscode"
+                        | ".ssh"
+                        | ".aws"
+                        | ".config"
+                        | ".cache"
+                        | ".gnupg"
+                        | ".kube"
+                        | ".idea"
+                        | ".husky"
+                        | ".circleci"
+                        | ".cargo"
+                )
     })
 }
 
@@ -119,23 +150,78 @@ fn is_idiom(low: &str) -> bool {
         || low.bytes().all(|b| b.is_ascii_digit() || b == b'/' || b == b'.')
         || matches!(
             low,
-            "and/or" | "either/or" | "he/she" | "s/he" | "yes/no" | "true/false" | "read/write" | "input/output" | "client/server" | "tcp/ip"
-                | "ci/cd" | "on/off" | "request/response" | "und/oder" | "key/value" | "create/update" | "add/remove" | "start/stop" | "before/after"
-                | "push/pull" | "success/failure" | "pass/fail" | "frontend/backend" | "up/down" | "left/right" | "in/out" | "w/o" | "async/await" | "fix/refactor" | "his/her"
+            "and/or"
+                | "either/or"
+                | "he/she"
+                | "s/he"
+                | "yes/no"
+                | "true/false"
+                | "read/write"
+                | "input/output"
+                | "client/server"
+                | "tcp/ip"
+                | "ci/cd"
+                | "on/off"
+                | "request/response"
+                | "und/oder"
+                | "key/value"
+                | "create/update"
+                | "add/remove"
+                | "start/stop"
+                | "before/after"
+                | "push/pull"
+                | "success/failure"
+                | "pass/fail"
+                | "frontend/backend"
+                | "up/down"
+                | "left/right"
+                | "in/out"
+                | "w/o"
+                | "async/await"
+                | "fix/refactor"
+                | "his/her"
         )
 }
 
 /// Folders at the root of a system.
 const ROOTS: &[&str] = &[
-    "etc", "usr", "var", "tmp", "home", "opt", "srv", "root", "dev", "proc", "sys", "bin", "sbin", "lib", "boot", "mnt", "media", "run", "w", "work", "data", "app",
-    "workspace", "Users", "private", "Volumes", "Applications", "Library", "nix",
+    "etc",
+    "usr",
+    "var",
+    "tmp",
+    "home",
+    "opt",
+    "srv",
+    "root",
+    "dev",
+    "proc",
+    "sys",
+    "bin",
+    "sbin",
+    "lib",
+    "boot",
+    "mnt",
+    "media",
+    "run",
+    "w",
+    "work",
+    "data",
+    "app",
+    "workspace",
+    "Users",
+    "private",
+    "Volumes",
+    "Applications",
+    "Library",
+    "nix",
 ];
 
 /// Whether an absolute path may be a route of a server instead: `/search`, `/api/users`.
 pub(super) fn is_route(raw: &str, place: &Place<'_>) -> bool {
     let Some(path) = raw.strip_prefix('/') else { return false };
     let first = path.split('/').next().unwrap_or_default();
-    let known = ROOTS.contains(&first) || [place.root(), place.cwd, place.home].iter().any(|root| root.len() > 1 && raw.starts_with(*root));
+    let known = ROOTS.contains(&first)
+        || [place.root(), place.cwd, place.home].iter().any(|root| root.len() > 1 && raw.starts_with(*root));
     !known && (path.contains("/:") || !path.rsplit('/').next().is_some_and(has_extension))
 }
 
@@ -146,22 +232,52 @@ pub(super) fn is_path(raw: &str) -> bool {
         return false;
     }
     let good = text.chars().all(|c| c.is_alphanumeric() || "/._-*~+@#:,[]{}()$=%".contains(c));
-    if !good || text.chars().all(|c| "./*~#@-_".contains(c)) && !matches!(text, "." | ".." | "~" | "**" | "~/" | "./" | "../") {
+    if !good
+        || text.chars().all(|c| "./*~#@-_".contains(c))
+            && !matches!(text, "." | ".." | "~" | "**" | "~/" | "./" | "../")
+    {
         return false;
     }
     let text = text.split(':').next().unwrap_or(text);
     if text.contains('/') {
         // `npm:@scope/pkg`, `a@b/c`: not paths.
-        let scoped = raw.starts_with('@') && !text.rsplit('/').next().is_some_and(has_extension) && text.matches('/').count() == 1;
-        return !is_idiom(&text.to_lowercase()) && !scoped && !text.starts_with("origin/") && !text.starts_with("upstream/");
+        let scoped = raw.starts_with('@')
+            && !text.rsplit('/').next().is_some_and(has_extension)
+            && text.matches('/').count() == 1;
+        return !is_idiom(&text.to_lowercase())
+            && !scoped
+            && !text.starts_with("origin/")
+            && !text.starts_with("upstream/");
     }
     let low = text.to_lowercase();
     if matches!(low.as_str(), "~") || raw.starts_with('@') && has_extension(text) {
         return true;
     }
     // Products that are named like files.
-    let product = matches!(low.as_str(), "node.js" | "next.js" | "vue.js" | "react.js" | "nuxt.js" | "express.js" | "d3.js" | "three.js" | "asp.net" | "docs.rs" | "e.g" | "i.e" | "z.b");
-    has_extension(text) && !product && !text.ends_with('.') && (text.starts_with('.') || text.split('.').next().is_some_and(|s| !s.is_empty() && !s.bytes().all(|b| b.is_ascii_digit())))
+    let product = matches!(
+        low.as_str(),
+        "node.js"
+            | "next.js"
+            | "vue.js"
+            | "react.js"
+            | "nuxt.js"
+            | "express.js"
+            | "d3.js"
+            | "three.js"
+            | "asp.net"
+            | "docs.rs"
+            | "e.g"
+            | "i.e"
+            | "z.b"
+    );
+    has_extension(text)
+        && !product
+        && !text.ends_with('.')
+        && (text.starts_with('.')
+            || text
+                .split('.')
+                .next()
+                .is_some_and(|s| !s.is_empty() && !s.bytes().all(|b| b.is_ascii_digit())))
         || text.contains('*') && text.len() > 1 && text.contains('.')
         || is_known_file(text) && text.starts_with(|c: char| c.is_ascii_uppercase())
 }
@@ -169,7 +285,10 @@ pub(super) fn is_path(raw: &str) -> bool {
 /// The host that a word names, by itself or in a URL.
 pub(super) fn host(raw: &str) -> Option<String> {
     if let Some((scheme, rest)) = raw.split_once("://") {
-        if scheme == "file" || rest.is_empty() || !scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+') {
+        if scheme == "file"
+            || rest.is_empty()
+            || !scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+')
+        {
             return None;
         }
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -190,7 +309,9 @@ pub(super) fn host(raw: &str) -> Option<String> {
         return clean_host(name);
     }
     let ending = name.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase())?;
-    let labels = name.split('.').all(|l| !l.is_empty() && l.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '*'));
+    let labels = name
+        .split('.')
+        .all(|l| !l.is_empty() && l.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '*'));
     (labels && TOP_LEVEL.has(&ending) && !raw.starts_with('.')).then(|| clean_host(name)).flatten()
 }
 
@@ -207,13 +328,43 @@ fn clean_host(text: &str) -> Option<String> {
 /// An address of mail.
 pub(super) fn mail(raw: &str) -> Option<String> {
     let (user, host) = raw.trim_start_matches("mailto:").split_once('@')?;
-    (!user.is_empty() && host.contains('.') && !host.contains(['/', ':', '@'])).then(|| format!("{user}@{}", host.to_ascii_lowercase()))
+    (!user.is_empty() && host.contains('.') && !host.contains(['/', ':', '@']))
+        .then(|| format!("{user}@{}", host.to_ascii_lowercase()))
 }
 
 /// Names of branches that stand for themselves.
 pub(super) fn is_branch_name(low: &str) -> bool {
-    matches!(low, "main" | "master" | "develop" | "trunk" | "staging" | "production" | "prod" | "gh-pages" | "dev" | "stable" | "next")
-        || low.split_once('/').is_some_and(|(kind, rest)| {
-            !rest.is_empty() && matches!(kind, "feature" | "feat" | "fix" | "bugfix" | "hotfix" | "release" | "chore" | "dependabot" | "wip" | "user" | "users" | "claude" | "origin" | "upstream")
-        })
+    matches!(
+        low,
+        "main"
+            | "master"
+            | "develop"
+            | "trunk"
+            | "staging"
+            | "production"
+            | "prod"
+            | "gh-pages"
+            | "dev"
+            | "stable"
+            | "next"
+    ) || low.split_once('/').is_some_and(|(kind, rest)| {
+        !rest.is_empty()
+            && matches!(
+                kind,
+                "feature"
+                    | "feat"
+                    | "fix"
+                    | "bugfix"
+                    | "hotfix"
+                    | "release"
+                    | "chore"
+                    | "dependabot"
+                    | "wip"
+                    | "user"
+                    | "users"
+                    | "claude"
+                    | "origin"
+                    | "upstream"
+            )
+    })
 }

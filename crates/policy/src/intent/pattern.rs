@@ -51,7 +51,11 @@ fn parts(text: &str) -> Vec<Part> {
         let stars = chars[at..].iter().take_while(|c| **c == '*').count();
         let next = |n: usize| chars.get(at + n).copied();
         match stars {
-            0 if *c == '/' && next(1) == Some('*') && next(2) == Some('*') && matches!(next(3), None | Some('/')) => {
+            0 if *c == '/'
+                && next(1) == Some('*')
+                && next(2) == Some('*')
+                && matches!(next(3), None | Some('/')) =>
+            {
                 parts.extend([Part::Slash, Part::Any]);
                 at += 3;
             }

@@ -2,7 +2,10 @@
 
 use super::object::{folder, group, host, is_branch_name, is_path, is_route, mail, path, rubbish};
 use super::text::{Kind, Token, own_words, tokens};
-use super::words::{self, AFTER_NOUN, Ask, COMPOUND, COMPOUNDING, FOLDERS, GO_ON, NOUNY, PLAIN, QUESTION, REFERENCE, STARTERS, SUBORDINATE, TOOLS, TO_HEADS, WRONG};
+use super::words::{
+    self, AFTER_NOUN, Ask, COMPOUND, COMPOUNDING, FOLDERS, GO_ON, NOUNY, PLAIN, QUESTION, REFERENCE,
+    STARTERS, SUBORDINATE, TO_HEADS, TOOLS, WRONG,
+};
 use super::{DECLARED, DECLARED_ONLY, MAX_RULES, Place, summary};
 use fdr_record::shell::{Context, normalise};
 use fdr_record::{Intent, IntentSource, ScopeRule, Verb};
@@ -11,7 +14,15 @@ use fdr_record::{Intent, IntentSource, ScopeRule, Verb};
 pub fn derive(text: &str, place: &Place<'_>) -> Intent {
     let text = own_words(text);
     let tokens = tokens(&text);
-    let mut reader = Reader { text: &text, place, allow: Vec::new(), exclude: Vec::new(), closed: false, mentions: Vec::new(), code: None };
+    let mut reader = Reader {
+        text: &text,
+        place,
+        allow: Vec::new(),
+        exclude: Vec::new(),
+        closed: false,
+        mentions: Vec::new(),
+        code: None,
+    };
     let mut asks = None;
     let mut wrong = None;
     let mut words = 0;
@@ -38,7 +49,8 @@ pub fn derive(text: &str, place: &Place<'_>) -> Intent {
     // "Update the docs and don't touch the code": that is nothing but the docs.
     if let Some(words) = reader.code.take() {
         let all = reader.place.all();
-        let named = reader.allow.iter().any(|rule| rule.actions.contains(&Verb::Write) && rule.resource != all);
+        let named =
+            reader.allow.iter().any(|rule| rule.actions.contains(&Verb::Write) && rule.resource != all);
         if named {
             reader.closed = true;
         } else {
@@ -50,7 +62,10 @@ pub fn derive(text: &str, place: &Place<'_>) -> Intent {
         if let Some(words) = &asks {
             reader.rule(true, &[Verb::Read, Verb::Search], reader.place.all(), words);
         } else if let Some(words) = &wrong {
-            let again = words.to_lowercase().split_whitespace().any(|w| matches!(w, "still" | "again" | "immer" | "wieder"));
+            let again = words
+                .to_lowercase()
+                .split_whitespace()
+                .any(|w| matches!(w, "still" | "again" | "immer" | "wieder"));
             if !again {
                 let places = reader.mentioned_or_all();
                 for file in places {
@@ -59,7 +74,9 @@ pub fn derive(text: &str, place: &Place<'_>) -> Intent {
             }
         }
     }
-    let goes_on = reader.allow.is_empty() && (plain && words > 0 || asks.is_none() && (!reader.exclude.is_empty() || reader.closed || words <= MAX_ANSWER));
+    let goes_on = reader.allow.is_empty()
+        && (plain && words > 0
+            || asks.is_none() && (!reader.exclude.is_empty() || reader.closed || words <= MAX_ANSWER));
     let seen = std::mem::take(&mut reader.mentions);
     for mention in seen {
         // Within the workspace anything may be read.
@@ -108,7 +125,9 @@ fn low<'t>(sentence: &'t [Token<'_>], at: usize) -> &'t str {
 
 fn excerpt(text: &str, tokens: &[Token<'_>]) -> String {
     let words = tokens.iter().filter(|t| t.kind != Kind::End);
-    let (Some(first), Some(last)) = (words.clone().next(), words.clone().next_back()) else { return String::new() };
+    let (Some(first), Some(last)) = (words.clone().next(), words.clone().next_back()) else {
+        return String::new();
+    };
     cut(&text[first.start..last.end])
 }
 
@@ -131,7 +150,26 @@ fn cut(text: &str) -> String {
 
 fn first_word(sentence: &[Token<'_>]) -> usize {
     let filler = |t: &Token<'_>| {
-        t.kind == Kind::Comma || matches!(t.low.as_str(), "and" | "so" | "but" | "hey" | "hi" | "ok" | "okay" | "und" | "also" | "well" | "hm" | "hmm" | "wait" | "then" | "claude" | "aber")
+        t.kind == Kind::Comma
+            || matches!(
+                t.low.as_str(),
+                "and"
+                    | "so"
+                    | "but"
+                    | "hey"
+                    | "hi"
+                    | "ok"
+                    | "okay"
+                    | "und"
+                    | "also"
+                    | "well"
+                    | "hm"
+                    | "hmm"
+                    | "wait"
+                    | "then"
+                    | "claude"
+                    | "aber"
+            )
     };
     sentence.iter().position(|t| !filler(t)).unwrap_or(0)
 }
@@ -139,10 +177,16 @@ fn first_word(sentence: &[Token<'_>]) -> usize {
 fn is_polite(sentence: &[Token<'_>]) -> bool {
     let pair = |at: usize| (low(sentence, at), low(sentence, at + 1));
     (0..sentence.len()).any(|at| match pair(at) {
-        ("can" | "could" | "would" | "will" | "kannst" | "könntest" | "würdest" | "könnten" | "können" | "magst", "you" | "we" | "du" | "sie" | "wir" | "ihr" | "bitte") => true,
+        (
+            "can" | "could" | "would" | "will" | "kannst" | "könntest" | "würdest" | "könnten" | "können"
+            | "magst",
+            "you" | "we" | "du" | "sie" | "wir" | "ihr" | "bitte",
+        ) => true,
         ("please" | "pls" | "bitte" | "let's" | "lets", _) => true,
         ("how" | "what", "about") => true,
-        ("why", "not" | "don't") => matches!(low(sentence, at + 2), "you" | "we") || low(sentence, at + 1) == "not",
+        ("why", "not" | "don't") => {
+            matches!(low(sentence, at + 2), "you" | "we") || low(sentence, at + 1) == "not"
+        }
         _ => false,
     })
 }
@@ -156,15 +200,30 @@ fn is_question(sentence: &[Token<'_>]) -> bool {
 fn starts_like_a_question(sentence: &[Token<'_>]) -> bool {
     let first = low(sentence, first_word(sentence));
     let asked = sentence.last().is_some_and(|t| t.kind == Kind::End && t.raw == "?");
-    let open = QUESTION.has(first) && !matches!(first, "when" | "where" | "can" | "could" | "would" | "will" | "should" | "has" | "have" | "any" | "soll" | "sollte" | "do");
+    let open = QUESTION.has(first)
+        && !matches!(
+            first,
+            "when"
+                | "where"
+                | "can"
+                | "could"
+                | "would"
+                | "will"
+                | "should"
+                | "has"
+                | "have"
+                | "any"
+                | "soll"
+                | "sollte"
+                | "do"
+        );
     (open || asked) && !is_polite(sentence)
 }
 
 /// Whether a sentence tells of something that is wrong.
 fn is_report(sentence: &[Token<'_>]) -> bool {
-    (0..sentence.len()).any(|at| {
-        (1..=3).any(|n| sentence.get(at..at + n).is_some_and(|w| WRONG.has(&joined(w))))
-    })
+    (0..sentence.len())
+        .any(|at| (1..=3).any(|n| sentence.get(at..at + n).is_some_and(|w| WRONG.has(&joined(w)))))
 }
 
 fn joined(words: &[Token<'_>]) -> String {
@@ -321,8 +380,13 @@ impl Reader<'_> {
             let ask = all.then(|| words::verb(&joined(words))).flatten()?;
             let next = low(sentence, at + n);
             let skip = match (words[0].low.as_str(), next) {
-                ("make" | "making", "sure") | ("try", "to" | "and" | "again") | ("start", "by" | "with" | "working" | "over") | ("get", "started" | "back") => true,
-                ("check" | "see", "if") => low(sentence, at + n + 1) == "you" || low(sentence, at + n + 1) == "we",
+                ("make" | "making", "sure")
+                | ("try", "to" | "and" | "again")
+                | ("start", "by" | "with" | "working" | "over")
+                | ("get", "started" | "back") => true,
+                ("check" | "see", "if") => {
+                    low(sentence, at + n + 1) == "you" || low(sentence, at + n + 1) == "we"
+                }
                 ("look" | "go", "like" | "good" | "fine") => true,
                 ("use", "of") | ("work", "in" | "on" | "only") => false,
                 _ => false,
@@ -345,7 +409,17 @@ impl Reader<'_> {
         let before = low(sentence, at - 1);
         if before == "git" && !word.is_empty() {
             return words::verb(word).is_some_and(|ask| {
-                matches!(ask, Ask::Commit | Ask::Branch | Ask::Merge | Ask::Rebase | Ask::Pull | Ask::Push | Ask::Revert | Ask::Fetch)
+                matches!(
+                    ask,
+                    Ask::Commit
+                        | Ask::Branch
+                        | Ask::Merge
+                        | Ask::Rebase
+                        | Ask::Pull
+                        | Ask::Push
+                        | Ask::Revert
+                        | Ask::Fetch
+                )
             });
         }
         let command = at == segment + 1 || STARTERS.has(low(sentence, at.wrapping_sub(2)));
@@ -353,26 +427,50 @@ impl Reader<'_> {
             return true;
         }
         if before == "to" || before == "zu" {
-            return before == "zu" || at - 1 == segment && at < 2 || TO_HEADS.has(low(sentence, at.wrapping_sub(2)));
+            return before == "zu"
+                || at - 1 == segment && at < 2
+                || TO_HEADS.has(low(sentence, at.wrapping_sub(2)));
         }
         if matches!(before, "can" | "could" | "would" | "will" | "might" | "may") {
             return matches!(low(sentence, at.wrapping_sub(2)), "you" | "we");
         }
         if before == "we" || before == "du" || before == "sie" || before == "wir" {
-            return matches!(low(sentence, at.wrapping_sub(2)), "can" | "could" | "should" | "would" | "will" | "don't" | "must" | "kannst" | "könntest" | "können" | "könnten");
+            return matches!(
+                low(sentence, at.wrapping_sub(2)),
+                "can"
+                    | "could"
+                    | "should"
+                    | "would"
+                    | "will"
+                    | "don't"
+                    | "must"
+                    | "kannst"
+                    | "könntest"
+                    | "können"
+                    | "könnten"
+            );
         }
-        if before == "you" && matches!(low(sentence, at.wrapping_sub(2)), "what" | "whatever" | "as" | "if" | "when" | "before") {
+        if before == "you"
+            && matches!(
+                low(sentence, at.wrapping_sub(2)),
+                "what" | "whatever" | "as" | "if" | "when" | "before"
+            )
+        {
             return false;
         }
         if STARTERS.has(before) {
             return true;
         }
-        if word.ends_with("ing") && matches!(before, "by" | "try" | "start" | "mind" | "with" | "without" | "avoid") {
+        if word.ends_with("ing")
+            && matches!(before, "by" | "try" | "start" | "mind" | "with" | "without" | "avoid")
+        {
             return matches!(before, "by" | "try" | "start" | "mind" | "avoid");
         }
         // German verbs stand at the end of their clause.
         let german = word.ends_with(['n']) && !word.is_ascii() || GERMAN_END.contains(&word);
-        let last = sentence.get(at + length).is_none_or(|t| t.kind != Kind::Word || matches!(t.low.as_str(), "und" | "oder" | "dann" | "aber" | "sondern"));
+        let last = sentence.get(at + length).is_none_or(|t| {
+            t.kind != Kind::Word || matches!(t.low.as_str(), "und" | "oder" | "dann" | "aber" | "sondern")
+        });
         german && last
     }
 
@@ -385,30 +483,110 @@ impl Reader<'_> {
         let before = if at == 0 { "" } else { low(sentence, at - 1) };
         let next = low(sentence, at + 1);
         let mut back = at;
-        while back > 0 && matches!(low(sentence, back - 1), "the" | "a" | "our" | "my" | "an" | "das" | "die" | "der" | "den" | "dem" | "file" | "folder" | "directory" | "branch" | "all") {
+        while back > 0
+            && matches!(
+                low(sentence, back - 1),
+                "the"
+                    | "a"
+                    | "our"
+                    | "my"
+                    | "an"
+                    | "das"
+                    | "die"
+                    | "der"
+                    | "den"
+                    | "dem"
+                    | "file"
+                    | "folder"
+                    | "directory"
+                    | "branch"
+                    | "all"
+            )
+        {
             back -= 1;
         }
         let lead = if back == 0 { "" } else { low(sentence, back - 1) };
         let lead2 = if back < 2 { String::new() } else { format!("{} {}", low(sentence, back - 2), lead) };
-        let located = matches!(lead, "in" | "from" | "of" | "on" | "within" | "inside" | "under" | "at" | "into" | "through" | "across" | "for" | "aus" | "von" | "im" | "unter" | "to" | "nach");
-        let likened = (back.saturating_sub(6)..back).any(|i| matches!(low(sentence, i), "like" | "similar" | "described" | "defined" | "specified" | "documented" | "outlined" | "analogous" | "mirroring"));
+        let located = matches!(
+            lead,
+            "in" | "from"
+                | "of"
+                | "on"
+                | "within"
+                | "inside"
+                | "under"
+                | "at"
+                | "into"
+                | "through"
+                | "across"
+                | "for"
+                | "aus"
+                | "von"
+                | "im"
+                | "unter"
+                | "to"
+                | "nach"
+        );
+        let likened = (back.saturating_sub(6)..back).any(|i| {
+            matches!(
+                low(sentence, i),
+                "like"
+                    | "similar"
+                    | "described"
+                    | "defined"
+                    | "specified"
+                    | "documented"
+                    | "outlined"
+                    | "analogous"
+                    | "mirroring"
+            )
+        });
         let referred = likened || !lead.is_empty() && (REFERENCE.has(lead) || REFERENCE.has(&lead2));
         let done = |what: What, count: usize| Some((Object { what, located, referred }, count));
         let raw = token.raw;
         let low_word = token.low.as_str();
-        let gitty = matches!(ask, Some(Ask::Push | Ask::Merge | Ask::Rebase | Ask::Pull | Ask::Branch | Ask::PullRequest | Ask::Commit));
+        let gitty = matches!(
+            ask,
+            Some(
+                Ask::Push
+                    | Ask::Merge
+                    | Ask::Rebase
+                    | Ask::Pull
+                    | Ask::Branch
+                    | Ask::PullRequest
+                    | Ask::Commit
+            )
+        );
         // Branches and remotes first: they look like paths.
-        if before == "branch" || lead == "branch" || next == "branch" && !PLAIN.has(low_word) && !matches!(low_word, "feature" | "separate" | "local" | "remote" | "git" | "your" | "default") {
+        if before == "branch"
+            || lead == "branch"
+            || next == "branch"
+                && !PLAIN.has(low_word)
+                && !matches!(
+                    low_word,
+                    "feature" | "separate" | "local" | "remote" | "git" | "your" | "default"
+                )
+        {
             let name = raw.strip_prefix("origin/").unwrap_or(raw);
-            let named = !PLAIN.has(low_word) && !matches!(low_word, "called" | "named" | "namens" | "off" | "for" | "is" | "protection" | "name" | "names");
+            let named = !PLAIN.has(low_word)
+                && !matches!(
+                    low_word,
+                    "called" | "named" | "namens" | "off" | "for" | "is" | "protection" | "name" | "names"
+                );
             if named && name.chars().all(|c| c.is_alphanumeric() || "/._-#*".contains(c)) {
                 return done(What::Branch(name.to_owned()), 1);
             }
         }
-        if matches!(low_word, "called" | "named" | "namens") && before == "branch" && sentence.get(at + 1).is_some_and(|t| t.kind != Kind::End) {
+        if matches!(low_word, "called" | "named" | "namens")
+            && before == "branch"
+            && sentence.get(at + 1).is_some_and(|t| t.kind != Kind::End)
+        {
             return done(What::Branch(sentence[at + 1].raw.to_owned()), 2);
         }
-        if (gitty || matches!(ask, Some(Ask::Deploy | Ask::Delete | Ask::Fetch))) && is_branch_name(low_word) && (gitty || low_word.contains('/')) {
+        if (gitty || matches!(ask, Some(Ask::Deploy | Ask::Delete | Ask::Fetch)))
+            && is_branch_name(low_word)
+            && (gitty || low_word.contains('/'))
+        {
             if let Some((remote @ ("origin" | "upstream"), name)) = raw.split_once('/') {
                 let _ = remote;
                 return done(What::Branch(name.to_owned()), 1);
@@ -424,29 +602,108 @@ impl Reader<'_> {
         if let Some(address) = mail(raw) {
             return done(What::Mail(address), 1);
         }
-        if matches!(next, "folder" | "directory" | "dir" | "ordner" | "verzeichnis" | "folders" | "directories" | "package" | "module" | "crate")
-            && (raw.contains('/') || matches!(next, "folder" | "directory" | "dir" | "ordner" | "verzeichnis"))
-            && !matches!(low_word, "new" | "separate" | "empty" | "the" | "a" | "an" | "den" | "der" | "das" | "dem" | "ein" | "einen" | "im" | "in" | "our" | "my")
+        if matches!(
+            next,
+            "folder"
+                | "directory"
+                | "dir"
+                | "ordner"
+                | "verzeichnis"
+                | "folders"
+                | "directories"
+                | "package"
+                | "module"
+                | "crate"
+        ) && (raw.contains('/')
+            || matches!(next, "folder" | "directory" | "dir" | "ordner" | "verzeichnis"))
+            && !matches!(
+                low_word,
+                "new"
+                    | "separate"
+                    | "empty"
+                    | "the"
+                    | "a"
+                    | "an"
+                    | "den"
+                    | "der"
+                    | "das"
+                    | "dem"
+                    | "ein"
+                    | "einen"
+                    | "im"
+                    | "in"
+                    | "our"
+                    | "my"
+            )
         {
             return done(What::Files(folder(raw, self.place)), 2);
         }
-        if matches!(before, "folder" | "directory" | "ordner" | "verzeichnis") && !PLAIN.has(low_word) && !raw.contains('.') && token.kind == Kind::Code {
+        if matches!(before, "folder" | "directory" | "ordner" | "verzeichnis")
+            && !PLAIN.has(low_word)
+            && !raw.contains('.')
+            && token.kind == Kind::Code
+        {
             return done(What::Files(folder(raw, self.place)), 1);
         }
-        if matches!(low_word, "table" | "tables" | "tabelle" | "tabellen") || matches!(next, "table" | "tabelle") && !PLAIN.has(low_word) {
-            let (name, count) = if matches!(next, "table" | "tabelle") { (raw, 2) } else { (sentence.get(at + 1).map_or("", |t| t.raw), 2) };
-            let good = !name.is_empty() && !PLAIN.has(&name.to_lowercase()) && name.chars().all(|c| c.is_alphanumeric() || "_.".contains(c)) && words::verb(&name.to_lowercase()).is_none();
+        if matches!(low_word, "table" | "tables" | "tabelle" | "tabellen")
+            || matches!(next, "table" | "tabelle") && !PLAIN.has(low_word)
+        {
+            let (name, count) = if matches!(next, "table" | "tabelle") {
+                (raw, 2)
+            } else {
+                (sentence.get(at + 1).map_or("", |t| t.raw), 2)
+            };
+            let good = !name.is_empty()
+                && !PLAIN.has(&name.to_lowercase())
+                && name.chars().all(|c| c.is_alphanumeric() || "_.".contains(c))
+                && words::verb(&name.to_lowercase()).is_none();
             return if good { done(What::Table(format!("db:*/*/{name}")), count) } else { None };
         }
         if matches!(low_word, "database" | "db" | "datenbank") {
             return done(What::Table("db:**".to_owned()), 1);
         }
-        if matches!(raw, ".") || raw.starts_with('.') && !raw.contains('/') && matches!(next, "files" | "dateien") && raw.len() > 1 {
-            return (raw != ".").then(|| Object { what: What::Files(path(&format!("*{raw}"), self.place)), located, referred }).map(|o| (o, 2));
+        if matches!(raw, ".")
+            || raw.starts_with('.')
+                && !raw.contains('/')
+                && matches!(next, "files" | "dateien")
+                && raw.len() > 1
+        {
+            return (raw != ".")
+                .then(|| Object {
+                    what: What::Files(path(&format!("*{raw}"), self.place)),
+                    located,
+                    referred,
+                })
+                .map(|o| (o, 2));
         }
         let route = is_route(raw, self.place)
-            && (raw.matches('/').count() == 1 || raw.contains("/:") || matches!(next, "endpoint" | "endpoints" | "route" | "routes" | "page" | "handler" | "path" | "url" | "api") || matches!(before, "endpoint" | "route" | "page" | "get" | "post" | "put" | "patch" | "delete" | "url"));
-        if is_path(raw) && !route && !(low_word == "/" || at == 0 && raw.starts_with('/') && !raw[1..].contains('/') && sentence.len() > 1 && token.start == 0) {
+            && (raw.matches('/').count() == 1
+                || raw.contains("/:")
+                || matches!(
+                    next,
+                    "endpoint"
+                        | "endpoints"
+                        | "route"
+                        | "routes"
+                        | "page"
+                        | "handler"
+                        | "path"
+                        | "url"
+                        | "api"
+                )
+                || matches!(
+                    before,
+                    "endpoint" | "route" | "page" | "get" | "post" | "put" | "patch" | "delete" | "url"
+                ));
+        if is_path(raw)
+            && !route
+            && !(low_word == "/"
+                || at == 0
+                    && raw.starts_with('/')
+                    && !raw[1..].contains('/')
+                    && sentence.len() > 1
+                    && token.start == 0)
+        {
             let files = path(raw, self.place);
             return if files.is_empty() { None } else { done(What::Files(files), 1) };
         }
@@ -457,16 +714,28 @@ impl Reader<'_> {
             return done(What::Code(raw.to_owned()), 1);
         }
         match low_word {
-            "it" | "this" | "that" | "them" | "these" | "those" | "es" | "das" | "sie" if !matches!(next, "file" | "folder") && (PLAIN.has(next) || next.is_empty() || low_word == "it" || low_word == "them") => {
+            "it" | "this" | "that" | "them" | "these" | "those" | "es" | "das" | "sie"
+                if !matches!(next, "file" | "folder")
+                    && (PLAIN.has(next) || next.is_empty() || low_word == "it" || low_word == "them") =>
+            {
                 return done(What::Pronoun, 1);
             }
-            "anything" | "everything" | "alles" | "nichts" | "nothing" | "etwas" | "irgendetwas" | "irgendwas" => return done(What::Universal, 1),
+            "anything" | "everything" | "alles" | "nichts" | "nothing" | "etwas" | "irgendetwas"
+            | "irgendwas" => return done(What::Universal, 1),
             _ => {}
         }
-        if matches!(before, "in" | "inside" | "under" | "within" | "from" | "unter") && FOLDERS.has(low_word) && token.kind == Kind::Word {
+        if matches!(before, "in" | "inside" | "under" | "within" | "from" | "unter")
+            && FOLDERS.has(low_word)
+            && token.kind == Kind::Word
+        {
             return done(What::Files(folder(raw, self.place)), 1);
         }
-        if PLAIN.has(low_word) || matches!(low_word, "branch" | "branches" | "ordner" | "verzeichnis" | "folder" | "directory" | "file" | "datei") {
+        if PLAIN.has(low_word)
+            || matches!(
+                low_word,
+                "branch" | "branches" | "ordner" | "verzeichnis" | "folder" | "directory" | "file" | "datei"
+            )
+        {
             return None;
         }
         done(What::Word(raw.to_owned()), 1)
@@ -485,7 +754,9 @@ impl Reader<'_> {
         // A clause of this segment takes in what follows.
         let mut open = false;
         // A list of verbs goes on: "don't commit, push or deploy".
-        let last_or = sentence.iter().rposition(|t| t.kind == Kind::Word && matches!(t.low.as_str(), "or" | "nor" | "oder" | "noch"));
+        let last_or = sentence
+            .iter()
+            .rposition(|t| t.kind == Kind::Word && matches!(t.low.as_str(), "or" | "nor" | "oder" | "noch"));
         let mut after_comma = false;
         let mut joined_by_and = false;
         let mut at = 0;
@@ -499,7 +770,10 @@ impl Reader<'_> {
                     negation = Negation::None;
                 }
                 (subordinate, told, how_to) = (false, false, false);
-                if open && token.raw == ":" && let Some(clause) = clauses.last_mut() {
+                if open
+                    && token.raw == ":"
+                    && let Some(clause) = clauses.last_mut()
+                {
                     clause.heads = true;
                 }
                 (open, after_comma, joined_by_and) = (false, true, false);
@@ -508,12 +782,30 @@ impl Reader<'_> {
                 continue;
             }
             let word = low(sentence, at);
-            if matches!(word, "and" | "or" | "nor" | "but" | "then" | "und" | "oder" | "aber" | "sondern" | "dann" | "noch" | "&" | "+") {
+            if matches!(
+                word,
+                "and"
+                    | "or"
+                    | "nor"
+                    | "but"
+                    | "then"
+                    | "und"
+                    | "oder"
+                    | "aber"
+                    | "sondern"
+                    | "dann"
+                    | "noch"
+                    | "&"
+                    | "+"
+            ) {
                 if matches!(word, "but" | "aber" | "sondern" | "then" | "dann") {
                     negation = Negation::None;
                     (told, how_to) = (false, false);
                 }
-                if matches!(word, "and" | "und" | "&" | "+") && negation == Negation::Active && self.starts_a_request(sentence, at + 1) {
+                if matches!(word, "and" | "und" | "&" | "+")
+                    && negation == Negation::Active
+                    && self.starts_a_request(sentence, at + 1)
+                {
                     negation = Negation::None;
                 }
                 subordinate = how_to && matches!(word, "and" | "or");
@@ -529,7 +821,13 @@ impl Reader<'_> {
             }
             // "leave the tests alone", "keep src as is", "stay away from x", "hands off x"
             if let Some(end) = leave_alone(sentence, at) {
-                let mut clause = Clause { ask: Some(Ask::Touch), negative: true, start: token.start, end: sentence[end - 1].end, ..Clause::default() };
+                let mut clause = Clause {
+                    ask: Some(Ask::Touch),
+                    negative: true,
+                    start: token.start,
+                    end: sentence[end - 1].end,
+                    ..Clause::default()
+                };
                 let mut inner = at + 1;
                 while inner < end {
                     match self.object(sentence, inner, Some(Ask::Touch)) {
@@ -548,7 +846,13 @@ impl Reader<'_> {
             }
             // "x must not be changed", "nothing is pushed", "x has to stay as it is"
             if let Some((ask, end)) = passive(sentence, segment, at) {
-                let mut clause = Clause { ask: Some(ask), negative: true, start: sentence[segment].start, end: sentence[end - 1].end, ..Clause::default() };
+                let mut clause = Clause {
+                    ask: Some(ask),
+                    negative: true,
+                    start: sentence[segment].start,
+                    end: sentence[end - 1].end,
+                    ..Clause::default()
+                };
                 // "tests/ and docs/ must not be changed": all that was named so far.
                 let from = if clauses.is_empty() { 0 } else { segment };
                 let mut inner = from.max(at.saturating_sub(REACH));
@@ -575,7 +879,13 @@ impl Reader<'_> {
                         negation = Negation::Active;
                         negation_start = token.start;
                         if let Some((ask, length, verb_at)) = self.negated_verb(sentence, at + count) {
-                            let clause = Clause { ask: Some(ask), negative: true, start: token.start, end: sentence[verb_at + length - 1].end, ..Clause::default() };
+                            let clause = Clause {
+                                ask: Some(ask),
+                                negative: true,
+                                start: token.start,
+                                end: sentence[verb_at + length - 1].end,
+                                ..Clause::default()
+                            };
                             clauses.push(clause);
                             open = true;
                             let clause = clauses.last_mut().expect("one was just added");
@@ -590,7 +900,27 @@ impl Reader<'_> {
                             open = true;
                             at += count;
                             // The noun that names the doing is no object of it.
-                            while at < sentence.len() && (words::doing(low(sentence, at)).is_some() || matches!(low(sentence, at), "new" | "further" | "more" | "external" | "any" | "neue" | "neuen" | "weiteren" | "access" | "git" | "code" | "file" | "want" | "see" | "additional")) {
+                            while at < sentence.len()
+                                && (words::doing(low(sentence, at)).is_some()
+                                    || matches!(
+                                        low(sentence, at),
+                                        "new"
+                                            | "further"
+                                            | "more"
+                                            | "external"
+                                            | "any"
+                                            | "neue"
+                                            | "neuen"
+                                            | "weiteren"
+                                            | "access"
+                                            | "git"
+                                            | "code"
+                                            | "file"
+                                            | "want"
+                                            | "see"
+                                            | "additional"
+                                    ))
+                            {
                                 let clause = clauses.last_mut().expect("one was just added");
                                 clause.lows.push(low(sentence, at).to_owned());
                                 clause.end = sentence[at].end;
@@ -600,9 +930,18 @@ impl Reader<'_> {
                         }
                         // "don't access the network"
                         let near = &sentence[at..sentence.len().min(at + 8)];
-                        let network = near.iter().take_while(|t| t.kind == Kind::Word).position(|t| matches!(t.low.as_str(), "network" | "internet" | "netzwerk"));
+                        let network = near
+                            .iter()
+                            .take_while(|t| t.kind == Kind::Word)
+                            .position(|t| matches!(t.low.as_str(), "network" | "internet" | "netzwerk"));
                         if let Some(n) = network {
-                            clauses.push(Clause { ask: Some(Ask::Fetch), negative: true, start: token.start, end: sentence[at + n].end, ..Clause::default() });
+                            clauses.push(Clause {
+                                ask: Some(Ask::Fetch),
+                                negative: true,
+                                start: token.start,
+                                end: sentence[at + n].end,
+                                ..Clause::default()
+                            });
                         }
                         negation = Negation::None;
                         subordinate = true;
@@ -611,15 +950,34 @@ impl Reader<'_> {
                     }
                     Found::Except => {
                         let inverted = clauses.last().is_some_and(|c| c.negative);
-                        let packages = clauses.last().is_some_and(|c| c.has(&["packages", "dependencies", "deps", "libraries", "pakete", "abhängigkeiten"]));
-                        let ask = if packages { Some(Ask::Install) } else { clauses.last().and_then(|c| c.ask).or(Some(Ask::Touch)) };
+                        let packages = clauses.last().is_some_and(|c| {
+                            c.has(&[
+                                "packages",
+                                "dependencies",
+                                "deps",
+                                "libraries",
+                                "pakete",
+                                "abhängigkeiten",
+                            ])
+                        });
+                        let ask = if packages {
+                            Some(Ask::Install)
+                        } else {
+                            clauses.last().and_then(|c| c.ask).or(Some(Ask::Touch))
+                        };
                         if inverted && let Some(clause) = clauses.last_mut() {
                             clause.inverted = true;
                             at += count;
                             open = true;
                             continue;
                         }
-                        clauses.push(Clause { ask, negative: true, start: token.start, end: token.end, ..Clause::default() });
+                        clauses.push(Clause {
+                            ask,
+                            negative: true,
+                            start: token.start,
+                            end: token.end,
+                            ..Clause::default()
+                        });
                         negation = Negation::Active;
                         open = true;
                         at += count;
@@ -646,7 +1004,13 @@ impl Reader<'_> {
                 at += 1;
                 continue;
             }
-            if (word == "to" || word == "for") && open && at > segment && !TO_HEADS.has(low(sentence, at - 1)) && word == "to" && self.verb(sentence, at + 1).is_some_and(|_| true) {
+            if (word == "to" || word == "for")
+                && open
+                && at > segment
+                && !TO_HEADS.has(low(sentence, at - 1))
+                && word == "to"
+                && self.verb(sentence, at + 1).is_some_and(|_| true)
+            {
                 told = true;
             }
             if let Some((ask, length)) = (at < sentence.len()).then(|| self.verb(sentence, at)).flatten() {
@@ -666,9 +1030,19 @@ impl Reader<'_> {
                     } else {
                         sentence[segment].start
                     };
-                    let mut clause = Clause { ask: Some(ask), negative, start, end: sentence[at + length - 1].end, ..Clause::default() };
+                    let mut clause = Clause {
+                        ask: Some(ask),
+                        negative,
+                        start,
+                        end: sentence[at + length - 1].end,
+                        ..Clause::default()
+                    };
                     clause.objects.append(&mut pending);
-                    clause.lows.extend(sentence[segment.max(at.saturating_sub(REACH))..at + length].iter().map(|t| t.low.clone()));
+                    clause.lows.extend(
+                        sentence[segment.max(at.saturating_sub(REACH))..at + length]
+                            .iter()
+                            .map(|t| t.low.clone()),
+                    );
                     clause.lead = clause.lows.len();
                     // An object between two verbs belongs to the one before.
                     clauses.push(clause);
@@ -677,17 +1051,27 @@ impl Reader<'_> {
                     continue;
                 }
             }
-            if subordinate && open && let Some(clause) = clauses.last_mut() {
+            if subordinate
+                && open
+                && let Some(clause) = clauses.last_mut()
+            {
                 clause.tail.push(token.low.clone());
             }
             // In German the verb of this segment may follow.
             let verb_follows = !open
                 && (joined_by_and || after_comma)
                 && (at + 1..(at + 12).min(sentence.len()))
-                    .take_while(|i| matches!(sentence[*i].kind, Kind::Word | Kind::Code) && !matches!(low(sentence, *i), "and" | "or" | "und" | "oder" | "but" | "aber"))
+                    .take_while(|i| {
+                        matches!(sentence[*i].kind, Kind::Word | Kind::Code)
+                            && !matches!(low(sentence, *i), "and" | "or" | "und" | "oder" | "but" | "aber")
+                    })
                     .any(|i| self.verb(sentence, i).is_some_and(|(_, n)| self.asks(sentence, segment, i, n)));
             // Objects.
-            match self.object(sentence, at, if open || joined_by_and || after_comma { clauses.last().and_then(|c| c.ask) } else { None }) {
+            match self.object(
+                sentence,
+                at,
+                if open || joined_by_and || after_comma { clauses.last().and_then(|c| c.ask) } else { None },
+            ) {
                 Some((object, count)) => {
                     let end = sentence[(at + count - 1).min(sentence.len() - 1)].end;
                     let negative = clauses.last().is_some_and(|c| c.negative);
@@ -696,13 +1080,27 @@ impl Reader<'_> {
                         let words = cut(&self.text[start..end.max(start)]);
                         self.mention(&object.what, &words);
                     }
-                    let names = |c: &Clause| !matches!(object.what, What::Word(_)) || joined_by_and && matches!(c.ask, Some(Ask::Install | Ask::Uninstall | Ask::Restart | Ask::Delete));
-                    let takes = open || !verb_follows && (joined_by_and || after_comma) && clauses.last().is_some_and(names);
+                    let names = |c: &Clause| {
+                        !matches!(object.what, What::Word(_))
+                            || joined_by_and
+                                && matches!(
+                                    c.ask,
+                                    Some(Ask::Install | Ask::Uninstall | Ask::Restart | Ask::Delete)
+                                )
+                    };
+                    let takes = open
+                        || !verb_follows
+                            && (joined_by_and || after_comma)
+                            && clauses.last().is_some_and(names);
                     let first = clauses.is_empty();
-                    match clauses.last_mut().filter(|_| takes && !(subordinate && matches!(object.what, What::Word(_) | What::Pronoun))) {
+                    match clauses.last_mut().filter(|_| {
+                        takes && !(subordinate && matches!(object.what, What::Word(_) | What::Pronoun))
+                    }) {
                         Some(clause) => {
                             clause.end = clause.end.max(end);
-                            clause.lows.extend(sentence[at..(at + count).min(sentence.len())].iter().map(|t| t.low.clone()));
+                            clause.lows.extend(
+                                sentence[at..(at + count).min(sentence.len())].iter().map(|t| t.low.clone()),
+                            );
                             clause.objects.push(object);
                         }
                         None if !subordinate && (first || !open) => pending.push(object),
@@ -711,7 +1109,10 @@ impl Reader<'_> {
                     at += count;
                 }
                 None => {
-                    if open && let Some(clause) = clauses.last_mut().filter(|c| !subordinate || c.ask == Some(Ask::Look)) {
+                    if open
+                        && let Some(clause) =
+                            clauses.last_mut().filter(|c| !subordinate || c.ask == Some(Ask::Look))
+                    {
                         clause.end = clause.end.max(token.end);
                         clause.lows.push(token.low.clone());
                     }
@@ -722,18 +1123,30 @@ impl Reader<'_> {
         let count = clauses.len();
         for (at, clause) in clauses.into_iter().enumerate() {
             // What follows the colon says it all, if it says what to do.
-            if clause.heads && at + 1 < count && !clause.negative && clause.objects.iter().all(|o| matches!(o.what, What::Word(_) | What::Pronoun)) && clause.ask == Some(Ask::Change) {
+            if clause.heads
+                && at + 1 < count
+                && !clause.negative
+                && clause.objects.iter().all(|o| matches!(o.what, What::Word(_) | What::Pronoun))
+                && clause.ask == Some(Ask::Change)
+            {
                 continue;
             }
             let words = cut(&self.text[clause.start..clause.end.max(clause.start)]);
             let nothing = clause.lows.get(clause.lead).is_some_and(|w| w == "nothing");
-            if clause.negative || nothing { self.excluded(&clause, &words) } else { self.allowed(&clause, &words) }
+            if clause.negative || nothing {
+                self.excluded(&clause, &words)
+            } else {
+                self.allowed(&clause, &words)
+            }
         }
     }
 
     fn starts_a_request(&self, sentence: &[Token<'_>], at: usize) -> bool {
         let mut at = at;
-        while matches!(low(sentence, at), "then" | "also" | "just" | "please" | "only" | "instead" | "dann" | "auch" | "bitte") {
+        while matches!(
+            low(sentence, at),
+            "then" | "also" | "just" | "please" | "only" | "instead" | "dann" | "auch" | "bitte"
+        ) {
             at += 1;
         }
         at < sentence.len() && self.verb(sentence, at).is_some()
@@ -755,8 +1168,25 @@ impl Reader<'_> {
         };
         if let Some(count) = read_only {
             let before = if at == segment { "" } else { low(sentence, at - 1) };
-            let free = at == segment || matches!(before, "strictly" | "is" | "be" | "stay" | "purely" | "mode" | "task" | "keep" | "a") || before == "this";
-            let about_it = ends(at + count) || matches!(low(sentence, at + count), "mode" | "task" | "session" | "analysis" | "review" | "please" | "bitte" | "investigation" | "access");
+            let free = at == segment
+                || matches!(
+                    before,
+                    "strictly" | "is" | "be" | "stay" | "purely" | "mode" | "task" | "keep" | "a"
+                )
+                || before == "this";
+            let about_it = ends(at + count)
+                || matches!(
+                    low(sentence, at + count),
+                    "mode"
+                        | "task"
+                        | "session"
+                        | "analysis"
+                        | "review"
+                        | "please"
+                        | "bitte"
+                        | "investigation"
+                        | "access"
+                );
             let a_thing = before == "a" && ends(at + count);
             if free && about_it && !a_thing {
                 let words = excerpt(self.text, &sentence[at..(at + count).min(sentence.len())]);
@@ -766,15 +1196,26 @@ impl Reader<'_> {
             }
         }
         let nothing_else = match (word, next) {
-            ("nothing", "else" | "more") | ("sonst", "nichts") | ("nichts", "anderes" | "sonst" | "weiter") => Some(2),
+            ("nothing", "else" | "more")
+            | ("sonst", "nichts")
+            | ("nichts", "anderes" | "sonst" | "weiter") => Some(2),
             ("exclusively" | "ausschließlich", _) => Some(1),
             ("anything", "else") if self.verb_before(sentence, at) => Some(2),
             _ => None,
         };
         if let Some(count) = nothing_else {
-            let told = matches!(low(sentence, at + count), "should" | "must" | "may" | "needs" | "has" | "is" | "soll" | "darf");
+            let told = matches!(
+                low(sentence, at + count),
+                "should" | "must" | "may" | "needs" | "has" | "is" | "soll" | "darf"
+            );
             let please = matches!(low(sentence, at + count), "please" | "pls" | "bitte");
-            if word != "anything" && !ends(at + count) && !told && !please && word != "exclusively" && word != "ausschließlich" {
+            if word != "anything"
+                && !ends(at + count)
+                && !told
+                && !please
+                && word != "exclusively"
+                && word != "ausschließlich"
+            {
                 return None;
             }
             self.closed = true;
@@ -785,16 +1226,31 @@ impl Reader<'_> {
         }
         if matches!(word, "only" | "nur" | "lediglich" | "solely") {
             // It closes the scope where it belongs to a request: "only change x", "work only in x".
-            let before = (segment.max(at.saturating_sub(REACH))..at).any(|i| self.verb(sentence, i).is_some_and(|(_, n)| self.asks(sentence, segment, i, n)));
+            let before = (segment.max(at.saturating_sub(REACH))..at)
+                .any(|i| self.verb(sentence, i).is_some_and(|(_, n)| self.asks(sentence, segment, i, n)));
             let behind = at + 1 < sentence.len() && self.verb(sentence, at + 1).is_some();
             let lookahead = (at + 1..(at + 6).min(sentence.len())).any(|i| {
-                sentence[i].kind != Kind::End && matches!(self.object(sentence, i, None), Some((Object { what: What::Files(_), .. }, _)) )
+                sentence[i].kind != Kind::End
+                    && matches!(
+                        self.object(sentence, i, None),
+                        Some((Object { what: What::Files(_), .. }, _))
+                    )
                     || group(low(sentence, i), self.place).is_some()
             });
-            let free = at == segment || before || STARTERS.has(low(sentence, at - 1)) || matches!(word, "nur" | "lediglich");
-            let negated = low(sentence, at.wrapping_sub(1)) == "not" || low(sentence, at.wrapping_sub(1)) == "nicht";
-            let conditional = matches!(next, "if" | "when" | "after" | "once" | "wenn" | "falls") || matches!(third, "if");
-            if free && !negated && !conditional && (behind && (lookahead || !before) || lookahead && (before || at == segment || word == "nur")) {
+            let free = at == segment
+                || before
+                || STARTERS.has(low(sentence, at - 1))
+                || matches!(word, "nur" | "lediglich");
+            let negated =
+                low(sentence, at.wrapping_sub(1)) == "not" || low(sentence, at.wrapping_sub(1)) == "nicht";
+            let conditional =
+                matches!(next, "if" | "when" | "after" | "once" | "wenn" | "falls") || matches!(third, "if");
+            if free
+                && !negated
+                && !conditional
+                && (behind && (lookahead || !before)
+                    || lookahead && (before || at == segment || word == "nur"))
+            {
                 self.closed = true;
             }
         }
@@ -805,22 +1261,39 @@ impl Reader<'_> {
         (at.saturating_sub(4)..at).any(|i| self.verb(sentence, i).is_some())
     }
 
-    fn negator(&self, sentence: &[Token<'_>], segment: usize, at: usize, subordinate: bool) -> Option<(Found, usize)> {
+    fn negator(
+        &self,
+        sentence: &[Token<'_>],
+        segment: usize,
+        at: usize,
+        subordinate: bool,
+    ) -> Option<(Found, usize)> {
         let word = low(sentence, at);
         let (next, third) = (low(sentence, at + 1), low(sentence, at + 2));
         let before = if at == segment { "" } else { low(sentence, at - 1) };
-        let spoken_to = before.is_empty() || STARTERS.has(before) || matches!(before, "we" | "claude" | "agent" | "that");
+        let spoken_to =
+            before.is_empty() || STARTERS.has(before) || matches!(before, "we" | "claude" | "agent" | "that");
         let count = match word {
-            "don't" | "dont" | "never" | "mustn't" | "shouldn't" | "can't" | "cannot" | "won't" | "needn't" => 1,
+            "don't" | "dont" | "never" | "mustn't" | "shouldn't" | "can't" | "cannot" | "won't"
+            | "needn't" => 1,
             "do" | "must" | "should" | "may" | "can" | "shall" if next == "not" => 2,
             _ => 0,
         };
         if count > 0 {
             let after = low(sentence, at + count);
             if before == "i" || before == "ich" {
-                return Some(if matches!(after, "want" | "need" | "wish") && !(after == "need" && third.is_empty()) { (Found::Negates, count) } else { (Found::Nothing, count) });
+                return Some(
+                    if matches!(after, "want" | "need" | "wish") && !(after == "need" && third.is_empty()) {
+                        (Found::Negates, count)
+                    } else {
+                        (Found::Nothing, count)
+                    },
+                );
             }
-            if !spoken_to || before == "please" && word == "can" || matches!(word, "can't" | "cannot" | "won't" | "can") && before != "you" {
+            if !spoken_to
+                || before == "please" && word == "can"
+                || matches!(word, "can't" | "cannot" | "won't" | "can") && before != "you"
+            {
                 return Some((Found::Nothing, count));
             }
             if matches!(after, "forget" | "hesitate") {
@@ -834,21 +1307,34 @@ impl Reader<'_> {
         }
         match word {
             "not" if next == "only" || next == "just" => Some((Found::Positive, 2)),
-            "not" if before.is_empty() || before == "please" || before == "but" || matches!(low(sentence, at.wrapping_sub(1)), "to") => Some((Found::Negates, 1)),
+            "not"
+                if before.is_empty()
+                    || before == "please"
+                    || before == "but"
+                    || matches!(low(sentence, at.wrapping_sub(1)), "to") =>
+            {
+                Some((Found::Negates, 1))
+            }
             // "the case where it exits without writing": that tells of something.
             "without" | "ohne" | "w/o" | "no" | "not" | "avoid" if subordinate => None,
             "without" | "ohne" | "w/o" => Some((Found::Negates, 1)),
             "avoid" | "vermeide" if spoken_to => Some((Found::Negates, 1)),
             "refrain" if next == "from" => Some((Found::Negates, 2)),
-            "hold" if next == "off" && spoken_to => Some((Found::Negates, 2 + usize::from(matches!(third, "on" | "with")))),
+            "hold" if next == "off" && spoken_to => {
+                Some((Found::Negates, 2 + usize::from(matches!(third, "on" | "with"))))
+            }
             "wait" if next == "with" && spoken_to => Some((Found::Negates, 2)),
             "instead" if next == "of" => Some((Found::Nothing, 2)),
             "no" if next == "need" => Some((Found::Nothing, 2)),
             "no" | "kein" | "keine" | "keinen" | "keinerlei" | "keinem" => Some((Found::Negates, 1)),
-            "except" | "excluding" | "außer" | "ausser" | "ausgenommen" | "besides" => Some((Found::Except, 1 + usize::from(matches!(next, "for" | "from" | "in")))),
+            "except" | "excluding" | "außer" | "ausser" | "ausgenommen" | "besides" => {
+                Some((Found::Except, 1 + usize::from(matches!(next, "for" | "from" | "in"))))
+            }
             "apart" | "aside" if next == "from" => Some((Found::Except, 2)),
             "other" if next == "than" => Some((Found::Except, 2)),
-            "outside" | "außerhalb" if at > segment => Some((Found::Except, 1 + usize::from(matches!(next, "of" | "von")))),
+            "outside" | "außerhalb" if at > segment => {
+                Some((Found::Except, 1 + usize::from(matches!(next, "of" | "von"))))
+            }
             _ => None,
         }
     }
@@ -860,13 +1346,17 @@ impl Reader<'_> {
         if sentence.get(from).is_some_and(|t| t.kind == Kind::Comma) {
             return (from..(from + 10).min(sentence.len()))
                 .take_while(|i| sentence[*i].kind != Kind::End)
-                .find_map(|i| self.verb(sentence, i).map(|(ask, n)| (self.precise(sentence, i, n, ask), n, i)));
+                .find_map(|i| {
+                    self.verb(sentence, i).map(|(ask, n)| (self.precise(sentence, i, n, ask), n, i))
+                });
         }
-        let kein = matches!(low(sentence, from.wrapping_sub(1)), "kein" | "keine" | "keinen" | "keinerlei" | "ohne");
+        let kein =
+            matches!(low(sentence, from.wrapping_sub(1)), "kein" | "keine" | "keinen" | "keinerlei" | "ohne");
         while at < sentence.len().min(from + REACH) && sentence[at].kind == Kind::Word {
             let word = low(sentence, at);
             if let Some((ask, length)) = self.verb(sentence, at)
-                && !(matches!(low(sentence, from.wrapping_sub(1)), "no") || kein && words::doing(word).is_some())
+                && !(matches!(low(sentence, from.wrapping_sub(1)), "no")
+                    || kein && words::doing(word).is_some())
             {
                 let article = at > from && matches!(low(sentence, at - 1), "the" | "a" | "any" | "an");
                 if !article {
@@ -875,8 +1365,45 @@ impl Reader<'_> {
             }
             let filler = matches!(
                 word,
-                "ever" | "even" | "actually" | "just" | "please" | "yet" | "want" | "you" | "to" | "need" | "try" | "attempt" | "start" | "go" | "accidentally" | "under" | "any" | "circumstances" | "at" | "all" | "also"
-                    | "mehr" | "bitte" | "have" | "be" | "zu" | "simply" | "automatically" | "directly" | "ahead" | "and" | "the" | "git" | "do" | "yourself" | "anything" | "etwas" | "dabei" | "auch"
+                "ever"
+                    | "even"
+                    | "actually"
+                    | "just"
+                    | "please"
+                    | "yet"
+                    | "want"
+                    | "you"
+                    | "to"
+                    | "need"
+                    | "try"
+                    | "attempt"
+                    | "start"
+                    | "go"
+                    | "accidentally"
+                    | "under"
+                    | "any"
+                    | "circumstances"
+                    | "at"
+                    | "all"
+                    | "also"
+                    | "mehr"
+                    | "bitte"
+                    | "have"
+                    | "be"
+                    | "zu"
+                    | "simply"
+                    | "automatically"
+                    | "directly"
+                    | "ahead"
+                    | "and"
+                    | "the"
+                    | "git"
+                    | "do"
+                    | "yourself"
+                    | "anything"
+                    | "etwas"
+                    | "dabei"
+                    | "auch"
             );
             if !filler && !kein {
                 return None;
@@ -887,9 +1414,44 @@ impl Reader<'_> {
     }
 
     /// "no push", "not the tests": a negation of something that is called by its name.
-    fn negated_noun(&self, sentence: &[Token<'_>], at: usize, count: usize, before: Option<&Clause>) -> Option<Clause> {
+    fn negated_noun(
+        &self,
+        sentence: &[Token<'_>],
+        at: usize,
+        count: usize,
+        before: Option<&Clause>,
+    ) -> Option<Clause> {
         let mut i = at + count;
-        while matches!(low(sentence, i), "new" | "further" | "more" | "external" | "any" | "neue" | "neuen" | "weiteren" | "weitere" | "git" | "code" | "file" | "other" | "additional" | "unnecessary" | "the" | "make" | "making" | "for" | "in" | "on" | "to" | "from" | "want" | "need" | "see" | "you") {
+        while matches!(
+            low(sentence, i),
+            "new"
+                | "further"
+                | "more"
+                | "external"
+                | "any"
+                | "neue"
+                | "neuen"
+                | "weiteren"
+                | "weitere"
+                | "git"
+                | "code"
+                | "file"
+                | "other"
+                | "additional"
+                | "unnecessary"
+                | "the"
+                | "make"
+                | "making"
+                | "for"
+                | "in"
+                | "on"
+                | "to"
+                | "from"
+                | "want"
+                | "need"
+                | "see"
+                | "you"
+        ) {
             i += 1;
         }
         let word = low(sentence, i);
@@ -901,9 +1463,17 @@ impl Reader<'_> {
         }
         let bare = matches!(low(sentence, at), "not" | "nicht");
         let object = self.object(sentence, i.min(sentence.len() - 1), None);
-        let named = object.is_some_and(|(o, _)| matches!(o.what, What::Files(_) | What::Branch(_) | What::Table(_) | What::Host(_))) || group(word, self.place).is_some();
+        let named = object.is_some_and(|(o, _)| {
+            matches!(o.what, What::Files(_) | What::Branch(_) | What::Table(_) | What::Host(_))
+        }) || group(word, self.place).is_some();
         let ask = before.filter(|c| !c.negative).and_then(|c| c.ask)?;
-        (bare && named).then(|| Clause { ask: Some(ask), negative: true, start, end: sentence[at].end, ..Clause::default() })
+        (bare && named).then(|| Clause {
+            ask: Some(ask),
+            negative: true,
+            start,
+            end: sentence[at].end,
+            ..Clause::default()
+        })
     }
 
     /// What a verb with two meanings means here.
@@ -912,23 +1482,109 @@ impl Reader<'_> {
         let second = low(sentence, at + length + 1);
         let has = |words: &[&str]| {
             let near = &sentence[at..sentence.len().min(at + REACH)];
-            let end = near.iter().position(|t| t.kind != Kind::Word && t.kind != Kind::Code).map_or(at + near.len(), |n| at + n);
+            let end = near
+                .iter()
+                .position(|t| t.kind != Kind::Word && t.kind != Kind::Code)
+                .map_or(at + near.len(), |n| at + n);
             sentence[at..end].iter().any(|t| words.contains(&t.low.as_str()))
         };
         match ask {
-            Ask::Change if matches!(low(sentence, at), "clean" | "cleanup" | "tidy" | "räume") && has(&["temp", "temporary", "artifacts", "artefacts", "caches", "cache", "logs", "temporäre", "temporären", "folder", "folders"]) => Ask::Delete,
-            Ask::Build if matches!(next, "a" | "an" | "me" | "us" | "out" | "on" | "upon" | "new" | "ein" | "eine" | "einen") && !has(&["image", "release"]) => Ask::Change,
-            Ask::Run if matches!(low(sentence, at), "starte" | "starten") && (has(&["neu"]) || is_service(next) || is_service(second)) => Ask::Restart,
-            Ask::Restart if matches!(low(sentence, at), "start" | "starting") && has(&["server", "app", "application", "dev", "it"]) => Ask::Run,
-            Ask::Restart if matches!(low(sentence, at), "start" | "starting" | "kill" | "stop" | "stopping") && !has(&["server", "service", "container", "containers", "process", "daemon", "nginx", "postgres", "redis", "docker", "dienst"]) && !is_service(next) && !is_service(second) => Ask::Change,
-            Ask::Migrate if !has(&["database", "db", "schema", "tables", "prod", "production", "staging", "data", "datenbank"]) && !next.is_empty() => Ask::Change,
+            Ask::Change
+                if matches!(low(sentence, at), "clean" | "cleanup" | "tidy" | "räume")
+                    && has(&[
+                        "temp",
+                        "temporary",
+                        "artifacts",
+                        "artefacts",
+                        "caches",
+                        "cache",
+                        "logs",
+                        "temporäre",
+                        "temporären",
+                        "folder",
+                        "folders",
+                    ]) =>
+            {
+                Ask::Delete
+            }
+            Ask::Build
+                if matches!(
+                    next,
+                    "a" | "an" | "me" | "us" | "out" | "on" | "upon" | "new" | "ein" | "eine" | "einen"
+                ) && !has(&["image", "release"]) =>
+            {
+                Ask::Change
+            }
+            Ask::Run
+                if matches!(low(sentence, at), "starte" | "starten")
+                    && (has(&["neu"]) || is_service(next) || is_service(second)) =>
+            {
+                Ask::Restart
+            }
+            Ask::Restart
+                if matches!(low(sentence, at), "start" | "starting")
+                    && has(&["server", "app", "application", "dev", "it"]) =>
+            {
+                Ask::Run
+            }
+            Ask::Restart
+                if matches!(low(sentence, at), "start" | "starting" | "kill" | "stop" | "stopping")
+                    && !has(&[
+                        "server",
+                        "service",
+                        "container",
+                        "containers",
+                        "process",
+                        "daemon",
+                        "nginx",
+                        "postgres",
+                        "redis",
+                        "docker",
+                        "dienst",
+                    ])
+                    && !is_service(next)
+                    && !is_service(second) =>
+            {
+                Ask::Change
+            }
+            Ask::Migrate
+                if !has(&[
+                    "database",
+                    "db",
+                    "schema",
+                    "tables",
+                    "prod",
+                    "production",
+                    "staging",
+                    "data",
+                    "datenbank",
+                ]) && !next.is_empty() =>
+            {
+                Ask::Change
+            }
             Ask::Fetch if matches!(low(sentence, at), "lade" | "hole") && has(&["hoch"]) => Ask::Send,
             Ask::Fetch if matches!(next, "origin" | "upstream") => Ask::Pull,
             Ask::Look if low(sentence, at) == "check" && next == "out" => Ask::Branch,
-            Ask::Branch if low(sentence, at) == "check" && !has(&["branch", "main", "master", "develop", "tag", "commit"]) && !is_branch_name(next) => Ask::Look,
-            Ask::Send if matches!(low(sentence, at), "share" | "mail" | "submit" | "reply" | "notify" | "post") && length == 1 && next.is_empty() => Ask::Look,
+            Ask::Branch
+                if low(sentence, at) == "check"
+                    && !has(&["branch", "main", "master", "develop", "tag", "commit"])
+                    && !is_branch_name(next) =>
+            {
+                Ask::Look
+            }
+            Ask::Send
+                if matches!(low(sentence, at), "share" | "mail" | "submit" | "reply" | "notify" | "post")
+                    && length == 1
+                    && next.is_empty() =>
+            {
+                Ask::Look
+            }
             Ask::Pull if has(&["out", "apart", "up"]) => Ask::Change,
-            Ask::Change if matches!(low(sentence, at), "cut" | "create" | "make" | "do") && second == "release" => Ask::Release,
+            Ask::Change
+                if matches!(low(sentence, at), "cut" | "create" | "make" | "do") && second == "release" =>
+            {
+                Ask::Release
+            }
             Ask::Commit if low(sentence, at) == "stage" && has(&["environment", "server"]) => Ask::Deploy,
             Ask::Delete if matches!(low(sentence, at), "clear") && has(&["that", "about"]) => Ask::Look,
             _ => ask,
@@ -937,16 +1593,93 @@ impl Reader<'_> {
 }
 
 fn is_service(word: &str) -> bool {
-    matches!(word, "nginx" | "postgres" | "postgresql" | "redis" | "docker" | "apache" | "mysql" | "rabbitmq" | "kafka" | "systemd" | "caddy" | "celery" | "gunicorn" | "elasticsearch" | "mongodb")
+    matches!(
+        word,
+        "nginx"
+            | "postgres"
+            | "postgresql"
+            | "redis"
+            | "docker"
+            | "apache"
+            | "mysql"
+            | "rabbitmq"
+            | "kafka"
+            | "systemd"
+            | "caddy"
+            | "celery"
+            | "gunicorn"
+            | "elasticsearch"
+            | "mongodb"
+    )
 }
 
 /// German infinitives that are plain ASCII.
 const GERMAN_END: &[&str] = &[
-    "beheben", "schreiben", "erstellen", "implementieren", "entfernen", "pushen", "committen", "commiten", "mergen", "deployen", "testen", "lesen",
-    "suchen", "finden", "zeigen", "starten", "stoppen", "bearbeiten", "reparieren", "verbessern", "korrigieren", "aktualisieren", "installieren",
-    "verschieben", "umbenennen", "herunterladen", "hochladen", "senden", "schicken", "veröffentlichen", "publizieren", "migrieren", "sichern",
-    "anfassen", "einbauen", "umbauen", "ersetzen", "anpassen", "anlegen", "arbeiten", "bauen", "kompilieren", "rebasen", "refaktorieren", "dokumentieren",
-    "vereinfachen", "erweitern", "formatieren", "neustarten", "konfigurieren", "analysieren", "untersuchen", "vergleichen", "anschauen", "ansehen", "publishen", "leeren", "verwerfen", "rotieren", "ausrollen", "verschicken", "abrufen", "deinstallieren", "beenden", "machen",
+    "beheben",
+    "schreiben",
+    "erstellen",
+    "implementieren",
+    "entfernen",
+    "pushen",
+    "committen",
+    "commiten",
+    "mergen",
+    "deployen",
+    "testen",
+    "lesen",
+    "suchen",
+    "finden",
+    "zeigen",
+    "starten",
+    "stoppen",
+    "bearbeiten",
+    "reparieren",
+    "verbessern",
+    "korrigieren",
+    "aktualisieren",
+    "installieren",
+    "verschieben",
+    "umbenennen",
+    "herunterladen",
+    "hochladen",
+    "senden",
+    "schicken",
+    "veröffentlichen",
+    "publizieren",
+    "migrieren",
+    "sichern",
+    "anfassen",
+    "einbauen",
+    "umbauen",
+    "ersetzen",
+    "anpassen",
+    "anlegen",
+    "arbeiten",
+    "bauen",
+    "kompilieren",
+    "rebasen",
+    "refaktorieren",
+    "dokumentieren",
+    "vereinfachen",
+    "erweitern",
+    "formatieren",
+    "neustarten",
+    "konfigurieren",
+    "analysieren",
+    "untersuchen",
+    "vergleichen",
+    "anschauen",
+    "ansehen",
+    "publishen",
+    "leeren",
+    "verwerfen",
+    "rotieren",
+    "ausrollen",
+    "verschicken",
+    "abrufen",
+    "deinstallieren",
+    "beenden",
+    "machen",
 ];
 
 enum Found {
@@ -963,10 +1696,21 @@ enum Found {
 /// "nicht" before an infinitive, or behind an imperative.
 fn german_negation(sentence: &[Token<'_>], segment: usize, at: usize) -> bool {
     let no = |t: &Token<'_>| matches!(t.low.as_str(), "nicht" | "nichts" | "nie" | "niemals");
-    let stop = |t: &Token<'_>| t.kind != Kind::Word && t.kind != Kind::Code || matches!(t.low.as_str(), "und" | "oder" | "aber" | "sondern");
+    let stop = |t: &Token<'_>| {
+        t.kind != Kind::Word && t.kind != Kind::Code
+            || matches!(t.low.as_str(), "und" | "oder" | "aber" | "sondern")
+    };
     let segment = segment.max(at.saturating_sub(REACH));
-    let before = sentence[segment..at].iter().enumerate().any(|(i, t)| no(t) && low(sentence, segment + i + 1) != "nur");
-    let behind = sentence[at..].iter().take(REACH).take_while(|t| !stop(t)).enumerate().any(|(i, t)| no(t) && low(sentence, at + i + 1) != "nur");
+    let before = sentence[segment..at]
+        .iter()
+        .enumerate()
+        .any(|(i, t)| no(t) && low(sentence, segment + i + 1) != "nur");
+    let behind = sentence[at..]
+        .iter()
+        .take(REACH)
+        .take_while(|t| !stop(t))
+        .enumerate()
+        .any(|(i, t)| no(t) && low(sentence, at + i + 1) != "nur");
     before || behind
 }
 
@@ -975,7 +1719,8 @@ fn passive(sentence: &[Token<'_>], segment: usize, at: usize) -> Option<(Ask, us
     let word = low(sentence, at);
     let participle = |word: &str| {
         Some(match word {
-            "changed" | "modified" | "touched" | "edited" | "altered" | "written" | "geändert" | "verändert" | "angefasst" => Ask::Touch,
+            "changed" | "modified" | "touched" | "edited" | "altered" | "written" | "geändert"
+            | "verändert" | "angefasst" => Ask::Touch,
             "deleted" | "removed" | "dropped" | "gelöscht" | "entfernt" => Ask::Delete,
             "pushed" | "gepusht" => Ask::Push,
             "committed" | "committet" => Ask::Commit,
@@ -989,20 +1734,35 @@ fn passive(sentence: &[Token<'_>], segment: usize, at: usize) -> Option<(Ask, us
     };
     let (next, third, fourth) = (low(sentence, at + 1), low(sentence, at + 2), low(sentence, at + 3));
     match word {
-        "must" | "should" | "may" | "can" | "shall" if matches!(next, "not" | "never") && third == "be" => participle(fourth).map(|ask| (ask, at + 4)),
-        "is" | "are" | "sind" | "ist" if matches!(next, "off-limits" | "tabu" | "frozen") => Some((Ask::Touch, at + 2)),
+        "must" | "should" | "may" | "can" | "shall" if matches!(next, "not" | "never") && third == "be" => {
+            participle(fourth).map(|ask| (ask, at + 4))
+        }
+        "is" | "are" | "sind" | "ist" if matches!(next, "off-limits" | "tabu" | "frozen") => {
+            Some((Ask::Touch, at + 2))
+        }
         "is" | "are" if next == "off" && third == "limits" => Some((Ask::Touch, at + 3)),
-        "mustn't" | "shouldn't" | "can't" | "cannot" | "never" if next == "be" => participle(third).map(|ask| (ask, at + 3)),
-        "is" | "gets" | "be" | "are" | "get" if (segment.max(at.saturating_sub(REACH))..at).any(|i| low(sentence, i) == "nothing") => participle(next).map(|ask| (ask, at + 2)),
+        "mustn't" | "shouldn't" | "can't" | "cannot" | "never" if next == "be" => {
+            participle(third).map(|ask| (ask, at + 3))
+        }
+        "is" | "gets" | "be" | "are" | "get"
+            if (segment.max(at.saturating_sub(REACH))..at).any(|i| low(sentence, i) == "nothing") =>
+        {
+            participle(next).map(|ask| (ask, at + 2))
+        }
         "darf" | "dürfen" | "soll" | "sollen" => {
-            let no = (segment.max(at.saturating_sub(REACH))..at + 4).find(|i| matches!(low(sentence, *i), "nicht" | "nichts"))?;
-            (no + 1..no + 3).find_map(|i| participle(low(sentence, i)).map(|ask| (ask, i + 1))).filter(|(_, end)| *end > at)
+            let no = (segment.max(at.saturating_sub(REACH))..at + 4)
+                .find(|i| matches!(low(sentence, *i), "nicht" | "nichts"))?;
+            (no + 1..no + 3)
+                .find_map(|i| participle(low(sentence, i)).map(|ask| (ask, i + 1)))
+                .filter(|(_, end)| *end > at)
         }
         "must" | "should" | "has" | "have" | "needs" => {
             let to = usize::from(next == "to");
             let stays = matches!(low(sentence, at + 1 + to), "stay" | "remain");
             let how = low(sentence, at + 2 + to);
-            let same = matches!(how, "unchanged" | "untouched" | "intact" | "unmodified" | "as-is") || how == "as" || how == "the" && low(sentence, at + 3 + to) == "same";
+            let same = matches!(how, "unchanged" | "untouched" | "intact" | "unmodified" | "as-is")
+                || how == "as"
+                || how == "the" && low(sentence, at + 3 + to) == "same";
             (stays && same).then_some((Ask::Touch, (at + 4 + to).min(sentence.len())))
         }
         _ => None,
@@ -1013,18 +1773,31 @@ fn passive(sentence: &[Token<'_>], segment: usize, at: usize) -> Option<(Ask, us
 fn leave_alone(sentence: &[Token<'_>], at: usize) -> Option<usize> {
     let pair = (low(sentence, at), low(sentence, at + 1));
     let near = &sentence[at..sentence.len().min(at + REACH)];
-    let end = near.iter().position(|t| matches!(t.kind, Kind::End | Kind::Comma)).map_or(at + near.len(), |n| at + n);
-    let closing = |words: &[&str]| {
-        (at + 1..end.min(at + 14)).find(|i| words.contains(&low(sentence, *i)))
-    };
+    let end = near
+        .iter()
+        .position(|t| matches!(t.kind, Kind::End | Kind::Comma))
+        .map_or(at + near.len(), |n| at + n);
+    let closing = |words: &[&str]| (at + 1..end.min(at + 14)).find(|i| words.contains(&low(sentence, *i)));
     match pair {
-        ("leave" | "leaving", _) => closing(&["alone", "untouched", "unchanged", "intact", "as-is"])
-            .map(|i| i + 1)
-            .or_else(|| (at + 1..end).find(|i| low(sentence, *i) == "as" && matches!(low(sentence, *i + 1), "is" | "it" | "they")).map(|i| (i + 2).min(end))),
+        ("leave" | "leaving", _) => {
+            closing(&["alone", "untouched", "unchanged", "intact", "as-is"]).map(|i| i + 1).or_else(|| {
+                (at + 1..end)
+                    .find(|i| {
+                        low(sentence, *i) == "as" && matches!(low(sentence, *i + 1), "is" | "it" | "they")
+                    })
+                    .map(|i| (i + 2).min(end))
+            })
+        }
         ("stay" | "keep", "away" | "out") | ("hands", "off") | ("finger", "weg") => Some(end),
         ("keep" | "keeping", _) => closing(&["untouched", "unchanged", "intact", "unmodified", "as-is"])
             .map(|i| i + 1)
-            .or_else(|| (at + 1..end.min(at + 14)).find(|i| low(sentence, *i) == "as" && matches!(low(sentence, *i + 1), "is" | "it" | "they")).map(|i| (i + 2).min(end))),
+            .or_else(|| {
+                (at + 1..end.min(at + 14))
+                    .find(|i| {
+                        low(sentence, *i) == "as" && matches!(low(sentence, *i + 1), "is" | "it" | "they")
+                    })
+                    .map(|i| (i + 2).min(end))
+            }),
         ("lass" | "lasse", _) => closing(&["ruhe", "unverändert", "unangetastet"]).map(|i| i + 1),
         _ => None,
     }
@@ -1062,14 +1835,20 @@ impl Reader<'_> {
     fn allowed(&mut self, clause: &Clause, words: &str) {
         let Some(ask) = clause.ask else { return };
         // "push when I say so": it isn't said yet.
-        let later = clause.tail.iter().any(|w| w == "i") && clause.tail.iter().any(|w| matches!(w.as_str(), "say" | "tell" | "approve" | "confirm" | "ask"));
+        let later = clause.tail.iter().any(|w| w == "i")
+            && clause
+                .tail
+                .iter()
+                .any(|w| matches!(w.as_str(), "say" | "tell" | "approve" | "confirm" | "ask"));
         if later && ask != Ask::Look {
             return;
         }
         let files = self.targets(clause);
         for object in &clause.objects {
             match &object.what {
-                What::Table(table) if !matches!(ask, Ask::Push | Ask::Delete | Ask::Migrate | Ask::Backup) => {
+                What::Table(table)
+                    if !matches!(ask, Ask::Push | Ask::Delete | Ask::Migrate | Ask::Backup) =>
+                {
                     let verbs: &[Verb] = match ask {
                         Ask::Look | Ask::Run => LOOKS,
                         Ask::Change => &[Verb::Read, Verb::Search, Verb::Write, Verb::Create],
@@ -1110,7 +1889,9 @@ impl Reader<'_> {
                 }
             }
             Ask::Lint => self.task(true, "lint", words),
-            Ask::Commit => self.task(true, if clause.has(&["amend", "squash"]) { "rebase" } else { "commit" }, words),
+            Ask::Commit => {
+                self.task(true, if clause.has(&["amend", "squash"]) { "rebase" } else { "commit" }, words)
+            }
             Ask::Branch => self.task(true, "branch", words),
             Ask::Merge => {
                 self.task(true, "merge", words);
@@ -1124,8 +1905,22 @@ impl Reader<'_> {
                 self.rule(true, &[Verb::Network], "git:**".to_owned(), words);
             }
             Ask::Push => {
-                let aside = clause.objects.iter().all(|o| !matches!(o.what, What::Branch(_) | What::Remote(_)))
-                    && clause.has(&["right", "left", "top", "bottom", "edge", "px", "stack", "queue", "array", "list", "notification", "notifications"]);
+                let aside =
+                    clause.objects.iter().all(|o| !matches!(o.what, What::Branch(_) | What::Remote(_)))
+                        && clause.has(&[
+                            "right",
+                            "left",
+                            "top",
+                            "bottom",
+                            "edge",
+                            "px",
+                            "stack",
+                            "queue",
+                            "array",
+                            "list",
+                            "notification",
+                            "notifications",
+                        ]);
                 if aside {
                     return self.change(clause, files, words);
                 }
@@ -1181,7 +1976,20 @@ impl Reader<'_> {
                 let mut named = false;
                 for word in Self::words_of(clause) {
                     let word = word.to_lowercase();
-                    if !matches!(word.as_str(), "server" | "service" | "container" | "containers" | "process" | "app" | "daemon" | "dienst" | "dev" | "neu") && !word.contains(' ') {
+                    if !matches!(
+                        word.as_str(),
+                        "server"
+                            | "service"
+                            | "container"
+                            | "containers"
+                            | "process"
+                            | "app"
+                            | "daemon"
+                            | "dienst"
+                            | "dev"
+                            | "neu"
+                    ) && !word.contains(' ')
+                    {
                         named = true;
                         self.rule(true, &[Verb::Configure, Verb::Execute], format!("proc:{word}"), words);
                         self.rule(true, &[Verb::Configure, Verb::Execute], format!("tool:**/{word}"), words);
@@ -1225,14 +2033,33 @@ impl Reader<'_> {
                 }
             }
         }
-        let for_use = clause.has(&["use", "using", "take"]) && clause.has(&["reference", "example", "template", "blueprint", "inspiration", "vorlage"]);
+        let for_use = clause.has(&["use", "using", "take"])
+            && clause.has(&["reference", "example", "template", "blueprint", "inspiration", "vorlage"]);
         if for_use {
             return;
         }
-        let dependency = clause.has(&["dependency", "dependencies", "package", "packages", "crate", "library", "deps", "npm", "pip", "abhängigkeit", "abhängigkeiten", "paket"]);
+        let dependency = clause.has(&[
+            "dependency",
+            "dependencies",
+            "package",
+            "packages",
+            "crate",
+            "library",
+            "deps",
+            "npm",
+            "pip",
+            "abhängigkeit",
+            "abhängigkeiten",
+            "paket",
+        ]);
         if dependency {
             for package in packages(clause) {
-                self.rule(true, &[Verb::Network, Verb::Configure, Verb::Write, Verb::Execute], package, words);
+                self.rule(
+                    true,
+                    &[Verb::Network, Verb::Configure, Verb::Write, Verb::Execute],
+                    package,
+                    words,
+                );
             }
         }
         if clause.has(&["install"]) && !dependency {
@@ -1240,14 +2067,29 @@ impl Reader<'_> {
         }
         // What an implementation follows is no place to write to.
         let plan = clause.has(&["implement", "follow", "complete", "finish", "execute", "implementiere"]);
-        let mut files: Vec<String> = files.into_iter().filter(|f| !(plan && f.ends_with(".md") | f.ends_with(".txt") | f.ends_with(".pdf"))).collect();
+        let mut files: Vec<String> = files
+            .into_iter()
+            .filter(|f| !(plan && f.ends_with(".md") | f.ends_with(".txt") | f.ends_with(".pdf")))
+            .collect();
         if files.is_empty() {
             let by_name: Vec<String> = clause
                 .lows
                 .iter()
                 .filter(|low| {
-                    matches!(low.as_str(), "docs" | "documentation" | "readme" | "changelog" | "dockerfile" | "makefile" | "ci" | "workflow" | "dokumentation" | "doku" | "license")
-                        || self.closed && group(low, self.place).is_some()
+                    matches!(
+                        low.as_str(),
+                        "docs"
+                            | "documentation"
+                            | "readme"
+                            | "changelog"
+                            | "dockerfile"
+                            | "makefile"
+                            | "ci"
+                            | "workflow"
+                            | "dokumentation"
+                            | "doku"
+                            | "license"
+                    ) || self.closed && group(low, self.place).is_some()
                 })
                 .filter_map(|low| group(low, self.place))
                 .flatten()
@@ -1255,7 +2097,8 @@ impl Reader<'_> {
             files = by_name;
         }
         if files.is_empty() {
-            let pronoun = clause.objects.iter().any(|o| o.what == What::Pronoun) && !clause.objects.iter().any(|o| matches!(o.what, What::Word(_)));
+            let pronoun = clause.objects.iter().any(|o| o.what == What::Pronoun)
+                && !clause.objects.iter().any(|o| matches!(o.what, What::Word(_)));
             files = if pronoun { self.mentioned_or_all() } else { vec![self.place.all()] };
         }
         for file in files {
@@ -1266,7 +2109,26 @@ impl Reader<'_> {
     fn delete(&mut self, clause: &Clause, words: &str) {
         let mut done = false;
         let stuff = clause.universal()
-            || clause.has(&["files", "file", "folder", "folders", "contents", "artifacts", "logs", "all", "directory", "dateien", "datei", "inhalt", "stuff", "alles", "alle", "caches", "backups", "outputs"]);
+            || clause.has(&[
+                "files",
+                "file",
+                "folder",
+                "folders",
+                "contents",
+                "artifacts",
+                "logs",
+                "all",
+                "directory",
+                "dateien",
+                "datei",
+                "inhalt",
+                "stuff",
+                "alles",
+                "alle",
+                "caches",
+                "backups",
+                "outputs",
+            ]);
         let endings: Vec<String> = clause
             .files()
             .iter()
@@ -1281,8 +2143,11 @@ impl Reader<'_> {
             match &object.what {
                 What::Files(files) if !object.located => {
                     // "all .log files in logs/": the pattern goes with the place.
-                    let located = clause.objects.iter().any(|o| o.located && matches!(o.what, What::Files(_)));
-                    let ending = files.first().is_some_and(|f| f.rsplit('/').next().is_some_and(|l| l.starts_with('*')));
+                    let located =
+                        clause.objects.iter().any(|o| o.located && matches!(o.what, What::Files(_)));
+                    let ending = files
+                        .first()
+                        .is_some_and(|f| f.rsplit('/').next().is_some_and(|l| l.starts_with('*')));
                     if located && ending {
                         continue;
                     }
@@ -1321,7 +2186,11 @@ impl Reader<'_> {
                     self.rule(true, &[Verb::Delete], format!("git:*#{name}"), words);
                     done = true;
                 }
-                What::Table(table) if table == "db:**" && tables(&clause.objects.iter().map(|o| o.what.clone()).collect::<Vec<_>>()).len() > 1 => {}
+                What::Table(table)
+                    if table == "db:**"
+                        && tables(&clause.objects.iter().map(|o| o.what.clone()).collect::<Vec<_>>())
+                            .len()
+                            > 1 => {}
                 What::Table(table) => {
                     self.rule(true, &[Verb::Delete, Verb::Read, Verb::Search], table.clone(), words);
                     done = true;
@@ -1332,7 +2201,16 @@ impl Reader<'_> {
         if done {
             return;
         }
-        if clause.has(&["dependency", "dependencies", "package", "packages", "crate", "library", "deps", "abhängigkeit"]) {
+        if clause.has(&[
+            "dependency",
+            "dependencies",
+            "package",
+            "packages",
+            "crate",
+            "library",
+            "deps",
+            "abhängigkeit",
+        ]) {
             for package in packages(clause) {
                 self.rule(true, &[Verb::Delete, Verb::Write, Verb::Execute, Verb::Configure], package, words);
             }
@@ -1393,7 +2271,10 @@ impl Reader<'_> {
             self.rule(allow, &[Verb::Execute], file, words);
         }
         for (names, task) in [
-            (&["tests", "test", "testsuite", "specs", "benchmark", "benchmarks", "bench", "unit", "e2e"][..], "test"),
+            (
+                &["tests", "test", "testsuite", "specs", "benchmark", "benchmarks", "bench", "unit", "e2e"][..],
+                "test",
+            ),
             (&["build", "compiler", "compilation"][..], "build"),
             (&["migrations", "migration", "migrationen"][..], "migrate"),
             (&["linter", "lint", "formatter", "clippy", "typecheck", "checks"][..], "lint"),
@@ -1407,7 +2288,9 @@ impl Reader<'_> {
         }
         if !found && allow {
             self.task(true, "run", words);
-        } else if !found && (clause.universal() || clause.has(&["any", "commands", "code", "scripts", "befehle"])) {
+        } else if !found
+            && (clause.universal() || clause.has(&["any", "commands", "code", "scripts", "befehle"]))
+        {
             self.rule(false, &[Verb::Execute], "**".to_owned(), words);
         }
     }
@@ -1455,7 +2338,11 @@ impl Reader<'_> {
         let Some(mut ask) = clause.ask else { return };
         // "don't run anything that needs the network": that is what is excluded, not all.
         if ask == Ask::Run && !clause.tail.is_empty() && clause.universal() {
-            if !clause.tail.iter().any(|w| matches!(w.as_str(), "network" | "internet" | "online" | "netzwerk")) {
+            if !clause
+                .tail
+                .iter()
+                .any(|w| matches!(w.as_str(), "network" | "internet" | "online" | "netzwerk"))
+            {
                 return;
             }
             ask = Ask::Fetch;
@@ -1479,23 +2366,46 @@ impl Reader<'_> {
             return;
         }
         // "don't change anything else": closes the scope, and excludes nothing by itself.
-        if clause.has(&["else", "other", "another", "others", "anderes", "anderen", "sonst", "andere"]) && files.is_empty() {
+        if clause.has(&["else", "other", "another", "others", "anderes", "anderen", "sonst", "andere"])
+            && files.is_empty()
+        {
             self.closed = true;
             return;
         }
         let names: Vec<What> = clause.objects.iter().map(|o| o.what.clone()).collect();
         let bare = !clause.objects.iter().any(|o| matches!(o.what, What::Word(_) | What::Code(_)));
         let adjectives = clause.objects.iter().any(|o| matches!(&o.what, What::Word(w) if !matches!(w.to_lowercase().as_str(), "files" | "code" | "file" | "sources" | "source" | "dateien" | "datei" | "yet")));
-        let all_files = clause.universal() || !adjectives && clause.has(&["files", "code", "file", "sources", "dateien", "datei", "anything"]);
+        let all_files = clause.universal()
+            || !adjectives
+                && clause.has(&["files", "code", "file", "sources", "dateien", "datei", "anything"]);
         match ask {
             Ask::Change | Ask::Touch | Ask::Move | Ask::Revert => {
-                let by_doing = clause.lows.iter().skip(clause.lead).find_map(|w| words::doing(w)).filter(|_| files.is_empty());
+                let by_doing = clause
+                    .lows
+                    .iter()
+                    .skip(clause.lead)
+                    .find_map(|w| words::doing(w))
+                    .filter(|_| files.is_empty());
                 if let Some(doing) = by_doing.filter(|d| !matches!(d, Ask::Touch)) {
                     let inner = Clause { ask: Some(doing), ..clause.clone() };
                     return self.excluded(&inner, words);
                 }
                 files.extend(self.groups(clause, group));
-                let verbs: &[Verb] = if clause.has(&["create", "creating", "add", "adding", "erstelle", "erstellen", "anlegen"]) && files.is_empty() && all_files { &[Verb::Create] } else { TOUCHES };
+                let verbs: &[Verb] = if clause.has(&[
+                    "create",
+                    "creating",
+                    "add",
+                    "adding",
+                    "erstelle",
+                    "erstellen",
+                    "anlegen",
+                ]) && files.is_empty()
+                    && all_files
+                {
+                    &[Verb::Create]
+                } else {
+                    TOUCHES
+                };
                 let verbs = if ask == Ask::Move { &[Verb::Move] } else { verbs };
                 let tables: Vec<String> = tables(&names);
                 if files.is_empty() && tables.is_empty() && clause.universal() {
@@ -1512,10 +2422,23 @@ impl Reader<'_> {
                     files.extend(folders);
                 }
                 if files.is_empty() && tables.is_empty() {
-                    let free = ask == Ask::Touch && (bare || by_doing.is_some()) && !clause.has(&["behaviour", "behavior", "api"]);
+                    let free = ask == Ask::Touch
+                        && (bare || by_doing.is_some())
+                        && !clause.has(&["behaviour", "behavior", "api"]);
                     if by_doing == Some(Ask::Touch) || free || clause.universal() {
                         files.push("**".to_owned());
-                    } else if all_files && !clause.has(&["create", "creating", "add", "adding", "delete", "erstelle", "erstellen"]) && ask != Ask::Move {
+                    } else if all_files
+                        && !clause.has(&[
+                            "create",
+                            "creating",
+                            "add",
+                            "adding",
+                            "delete",
+                            "erstelle",
+                            "erstellen",
+                        ])
+                        && ask != Ask::Move
+                    {
                         self.code = self.code.take().or(Some(words.to_owned()));
                     } else if all_files {
                         files.push(self.place.all());
@@ -1532,7 +2455,10 @@ impl Reader<'_> {
                     What::Branch(name) => Some(format!("git:*#{name}")),
                     _ => None,
                 }));
-                if files.is_empty() && clause.has(&["data", "daten", "rows", "records", "table", "tables", "database", "tabellen"]) {
+                if files.is_empty()
+                    && clause
+                        .has(&["data", "daten", "rows", "records", "table", "tables", "database", "tabellen"])
+                {
                     files.push("db:**".to_owned());
                 }
                 if files.is_empty() && (bare || all_files) {
@@ -1613,9 +2539,19 @@ impl Reader<'_> {
                 }
             }
             Ask::Restart => {
-                let named: Vec<String> = Self::words_of(clause).into_iter().filter(|w| !matches!(w.to_lowercase().as_str(), "server" | "service" | "services" | "container")).collect();
+                let named: Vec<String> = Self::words_of(clause)
+                    .into_iter()
+                    .filter(|w| {
+                        !matches!(w.to_lowercase().as_str(), "server" | "service" | "services" | "container")
+                    })
+                    .collect();
                 for word in &named {
-                    self.rule(false, &[Verb::Configure, Verb::Execute], format!("proc:{}", word.to_lowercase()), words);
+                    self.rule(
+                        false,
+                        &[Verb::Configure, Verb::Execute],
+                        format!("proc:{}", word.to_lowercase()),
+                        words,
+                    );
                 }
                 if named.is_empty() {
                     self.task(false, "restart", words);
@@ -1631,7 +2567,13 @@ fn tests_of(files: &[String], place: &Place<'_>) -> Vec<String> {
     let root = place.root().trim_end_matches('/');
     let name = files.first().and_then(|f| f.rsplit('/').next()).and_then(|f| f.split('.').next());
     let Some(name) = name.filter(|n| !n.is_empty() && !n.contains('*')) else { return Vec::new() };
-    let forms = [format!("test_{name}.*"), format!("{name}_test.*"), format!("{name}.test.*"), format!("{name}.spec.*"), format!("{name}Test.*")];
+    let forms = [
+        format!("test_{name}.*"),
+        format!("{name}_test.*"),
+        format!("{name}.test.*"),
+        format!("{name}.spec.*"),
+        format!("{name}Test.*"),
+    ];
     forms.into_iter().map(|form| format!("file:{root}/**/{form}")).collect()
 }
 
@@ -1681,8 +2623,47 @@ fn packages(clause: &Clause) -> Vec<String> {
     let generic = |w: &str| {
         matches!(
             w,
-            "dependencies" | "dependency" | "deps" | "packages" | "package" | "requirements" | "libraries" | "library" | "everything" | "crate" | "crates" | "modules" | "npm" | "pip" | "cargo" | "latest" | "version"
-                | "dev" | "npm's" | "yarn" | "pnpm" | "brew" | "apt" | "abhängigkeiten" | "abhängigkeit" | "pakete" | "paket" | "project" | "tools" | "missing" | "system" | "global" | "globally" | "locally" | "neuen" | "external" | "third-party" | "needed" | "necessary" | "required" | "nach"
+            "dependencies"
+                | "dependency"
+                | "deps"
+                | "packages"
+                | "package"
+                | "requirements"
+                | "libraries"
+                | "library"
+                | "everything"
+                | "crate"
+                | "crates"
+                | "modules"
+                | "npm"
+                | "pip"
+                | "cargo"
+                | "latest"
+                | "version"
+                | "dev"
+                | "npm's"
+                | "yarn"
+                | "pnpm"
+                | "brew"
+                | "apt"
+                | "abhängigkeiten"
+                | "abhängigkeit"
+                | "pakete"
+                | "paket"
+                | "project"
+                | "tools"
+                | "missing"
+                | "system"
+                | "global"
+                | "globally"
+                | "locally"
+                | "neuen"
+                | "external"
+                | "third-party"
+                | "needed"
+                | "necessary"
+                | "required"
+                | "nach"
         ) || w.starts_with(|c: char| c.is_ascii_digit())
             || w.starts_with('-')
     };

@@ -14,12 +14,29 @@ pub(super) fn own_words(text: &str) -> String {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    without_quotations(&without_pasted_lines(&text[..end]))
+    let text = &text[..end];
+    // A fence that begins in a document and doesn't end there: whether it goes on behind the
+    // document can't be told, so only what is a person's either way is kept.
+    let (one, other) = (own_lines(text, true), own_lines(text, false));
+    let lines = text.split_inclusive('\n').zip(one.into_iter().zip(other));
+    let kept: String = lines.filter(|(_, (one, other))| *one && *other).map(|(line, _)| line).collect();
+    without_quotations(&kept)
 }
 
 /// Tags around what somebody asks for; what is in others is a document.
-const OWN_TAGS: &[&str] =
-    &["task", "tasks", "instruction", "instructions", "prompt", "request", "user", "goal", "goals", "requirements", "rules"];
+const OWN_TAGS: &[&str] = &[
+    "task",
+    "tasks",
+    "instruction",
+    "instructions",
+    "prompt",
+    "request",
+    "user",
+    "goal",
+    "goals",
+    "requirements",
+    "rules",
+];
 
 /// `<name>` or `<name attribute="…">` at the beginning of a line: the name.
 fn opening_tag(line: &str) -> Option<&str> {
@@ -30,8 +47,10 @@ fn opening_tag(line: &str) -> Option<&str> {
     (starts && rest[end..].starts_with(['>', ' '])).then_some(name)
 }
 
-fn without_pasted_lines(text: &str) -> String {
-    let mut kept = String::with_capacity(text.len());
+/// For each line, whether a person wrote it.
+fn own_lines(text: &str, fences_go_on: bool) -> Vec<bool> {
+    let mut own = Vec::new();
+    let mut fence_in_tag: Option<(char, usize)> = None;
     let mut fence: Option<(char, usize)> = None;
     let mut tag: Option<String> = None;
     let mut trace = false;
@@ -47,27 +66,34 @@ fn without_pasted_lines(text: &str) -> String {
     for line in text.split_inclusive('\n') {
         let here = at;
         at += line.len();
+        own.push(false);
         let trimmed = line.trim();
-        if let Some((mark, length)) = fence {
-            let run = trimmed.chars().take_while(|c| *c == mark).count();
-            if run >= length && trimmed.chars().all(|c| c == mark) {
+        let mark = trimmed.chars().next().filter(|c| matches!(c, '`' | '~'));
+        let run = mark.map_or(0, |mark| trimmed.chars().take_while(|c| *c == mark).count());
+        // A fence that ends in its own line is inline code.
+        let opens = mark.filter(|mark| run >= 3 && !trimmed[run..].contains(*mark)).map(|mark| (mark, run));
+        let closes = |fence: (char, usize)| mark == Some(fence.0) && run >= fence.1 && trimmed.len() == run;
+        if let Some(open) = fence {
+            if closes(open) {
                 fence = None;
             }
             continue;
         }
         if let Some(name) = &tag {
+            match fence_in_tag {
+                Some(open) if closes(open) => fence_in_tag = None,
+                Some(_) => {}
+                None => fence_in_tag = opens,
+            }
             if trimmed.contains(&format!("</{name}>")) {
                 tag = None;
+                fence = fence_in_tag.take().filter(|_| fences_go_on);
             }
             continue;
         }
-        if let Some(mark @ ('`' | '~')) = trimmed.chars().next() {
-            let run = trimmed.chars().take_while(|c| *c == mark).count();
-            // A fence that ends in its own line is inline code.
-            if run >= 3 && !trimmed[run..].contains(mark) {
-                fence = Some((mark, run));
-                continue;
-            }
+        if opens.is_some() {
+            fence = opens;
+            continue;
         }
         if let Some(name) = opening_tag(trimmed)
             && !OWN_TAGS.contains(&name.to_ascii_lowercase().as_str())
@@ -92,9 +118,11 @@ fn without_pasted_lines(text: &str) -> String {
             continue;
         }
         trace &= blank;
-        kept.push_str(line);
+        if let Some(last) = own.last_mut() {
+            *last = true;
+        }
     }
-    kept
+    own
 }
 
 fn is_quoted(line: &str) -> bool {
@@ -104,13 +132,66 @@ fn is_quoted(line: &str) -> bool {
 /// Whether a line is one that programs write rather than people.
 fn is_log(line: &str, trimmed: &str) -> bool {
     const BEGINNINGS: &[&str] = &[
-        "Traceback (most recent", "File \"", "at ", "error[", "error:", "warning:", "fatal:", "thread '", "panicked at",
-        "Caused by:", "caused by:", "Error:", "TypeError:", "ValueError:", "KeyError:", "AssertionError", "npm ERR!",
-        "npm error", "FAILED ", "PASSED ", "E   ", "--> ", "= note:", "= help:", "note:", "help:", "$ ", "% ", "# ./",
-        "diff --git", "index ", "@@ ", "+++ ", "--- ", "stack backtrace:", "Exception in thread", "goroutine ",
-        "remote:", "hint:", "test result:", "running ", "[ERROR]", "[WARN]", "[INFO]", "[DEBUG]", "ERROR ", "WARN ",
-        "INFO ", "DEBUG ", "FATAL ", "ERROR:", "WARNING:", "INFO:", "SyntaxError:", "ReferenceError:", "RuntimeError:",
-        "ModuleNotFoundError:", "ImportError:", "java.", "\u{1b}[",
+        "Traceback (most recent",
+        "File \"",
+        "at ",
+        "error[",
+        "error:",
+        "warning:",
+        "fatal:",
+        "thread '",
+        "panicked at",
+        "Caused by:",
+        "caused by:",
+        "Error:",
+        "TypeError:",
+        "ValueError:",
+        "KeyError:",
+        "AssertionError",
+        "npm ERR!",
+        "npm error",
+        "FAILED ",
+        "PASSED ",
+        "E   ",
+        "--> ",
+        "= note:",
+        "= help:",
+        "note:",
+        "help:",
+        "$ ",
+        "% ",
+        "# ./",
+        "diff --git",
+        "index ",
+        "@@ ",
+        "+++ ",
+        "--- ",
+        "stack backtrace:",
+        "Exception in thread",
+        "goroutine ",
+        "remote:",
+        "hint:",
+        "test result:",
+        "running ",
+        "[ERROR]",
+        "[WARN]",
+        "[INFO]",
+        "[DEBUG]",
+        "ERROR ",
+        "WARN ",
+        "INFO ",
+        "DEBUG ",
+        "FATAL ",
+        "ERROR:",
+        "WARNING:",
+        "INFO:",
+        "SyntaxError:",
+        "ReferenceError:",
+        "RuntimeError:",
+        "ModuleNotFoundError:",
+        "ImportError:",
+        "java.",
+        "\u{1b}[",
     ];
     let bytes = trimmed.as_bytes();
     let digits = |from: usize, count: usize| {
@@ -120,8 +201,12 @@ fn is_log(line: &str, trimmed: &str) -> bool {
         || digits(0, 2) && bytes.get(2) == Some(&b':') && digits(3, 2) && bytes.get(5) == Some(&b':')
         || trimmed.starts_with('[') && digits(1, 2);
     // `at the end, push` is a person's; `at foo (a.js:1:2)` is not.
-    let frame = trimmed.strip_prefix("at ").map(|rest| rest.contains('(') || rest.contains("::") || rest.contains(".rs:"));
-    let numbered = trimmed.split_once(['|', ':']).is_some_and(|(n, _)| !n.trim().is_empty() && n.trim().bytes().all(|b| b.is_ascii_digit()));
+    let frame = trimmed
+        .strip_prefix("at ")
+        .map(|rest| rest.contains('(') || rest.contains("::") || rest.contains(".rs:"));
+    let numbered = trimmed
+        .split_once(['|', ':'])
+        .is_some_and(|(n, _)| !n.trim().is_empty() && n.trim().bytes().all(|b| b.is_ascii_digit()));
     match frame {
         Some(frame) => frame,
         None => {
@@ -129,7 +214,9 @@ fn is_log(line: &str, trimmed: &str) -> bool {
                 || numbered
                 || line.starts_with("      ") && !trimmed.starts_with(['-', '*'])
                 || BEGINNINGS.iter().any(|b| trimmed.starts_with(b) && !b.eq(&"running "))
-                || trimmed.strip_prefix("running ").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+                || trimmed
+                    .strip_prefix("running ")
+                    .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
         }
     }
 }
@@ -159,7 +246,9 @@ fn without_quotations(text: &str) -> String {
                 let end = chars[at + 1..].iter().position(|(_, c)| *c == close).map(|n| at + 1 + n);
                 last_seen[kind] = Some(end.is_some());
                 let opens = at == 0 || !chars[at - 1].1.is_alphanumeric();
-                if let Some(end) = end.filter(|end| opens && !text[chars[at].0..chars[*end].0].contains("\n\n")) {
+                if let Some(end) =
+                    end.filter(|end| opens && !text[chars[at].0..chars[*end].0].contains("\n\n"))
+                {
                     let inner = &text[chars[at + 1].0..chars[end].0];
                     if inner.trim().contains(char::is_whitespace) {
                         kept.push_str("\u{fffc}");
@@ -250,7 +339,10 @@ pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
                 None => no_more_code = true,
             }
         }
-        let length = text[at..].find(|c: char| c.is_whitespace() || c == '`').unwrap_or(text.len() - at).max(c.len_utf8());
+        let length = text[at..]
+            .find(|c: char| c.is_whitespace() || c == '`')
+            .unwrap_or(text.len() - at)
+            .max(c.len_utf8());
         word(&mut tokens, text, at, at + length);
         at += length;
     }
@@ -259,7 +351,9 @@ pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
 
 fn is_numbered(text: &str) -> bool {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    (1..=3).contains(&digits) && text[digits..].starts_with(['.', ')']) && text[digits + 1..].starts_with([' ', '\t'])
+    (1..=3).contains(&digits)
+        && text[digits..].starts_with(['.', ')'])
+        && text[digits + 1..].starts_with([' ', '\t'])
 }
 
 fn mark<'t>(tokens: &mut Vec<Token<'t>>, kind: Kind, text: &'t str, start: usize, end: usize) {
@@ -282,7 +376,10 @@ fn word<'t>(tokens: &mut Vec<Token<'t>>, text: &'t str, start: usize, end: usize
         let kind = if run == "\u{fffc}" { Kind::Code } else { Kind::Comma };
         return mark(tokens, kind, text, start, end);
     }
-    let open = run.len() - run.trim_start_matches(['(', '[', '{', '"', '\'', '‘', '’', '“', '„', '«', '»', '*', ',', ';']).len();
+    let open = run.len()
+        - run
+            .trim_start_matches(['(', '[', '{', '"', '\'', '‘', '’', '“', '„', '«', '»', '*', ',', ';'])
+            .len();
     // A `*` may begin a pattern, as in `*.log` or `**/x`.
     let pattern = run[..open].ends_with('*') && run[open..].contains(['.', '/']);
     let open = if pattern { run[..open].trim_end_matches('*').len() } else { open };
@@ -291,7 +388,11 @@ fn word<'t>(tokens: &mut Vec<Token<'t>>, text: &'t str, start: usize, end: usize
     }
     let mut stop = run.len();
     if !SHORT.contains(&run.to_lowercase().as_str()) {
-        stop = run.trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '}', '"', '\'', '‘', '’', '”', '“', '»', '«', '…']).len();
+        stop = run
+            .trim_end_matches([
+                '.', ',', ';', ':', '!', '?', ')', ']', '}', '"', '\'', '‘', '’', '”', '“', '»', '«', '…',
+            ])
+            .len();
         // What belongs to a path, as in `src/*` and `tmp/**`, stays; a `**bold**` does not.
         if run[..stop].ends_with('*') && run[..open].contains('*') {
             stop = run[..stop].trim_end_matches('*').len();
@@ -304,7 +405,13 @@ fn word<'t>(tokens: &mut Vec<Token<'t>>, text: &'t str, start: usize, end: usize
     if tail.contains(['.', '!', '?', '…']) {
         let at = start + stop.max(open);
         let question = tail.find('?').map_or(at, |n| at + n);
-        mark(tokens, Kind::End, text, question, question + text[question..].chars().next().map_or(0, char::len_utf8));
+        mark(
+            tokens,
+            Kind::End,
+            text,
+            question,
+            question + text[question..].chars().next().map_or(0, char::len_utf8),
+        );
     } else if tail.contains([',', ';', ':', ')', ']', '}']) {
         let at = start + stop.max(open);
         mark(tokens, Kind::Comma, text, at, at + 1);

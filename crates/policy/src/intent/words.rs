@@ -22,7 +22,9 @@ impl List {
 
 /// The asks of a table by the words for them.
 fn by_word(table: &'static [(Ask, &'static str)], map: &'static OnceLock<Asks>) -> &'static Asks {
-    map.get_or_init(|| table.iter().flat_map(|(ask, words)| words.split('|').map(move |w| (w, *ask))).collect())
+    map.get_or_init(|| {
+        table.iter().flat_map(|(ask, words)| words.split('|').map(move |w| (w, *ask))).collect()
+    })
 }
 
 type Asks = HashMap<&'static str, Ask>;
@@ -108,7 +110,10 @@ const VERBS: &[(Ask, &str)] = &[
          erstelle|erstell|erstellen|baue|bau|einbauen|umbauen|ersetze|ersetzen|verbessere|verbessern|korrigiere|korrigieren|aktualisiere|aktualisieren|bearbeite|bearbeiten|\
          repariere|reparieren|löse|lösen|passe|anpassen|refaktoriere|refaktorieren|dokumentiere|dokumentieren|übersetze|übersetzen|vereinfache|vereinfachen|mach|mache|arbeite|arbeiten|erweitere|erweitern|lege|leg|anlegen|formatiere|formatieren|räume|aufräumen|fixe",
     ),
-    (Ask::Move, "rename|renaming|move|moving|relocate|verschiebe|verschieb|verschieben|benenne|umbenennen|bewege"),
+    (
+        Ask::Move,
+        "rename|renaming|move|moving|relocate|verschiebe|verschieb|verschieben|benenne|umbenennen|bewege",
+    ),
     (
         Ask::Delete,
         "delete|deleting|remove|removing|drop|dropping|erase|purge|wipe|wiping|get rid of|prune|truncate|clear|clearing|clear out|destroy|rm|unlink|nuke|kill off|clean out|\
@@ -127,7 +132,10 @@ const VERBS: &[(Ask, &str)] = &[
     (Ask::Build, "build|building|compile|compiling|rebuild|baue das projekt|kompiliere|kompilieren|bauen"),
     (Ask::Lint, "lint|linting|typecheck|type-check"),
     (Ask::Commit, "commit|committing|amend|squash|stage|committe|commite|committen|commiten|einchecken"),
-    (Ask::Branch, "checkout|check out|branch off|branch|stash|tag|tagging|cherry-pick|cherry pick|bisect|auschecken"),
+    (
+        Ask::Branch,
+        "checkout|check out|branch off|branch|stash|tag|tagging|cherry-pick|cherry pick|bisect|auschecken",
+    ),
     (Ask::Merge, "merge|merging|merge in|merge back|merge together|mergen|zusammenführen"),
     (Ask::Rebase, "rebase|rebasing|rebasen"),
     (Ask::Pull, "pull|pulling|pulle|pullen"),
@@ -137,7 +145,10 @@ const VERBS: &[(Ask, &str)] = &[
         "open a pr|open a pull request|create a pr|create a pull request|make a pr|make a pull request|raise a pr|raise a pull request|submit a pr|submit a pull request|\
          open pr|create pr|open the pr|create the pr|open a draft|open an mr|open a merge request|create a merge request|create an mr|submit pr|send a pr|put up a pr|file a pr|pr erstellen",
     ),
-    (Ask::Deploy, "deploy|deploying|redeploy|roll out|rollout|ship|ship it|provision|deploye|deployen|ausrollen|rolle"),
+    (
+        Ask::Deploy,
+        "deploy|deploying|redeploy|roll out|rollout|ship|ship it|provision|deploye|deployen|ausrollen|rolle",
+    ),
     (Ask::Publish, "publish|publishing|veröffentliche|veröffentlichen|publiziere|publizieren|publishen"),
     (Ask::Release, "release|releasing|cut a release|make a release|do a release|create a release"),
     (
@@ -145,8 +156,14 @@ const VERBS: &[(Ask, &str)] = &[
         "send|sending|post|posting|upload|uploading|email|e-mail|mail|submit|submitting|notify|share|sharing|comment on|reply|tweet|copy over|scp|\
          sende|senden|schicke|schick|schicken|lade hoch|hochladen|maile|verschicke|verschicken|poste",
     ),
-    (Ask::Fetch, "download|downloading|fetch|fetching|curl|wget|scrape|crawl|clone|cloning|ping|lade|herunterladen|runterladen|hole|abrufen|klone|klonen"),
-    (Ask::Install, "install|installing|upgrade|upgrading|reinstall|installiere|installieren|installier|nachinstallieren"),
+    (
+        Ask::Fetch,
+        "download|downloading|fetch|fetching|curl|wget|scrape|crawl|clone|cloning|ping|lade|herunterladen|runterladen|hole|abrufen|klone|klonen",
+    ),
+    (
+        Ask::Install,
+        "install|installing|upgrade|upgrading|reinstall|installiere|installieren|installier|nachinstallieren",
+    ),
     (Ask::Uninstall, "uninstall|uninstalling|deinstalliere|deinstallieren"),
     (Ask::Configure, "configure|configuring|chmod|chown|konfiguriere|konfigurieren|rotate|rotating|rotiere"),
     (
@@ -156,7 +173,10 @@ const VERBS: &[(Ask, &str)] = &[
     (Ask::Migrate, "migrate|migrating|migriere|migrieren"),
     (Ask::Backup, "backup|back up|dump|archive|sichere|sichern|archiviere"),
     (Ask::Delegate, "delegate|spawn|delegiere"),
-    (Ask::Touch, "touch|touching|alter|altering|mess|mess with|anfassen|berühren|anrühren|fass|fasse an|rühr"),
+    (
+        Ask::Touch,
+        "touch|touching|alter|altering|mess|mess with|anfassen|berühren|anrühren|fass|fasse an|rühr",
+    ),
 ];
 
 /// Nouns that stand for doing something, behind "no", "kein", "without": a negation only.
@@ -171,7 +191,10 @@ const DOINGS: &[(Ask, &str)] = &[
     (Ask::Migrate, "migration|migrations|migrationen|migrating"),
     (Ask::Delete, "deletion|deletions|deleting|deletes|löschung|löschungen"),
     (Ask::Touch, "changes|change|edits|edit|modifications|modification|änderungen|änderung|writes|editing"),
-    (Ask::Install, "installs|install|installing|installation|dependencies|dependency|packages|package|deps|libraries|library|abhängigkeiten|pakete"),
+    (
+        Ask::Install,
+        "installs|install|installing|installation|dependencies|dependency|packages|package|deps|libraries|library|abhängigkeiten|pakete",
+    ),
     (Ask::Fetch, "network|internet|downloads|download|netzwerk|netz|online|web"),
     (Ask::Send, "uploads|upload|emails|email|mails|uploading"),
     (Ask::Restart, "restarts|restart|restarting"),
@@ -208,9 +231,7 @@ pub(super) static COMPOUND: List = List::new(
 );
 
 /// Verbs that begin such words.
-pub(super) static COMPOUNDING: List = List::new(
-    "test|build|release|deploy|commit|push|backup|merge|run",
-);
+pub(super) static COMPOUNDING: List = List::new("test|build|release|deploy|commit|push|backup|merge|run");
 
 /// Verbs that are as often nouns.
 pub(super) static NOUNY: List = List::new(
@@ -272,4 +293,3 @@ pub(super) static TOOLS: List = List::new(
 pub(super) static LOOKERS: List = List::new(
     "ps|date|uname|pwd|echo|true|false|which|type|whereis|wc|head|tail|sort|uniq|cut|tr|grep|egrep|rg|ag|ls|tree|cat|less|more|column|jq|yq|whoami|hostname|id|df|du|free|lsof|uptime|test|[|sleep|printf|seq|nproc|arch|file|stat|basename|dirname|realpath|diff|cmp|md5sum|sha256sum|sha1sum|locale|tput|clear|history|man|help|env|printenv|top|pgrep|netstat|ss|dig|nslookup|expr|bc|xxd|od|strings|nl|tac|rev|paste|join|comm|fold|fmt|cal|cd|set|export|:|exit|wait|command|awk|less|bat|fd|find|journalctl|dmesg|tee|xargs|lscpu|lsblk|getconf|pstree|background",
 );
-

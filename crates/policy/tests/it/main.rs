@@ -1,4 +1,4 @@
 //! One binary for all integration tests of the crate.
 
-mod intent;
 mod engine;
+mod intent;
