@@ -318,6 +318,11 @@ impl Scope<'_> {
             (Verb::Network, "pkg") => self.package(resource),
             (Verb::Write | Verb::Configure, "pkg") => self.package(resource),
             (Verb::Network, _) if is_loopback(resource) => self.by_change("it speaks to this machine only"),
+            (Verb::Network, "git")
+                if !self.closed && ["rebase", "merge", "pr"].iter().any(|t| self.asked_task(t).is_some()) =>
+            {
+                (In, "fetching goes with it".to_owned())
+            }
             (Verb::Network, "git") if !self.closed => {
                 (Unclear, "it fetches from a remote, which wasn't asked for".to_owned())
             }
@@ -365,6 +370,7 @@ impl Scope<'_> {
             (Verb::Configure, "tool") if !resource.starts_with("tool:docker/") => {
                 (Out, format!("changing {resource} wasn't asked for"))
             }
+            _ if action.destructive => (Out, format!("it can't be undone, and {resource} wasn't asked for")),
             _ => (self.open(), format!("the prompt doesn't name {resource}")),
         }
     }
@@ -404,7 +410,10 @@ impl Scope<'_> {
         if self.only_looks() {
             return (Out, self.asked_to_look());
         }
-        let package = self.allow.iter().find(|rule| rule.resource.starts_with("pkg:"));
+        let package = self
+            .allow
+            .iter()
+            .find(|rule| rule.resource.starts_with("pkg:") || rule.resource.starts_with("proc:"));
         if let Some(rule) = package
             && is_manifest(resource)
         {
@@ -500,8 +509,11 @@ impl Scope<'_> {
 
     fn package(&self, resource: &str) -> (InScope, String) {
         let listed = resource.ends_with("/*");
-        let runs =
-            self.changes() || self.allow.iter().any(|r| is_task(r) && !r.resource.starts_with("task:pr"));
+        let runs = self.changes()
+            || self
+                .allow
+                .iter()
+                .any(|r| is_task(r) && !r.resource.starts_with("task:pr") || r.resource.starts_with("proc:"));
         if listed && runs {
             return (In, "what the project lists, which goes with the work".to_owned());
         }
@@ -604,6 +616,10 @@ fn with_below(resource: &str, recursive: bool) -> String {
 fn matches(pattern: &str, resource: &str) -> bool {
     if covers(pattern, resource) {
         return true;
+    }
+    // A service is told from a program by `name/`; people don't.
+    if let (Some(wanted), Some(name)) = (pattern.strip_prefix("proc:"), resource.strip_prefix("proc:name/")) {
+        return covers(wanted, name.strip_suffix(".service").unwrap_or(name));
     }
     let Some(wanted) = pattern.strip_prefix("host:") else { return false };
     let Some(host) = host_of(resource) else { return false };
@@ -931,6 +947,9 @@ fn tasks(body: &ActionBody) -> Vec<String> {
                 }
                 if word(&["commit", "--amend"]) {
                     add("commit");
+                }
+                if word(&["--amend"]) {
+                    add("amend");
                 }
             }
             Verb::Write if kind == "git" && name == ".#index" => add("commit"),

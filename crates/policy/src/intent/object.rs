@@ -74,8 +74,9 @@ pub(super) fn path(text: &str, place: &Place<'_>) -> Vec<String> {
     }
     if !text.contains('/') {
         let root = place.root().trim_end_matches('/');
-        // A name alone may be anywhere in the workspace.
-        return vec![format!("file:{root}/**/{text}")];
+        // A name alone may be anywhere in the workspace; README is README.md as well.
+        let more = if is_known_file(text) { "*" } else { "" };
+        return vec![format!("file:{root}/**/{text}{more}")];
     }
     let mut found = vec![pattern(text, place.cwd, text)];
     if place.root() != place.cwd && !text.starts_with('.') {
@@ -182,6 +183,48 @@ fn is_idiom(low: &str) -> bool {
         )
 }
 
+/// Folders at the root of a system.
+const ROOTS: &[&str] = &[
+    "etc",
+    "usr",
+    "var",
+    "tmp",
+    "home",
+    "opt",
+    "srv",
+    "root",
+    "dev",
+    "proc",
+    "sys",
+    "bin",
+    "sbin",
+    "lib",
+    "boot",
+    "mnt",
+    "media",
+    "run",
+    "w",
+    "work",
+    "data",
+    "app",
+    "workspace",
+    "Users",
+    "private",
+    "Volumes",
+    "Applications",
+    "Library",
+    "nix",
+];
+
+/// Whether an absolute path may be a route of a server instead: `/search`, `/api/users`.
+pub(super) fn is_route(raw: &str, place: &Place<'_>) -> bool {
+    let Some(path) = raw.strip_prefix('/') else { return false };
+    let first = path.split('/').next().unwrap_or_default();
+    let known = ROOTS.contains(&first)
+        || [place.root(), place.cwd, place.home].iter().any(|root| root.len() > 1 && raw.starts_with(*root));
+    !known && (path.contains("/:") || !path.rsplit('/').next().is_some_and(has_extension))
+}
+
 /// Whether a word is written like a path.
 pub(super) fn is_path(raw: &str) -> bool {
     let text = raw.trim_start_matches('@');
@@ -222,6 +265,7 @@ pub(super) fn is_path(raw: &str) -> bool {
             | "d3.js"
             | "three.js"
             | "asp.net"
+            | "docs.rs"
             | "e.g"
             | "i.e"
             | "z.b"
@@ -261,7 +305,7 @@ pub(super) fn host(raw: &str) -> Option<String> {
     if raw.contains('@') || name.contains('*') && !name.starts_with("*.") {
         return None;
     }
-    if name == "localhost" || is_address(name) {
+    if matches!(name, "localhost" | "docs.rs") || is_address(name) {
         return clean_host(name);
     }
     let ending = name.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase())?;

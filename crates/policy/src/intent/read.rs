@@ -1,10 +1,10 @@
 //! Reads a prompt: sentences, clauses, what each asks for or excludes, and on what.
 
-use super::object::{folder, group, host, is_branch_name, is_path, mail, path, rubbish};
+use super::object::{folder, group, host, is_branch_name, is_path, is_route, mail, path, rubbish};
 use super::text::{Kind, Token, own_words, tokens};
 use super::words::{
-    self, AFTER_NOUN, Ask, GO_ON, NOUNY, PLAIN, QUESTION, REFERENCE, STARTERS, SUBORDINATE, TO_HEADS, TOOLS,
-    WRONG,
+    self, AFTER_NOUN, Ask, COMPOUND, COMPOUNDING, FOLDERS, GO_ON, NOUNY, PLAIN, QUESTION, REFERENCE,
+    STARTERS, SUBORDINATE, TO_HEADS, TOOLS, WRONG,
 };
 use super::{DECLARED, DECLARED_ONLY, MAX_RULES, Place, summary};
 use fdr_record::shell::{Context, normalise};
@@ -21,6 +21,7 @@ pub fn derive(text: &str, place: &Place<'_>) -> Intent {
         exclude: Vec::new(),
         closed: false,
         mentions: Vec::new(),
+        code: None,
     };
     let mut asks = None;
     let mut wrong = None;
@@ -41,6 +42,20 @@ pub fn derive(text: &str, place: &Place<'_>) -> Intent {
             wrong = Some(excerpt(&text, sentence));
         }
         reader.sentence(sentence);
+    }
+    if plain {
+        reader.allow.clear();
+    }
+    // "Update the docs and don't touch the code": that is nothing but the docs.
+    if let Some(words) = reader.code.take() {
+        let all = reader.place.all();
+        let named =
+            reader.allow.iter().any(|rule| rule.actions.contains(&Verb::Write) && rule.resource != all);
+        if named {
+            reader.closed = true;
+        } else {
+            reader.rule(false, TOUCHES, all, &words);
+        }
     }
     let nothing_said = reader.allow.is_empty();
     if nothing_said && !plain {
@@ -69,12 +84,18 @@ pub fn derive(text: &str, place: &Place<'_>) -> Intent {
         match mention.what {
             What::Files(files) => {
                 for file in files {
-                    if !reader.inside(&file) || super::check::is_secret(&file) {
+                    let named = reader.allow.iter().any(|rule| rule.resource == file);
+                    if !named && (!reader.inside(&file) || super::check::is_secret(&file)) {
                         reader.rule(true, LOOKS, file, &words);
                     }
                 }
             }
-            What::Host(name) => reader.rule(true, &[Verb::Network], format!("host:{name}"), &words),
+            What::Host(name) => {
+                let resource = format!("host:{name}");
+                if !reader.allow.iter().any(|rule| rule.resource == resource) {
+                    reader.rule(true, &[Verb::Network], resource, &words);
+                }
+            }
             _ => {}
         }
     }
@@ -110,11 +131,16 @@ fn excerpt(text: &str, tokens: &[Token<'_>]) -> String {
     cut(&text[first.start..last.end])
 }
 
+/// How many tokens before or behind a word are looked at: a longer reach would make the time grow
+/// with the square of a sentence's length.
+const REACH: usize = 40;
+
 /// The most characters that a rule keeps of the words it was read from.
 const MAX_WORDS: usize = 100;
 
 fn cut(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Each word has a character at least.
+    let line = text.split_whitespace().take(MAX_WORDS + 1).collect::<Vec<_>>().join(" ");
     let line = line.trim_end_matches([',', ';', ':', '(', ' ']);
     match line.char_indices().nth(MAX_WORDS) {
         Some((at, _)) => format!("{}…", &line[..at]),
@@ -250,6 +276,12 @@ struct Clause {
     objects: Vec<Object>,
     /// The words themselves, in small letters.
     lows: Vec<String>,
+    /// How many of them lead up to the verb, with it.
+    lead: usize,
+    /// What stands in clauses that depend on this one: "anything that needs the network".
+    tail: Vec<String>,
+    /// A colon follows, and then what is meant by it.
+    heads: bool,
 }
 
 impl Clause {
@@ -273,6 +305,8 @@ struct Reader<'r> {
     exclude: Vec<ScopeRule>,
     closed: bool,
     mentions: Vec<Mention>,
+    /// The words that say that the code as a whole is not to be changed.
+    code: Option<String>,
 }
 
 /// How a verb stands in a clause.
@@ -332,7 +366,12 @@ impl Reader<'_> {
 
     /// The verb that begins at a token: what it asks for, and how many tokens it has.
     fn verb(&self, sentence: &[Token<'_>], at: usize) -> Option<(Ask, usize)> {
-        if sentence[at].kind != Kind::Word {
+        if sentence.get(at)?.kind != Kind::Word {
+            return None;
+        }
+        // `DELETE /users/7` is a request to a server.
+        let method = matches!(sentence[at].raw, "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD");
+        if method && sentence.get(at + 1).is_some_and(|t| t.raw.starts_with('/')) {
             return None;
         }
         (1..=4).rev().find_map(|n| {
@@ -360,13 +399,33 @@ impl Reader<'_> {
     fn asks(&self, sentence: &[Token<'_>], segment: usize, at: usize, length: usize) -> bool {
         let word = low(sentence, at);
         let next = low(sentence, at + length);
-        if length == 1 && NOUNY.has(word) && AFTER_NOUN.has(next) {
+        let noun = NOUNY.has(word) && AFTER_NOUN.has(next) || COMPOUNDING.has(word) && COMPOUND.has(next);
+        if length == 1 && noun {
             return false;
         }
         if at == segment {
             return true;
         }
         let before = low(sentence, at - 1);
+        if before == "git" && !word.is_empty() {
+            return words::verb(word).is_some_and(|ask| {
+                matches!(
+                    ask,
+                    Ask::Commit
+                        | Ask::Branch
+                        | Ask::Merge
+                        | Ask::Rebase
+                        | Ask::Pull
+                        | Ask::Push
+                        | Ask::Revert
+                        | Ask::Fetch
+                )
+            });
+        }
+        let command = at == segment + 1 || STARTERS.has(low(sentence, at.wrapping_sub(2)));
+        if command && TOOLS.has(before) {
+            return true;
+        }
         if before == "to" || before == "zu" {
             return before == "zu"
                 || at - 1 == segment && at < 2
@@ -408,7 +467,7 @@ impl Reader<'_> {
             return matches!(before, "by" | "try" | "start" | "mind" | "avoid");
         }
         // German verbs stand at the end of their clause.
-        let german = word.ends_with("en") && !word.is_ascii() || GERMAN_END.contains(&word);
+        let german = word.ends_with(['n']) && !word.is_ascii() || GERMAN_END.contains(&word);
         let last = sentence.get(at + length).is_none_or(|t| {
             t.kind != Kind::Word || matches!(t.low.as_str(), "und" | "oder" | "dann" | "aber" | "sondern")
         });
@@ -417,7 +476,7 @@ impl Reader<'_> {
 
     /// What the word at a token names, and how many tokens that takes.
     fn object(&self, sentence: &[Token<'_>], at: usize, ask: Option<Ask>) -> Option<(Object, usize)> {
-        let token = &sentence[at];
+        let token = sentence.get(at)?;
         if !matches!(token.kind, Kind::Word | Kind::Code) {
             return None;
         }
@@ -468,7 +527,21 @@ impl Reader<'_> {
                 | "to"
                 | "nach"
         );
-        let referred = !lead.is_empty() && (REFERENCE.has(lead) || REFERENCE.has(&lead2));
+        let likened = (back.saturating_sub(6)..back).any(|i| {
+            matches!(
+                low(sentence, i),
+                "like"
+                    | "similar"
+                    | "described"
+                    | "defined"
+                    | "specified"
+                    | "documented"
+                    | "outlined"
+                    | "analogous"
+                    | "mirroring"
+            )
+        });
+        let referred = likened || !lead.is_empty() && (REFERENCE.has(lead) || REFERENCE.has(&lead2));
         let done = |what: What, count: usize| Some((Object { what, located, referred }, count));
         let raw = token.raw;
         let low_word = token.low.as_str();
@@ -543,7 +616,25 @@ impl Reader<'_> {
                 | "crate"
         ) && (raw.contains('/')
             || matches!(next, "folder" | "directory" | "dir" | "ordner" | "verzeichnis"))
-            && !matches!(low_word, "new" | "separate" | "empty")
+            && !matches!(
+                low_word,
+                "new"
+                    | "separate"
+                    | "empty"
+                    | "the"
+                    | "a"
+                    | "an"
+                    | "den"
+                    | "der"
+                    | "das"
+                    | "dem"
+                    | "ein"
+                    | "einen"
+                    | "im"
+                    | "in"
+                    | "our"
+                    | "my"
+            )
         {
             return done(What::Files(folder(raw, self.place)), 2);
         }
@@ -585,7 +676,27 @@ impl Reader<'_> {
                 })
                 .map(|o| (o, 2));
         }
+        let route = is_route(raw, self.place)
+            && (raw.matches('/').count() == 1
+                || raw.contains("/:")
+                || matches!(
+                    next,
+                    "endpoint"
+                        | "endpoints"
+                        | "route"
+                        | "routes"
+                        | "page"
+                        | "handler"
+                        | "path"
+                        | "url"
+                        | "api"
+                )
+                || matches!(
+                    before,
+                    "endpoint" | "route" | "page" | "get" | "post" | "put" | "patch" | "delete" | "url"
+                ));
         if is_path(raw)
+            && !route
             && !(low_word == "/"
                 || at == 0
                     && raw.starts_with('/')
@@ -613,7 +724,18 @@ impl Reader<'_> {
             | "irgendwas" => return done(What::Universal, 1),
             _ => {}
         }
-        if PLAIN.has(low_word) {
+        if matches!(before, "in" | "inside" | "under" | "within" | "from" | "unter")
+            && FOLDERS.has(low_word)
+            && token.kind == Kind::Word
+        {
+            return done(What::Files(folder(raw, self.place)), 1);
+        }
+        if PLAIN.has(low_word)
+            || matches!(
+                low_word,
+                "branch" | "branches" | "ordner" | "verzeichnis" | "folder" | "directory" | "file" | "datei"
+            )
+        {
             return None;
         }
         done(What::Word(raw.to_owned()), 1)
@@ -624,6 +746,7 @@ impl Reader<'_> {
         let mut pending: Vec<Object> = Vec::new();
         let mut segment = 0;
         let mut negation = Negation::None;
+        let mut negation_start = 0;
         let mut subordinate = false;
         // Whether the verbs that "and" adds belong to something that is told, not asked for.
         let mut told = false;
@@ -647,6 +770,12 @@ impl Reader<'_> {
                     negation = Negation::None;
                 }
                 (subordinate, told, how_to) = (false, false, false);
+                if open
+                    && token.raw == ":"
+                    && let Some(clause) = clauses.last_mut()
+                {
+                    clause.heads = true;
+                }
                 (open, after_comma, joined_by_and) = (false, true, false);
                 at += 1;
                 segment = at;
@@ -715,10 +844,40 @@ impl Reader<'_> {
                 at = end;
                 continue;
             }
-            if let Some((found, count)) = self.negator(sentence, segment, at) {
+            // "x must not be changed", "nothing is pushed", "x has to stay as it is"
+            if let Some((ask, end)) = passive(sentence, segment, at) {
+                let mut clause = Clause {
+                    ask: Some(ask),
+                    negative: true,
+                    start: sentence[segment].start,
+                    end: sentence[end - 1].end,
+                    ..Clause::default()
+                };
+                // "tests/ and docs/ must not be changed": all that was named so far.
+                let from = if clauses.is_empty() { 0 } else { segment };
+                let mut inner = from.max(at.saturating_sub(REACH));
+                while inner < at {
+                    clause.lows.push(low(sentence, inner).to_owned());
+                    match self.object(sentence, inner, None) {
+                        Some((object, count)) => {
+                            clause.objects.push(object);
+                            inner += count;
+                        }
+                        None => inner += 1,
+                    }
+                }
+                clause.lead = 0;
+                clauses.push(clause);
+                pending.clear();
+                subordinate = true;
+                at = end;
+                continue;
+            }
+            if let Some((found, count)) = self.negator(sentence, segment, at, subordinate) {
                 match found {
                     Found::Negates => {
                         negation = Negation::Active;
+                        negation_start = token.start;
                         if let Some((ask, length, verb_at)) = self.negated_verb(sentence, at + count) {
                             let clause = Clause {
                                 ask: Some(ask),
@@ -731,6 +890,7 @@ impl Reader<'_> {
                             open = true;
                             let clause = clauses.last_mut().expect("one was just added");
                             clause.lows.extend(sentence[at..verb_at + length].iter().map(|t| t.low.clone()));
+                            clause.lead = clause.lows.len();
                             at = verb_at + length;
                             continue;
                         }
@@ -756,6 +916,9 @@ impl Reader<'_> {
                                             | "git"
                                             | "code"
                                             | "file"
+                                            | "want"
+                                            | "see"
+                                            | "additional"
                                     ))
                             {
                                 let clause = clauses.last_mut().expect("one was just added");
@@ -765,6 +928,21 @@ impl Reader<'_> {
                             }
                             continue;
                         }
+                        // "don't access the network"
+                        let near = &sentence[at..sentence.len().min(at + 8)];
+                        let network = near
+                            .iter()
+                            .take_while(|t| t.kind == Kind::Word)
+                            .position(|t| matches!(t.low.as_str(), "network" | "internet" | "netzwerk"));
+                        if let Some(n) = network {
+                            clauses.push(Clause {
+                                ask: Some(Ask::Fetch),
+                                negative: true,
+                                start: token.start,
+                                end: sentence[at + n].end,
+                                ..Clause::default()
+                            });
+                        }
                         negation = Negation::None;
                         subordinate = true;
                         at += count;
@@ -772,7 +950,21 @@ impl Reader<'_> {
                     }
                     Found::Except => {
                         let inverted = clauses.last().is_some_and(|c| c.negative);
-                        let ask = clauses.last().and_then(|c| c.ask).or(Some(Ask::Touch));
+                        let packages = clauses.last().is_some_and(|c| {
+                            c.has(&[
+                                "packages",
+                                "dependencies",
+                                "deps",
+                                "libraries",
+                                "pakete",
+                                "abhängigkeiten",
+                            ])
+                        });
+                        let ask = if packages {
+                            Some(Ask::Install)
+                        } else {
+                            clauses.last().and_then(|c| c.ask).or(Some(Ask::Touch))
+                        };
                         if inverted && let Some(clause) = clauses.last_mut() {
                             clause.inverted = true;
                             at += count;
@@ -806,7 +998,7 @@ impl Reader<'_> {
             if SUBORDINATE.has(word) && !(word == "as" && at > segment) {
                 subordinate = true;
                 how_to = matches!(word, "how" | "wie") || how_to;
-                if open && let Some(clause) = clauses.last_mut() {
+                if open && let Some(clause) = clauses.last_mut().filter(|c| c.ask == Some(Ask::Look)) {
                     clause.end = token.end;
                 }
                 at += 1;
@@ -829,7 +1021,15 @@ impl Reader<'_> {
                     let negative = listed || german_no;
                     let ask = self.precise(sentence, at, length, ask);
                     // "git push", "force push": the words before belong to it.
-                    let start = if german_no { sentence[segment].start } else { token.start };
+                    let start = if german_no {
+                        sentence[segment].start
+                    } else if listed {
+                        negation_start
+                    } else if pending.is_empty() {
+                        token.start
+                    } else {
+                        sentence[segment].start
+                    };
                     let mut clause = Clause {
                         ask: Some(ask),
                         negative,
@@ -838,7 +1038,12 @@ impl Reader<'_> {
                         ..Clause::default()
                     };
                     clause.objects.append(&mut pending);
-                    clause.lows.extend(sentence[segment..at + length].iter().map(|t| t.low.clone()));
+                    clause.lows.extend(
+                        sentence[segment.max(at.saturating_sub(REACH))..at + length]
+                            .iter()
+                            .map(|t| t.low.clone()),
+                    );
+                    clause.lead = clause.lows.len();
                     // An object between two verbs belongs to the one before.
                     clauses.push(clause);
                     open = true;
@@ -846,6 +1051,21 @@ impl Reader<'_> {
                     continue;
                 }
             }
+            if subordinate
+                && open
+                && let Some(clause) = clauses.last_mut()
+            {
+                clause.tail.push(token.low.clone());
+            }
+            // In German the verb of this segment may follow.
+            let verb_follows = !open
+                && (joined_by_and || after_comma)
+                && (at + 1..(at + 12).min(sentence.len()))
+                    .take_while(|i| {
+                        matches!(sentence[*i].kind, Kind::Word | Kind::Code)
+                            && !matches!(low(sentence, *i), "and" | "or" | "und" | "oder" | "but" | "aber")
+                    })
+                    .any(|i| self.verb(sentence, i).is_some_and(|(_, n)| self.asks(sentence, segment, i, n)));
             // Objects.
             match self.object(
                 sentence,
@@ -856,13 +1076,22 @@ impl Reader<'_> {
                     let end = sentence[(at + count - 1).min(sentence.len() - 1)].end;
                     let negative = clauses.last().is_some_and(|c| c.negative);
                     if !negative {
-                        let words =
-                            cut(&self.text[sentence[segment].start..end.max(sentence[segment].start)]);
+                        let start = sentence[segment.max(at.saturating_sub(REACH))].start;
+                        let words = cut(&self.text[start..end.max(start)]);
                         self.mention(&object.what, &words);
                     }
+                    let names = |c: &Clause| {
+                        !matches!(object.what, What::Word(_))
+                            || joined_by_and
+                                && matches!(
+                                    c.ask,
+                                    Some(Ask::Install | Ask::Uninstall | Ask::Restart | Ask::Delete)
+                                )
+                    };
                     let takes = open
-                        || clauses.last().is_some_and(|_| joined_by_and || after_comma)
-                            && !matches!(object.what, What::Word(_));
+                        || !verb_follows
+                            && (joined_by_and || after_comma)
+                            && clauses.last().is_some_and(names);
                     let first = clauses.is_empty();
                     match clauses.last_mut().filter(|_| {
                         takes && !(subordinate && matches!(object.what, What::Word(_) | What::Pronoun))
@@ -880,7 +1109,10 @@ impl Reader<'_> {
                     at += count;
                 }
                 None => {
-                    if open && let Some(clause) = clauses.last_mut() {
+                    if open
+                        && let Some(clause) =
+                            clauses.last_mut().filter(|c| !subordinate || c.ask == Some(Ask::Look))
+                    {
                         clause.end = clause.end.max(token.end);
                         clause.lows.push(token.low.clone());
                     }
@@ -888,9 +1120,24 @@ impl Reader<'_> {
                 }
             }
         }
-        for clause in clauses {
+        let count = clauses.len();
+        for (at, clause) in clauses.into_iter().enumerate() {
+            // What follows the colon says it all, if it says what to do.
+            if clause.heads
+                && at + 1 < count
+                && !clause.negative
+                && clause.objects.iter().all(|o| matches!(o.what, What::Word(_) | What::Pronoun))
+                && clause.ask == Some(Ask::Change)
+            {
+                continue;
+            }
             let words = cut(&self.text[clause.start..clause.end.max(clause.start)]);
-            if clause.negative { self.excluded(&clause, &words) } else { self.allowed(&clause, &words) }
+            let nothing = clause.lows.get(clause.lead).is_some_and(|w| w == "nothing");
+            if clause.negative || nothing {
+                self.excluded(&clause, &words)
+            } else {
+                self.allowed(&clause, &words)
+            }
         }
     }
 
@@ -957,15 +1204,29 @@ impl Reader<'_> {
             _ => None,
         };
         if let Some(count) = nothing_else {
-            if word != "anything" && !ends(at + count) && word != "exclusively" && word != "ausschließlich" {
+            let told = matches!(
+                low(sentence, at + count),
+                "should" | "must" | "may" | "needs" | "has" | "is" | "soll" | "darf"
+            );
+            let please = matches!(low(sentence, at + count), "please" | "pls" | "bitte");
+            if word != "anything"
+                && !ends(at + count)
+                && !told
+                && !please
+                && word != "exclusively"
+                && word != "ausschließlich"
+            {
                 return None;
             }
             self.closed = true;
+            if told {
+                return Some(sentence[at..].iter().take_while(|t| t.kind == Kind::Word).count());
+            }
             return (word != "anything").then_some(count);
         }
         if matches!(word, "only" | "nur" | "lediglich" | "solely") {
             // It closes the scope where it belongs to a request: "only change x", "work only in x".
-            let before = (segment..at)
+            let before = (segment.max(at.saturating_sub(REACH))..at)
                 .any(|i| self.verb(sentence, i).is_some_and(|(_, n)| self.asks(sentence, segment, i, n)));
             let behind = at + 1 < sentence.len() && self.verb(sentence, at + 1).is_some();
             let lookahead = (at + 1..(at + 6).min(sentence.len())).any(|i| {
@@ -1000,7 +1261,13 @@ impl Reader<'_> {
         (at.saturating_sub(4)..at).any(|i| self.verb(sentence, i).is_some())
     }
 
-    fn negator(&self, sentence: &[Token<'_>], segment: usize, at: usize) -> Option<(Found, usize)> {
+    fn negator(
+        &self,
+        sentence: &[Token<'_>],
+        segment: usize,
+        at: usize,
+        subordinate: bool,
+    ) -> Option<(Found, usize)> {
         let word = low(sentence, at);
         let (next, third) = (low(sentence, at + 1), low(sentence, at + 2));
         let before = if at == segment { "" } else { low(sentence, at - 1) };
@@ -1048,9 +1315,15 @@ impl Reader<'_> {
             {
                 Some((Found::Negates, 1))
             }
+            // "the case where it exits without writing": that tells of something.
+            "without" | "ohne" | "w/o" | "no" | "not" | "avoid" if subordinate => None,
             "without" | "ohne" | "w/o" => Some((Found::Negates, 1)),
             "avoid" | "vermeide" if spoken_to => Some((Found::Negates, 1)),
             "refrain" if next == "from" => Some((Found::Negates, 2)),
+            "hold" if next == "off" && spoken_to => {
+                Some((Found::Negates, 2 + usize::from(matches!(third, "on" | "with"))))
+            }
+            "wait" if next == "with" && spoken_to => Some((Found::Negates, 2)),
             "instead" if next == "of" => Some((Found::Nothing, 2)),
             "no" if next == "need" => Some((Found::Nothing, 2)),
             "no" | "kein" | "keine" | "keinen" | "keinerlei" | "keinem" => Some((Found::Negates, 1)),
@@ -1069,9 +1342,17 @@ impl Reader<'_> {
     /// The verb that a negation takes: the next one, over what may stand between.
     fn negated_verb(&self, sentence: &[Token<'_>], from: usize) -> Option<(Ask, usize, usize)> {
         let mut at = from;
+        // "don't, under any circumstances, push": up to the verb behind what is put in.
+        if sentence.get(from).is_some_and(|t| t.kind == Kind::Comma) {
+            return (from..(from + 10).min(sentence.len()))
+                .take_while(|i| sentence[*i].kind != Kind::End)
+                .find_map(|i| {
+                    self.verb(sentence, i).map(|(ask, n)| (self.precise(sentence, i, n, ask), n, i))
+                });
+        }
         let kein =
             matches!(low(sentence, from.wrapping_sub(1)), "kein" | "keine" | "keinen" | "keinerlei" | "ohne");
-        while at < sentence.len() && sentence[at].kind == Kind::Word {
+        while at < sentence.len().min(from + REACH) && sentence[at].kind == Kind::Word {
             let word = low(sentence, at);
             if let Some((ask, length)) = self.verb(sentence, at)
                 && !(matches!(low(sentence, from.wrapping_sub(1)), "no")
@@ -1161,6 +1442,15 @@ impl Reader<'_> {
                 | "the"
                 | "make"
                 | "making"
+                | "for"
+                | "in"
+                | "on"
+                | "to"
+                | "from"
+                | "want"
+                | "need"
+                | "see"
+                | "you"
         ) {
             i += 1;
         }
@@ -1191,13 +1481,32 @@ impl Reader<'_> {
         let next = low(sentence, at + length);
         let second = low(sentence, at + length + 1);
         let has = |words: &[&str]| {
-            let end = sentence[at..]
+            let near = &sentence[at..sentence.len().min(at + REACH)];
+            let end = near
                 .iter()
                 .position(|t| t.kind != Kind::Word && t.kind != Kind::Code)
-                .map_or(sentence.len(), |n| at + n);
+                .map_or(at + near.len(), |n| at + n);
             sentence[at..end].iter().any(|t| words.contains(&t.low.as_str()))
         };
         match ask {
+            Ask::Change
+                if matches!(low(sentence, at), "clean" | "cleanup" | "tidy" | "räume")
+                    && has(&[
+                        "temp",
+                        "temporary",
+                        "artifacts",
+                        "artefacts",
+                        "caches",
+                        "cache",
+                        "logs",
+                        "temporäre",
+                        "temporären",
+                        "folder",
+                        "folders",
+                    ]) =>
+            {
+                Ask::Delete
+            }
             Ask::Build
                 if matches!(
                     next,
@@ -1205,6 +1514,12 @@ impl Reader<'_> {
                 ) && !has(&["image", "release"]) =>
             {
                 Ask::Change
+            }
+            Ask::Run
+                if matches!(low(sentence, at), "starte" | "starten")
+                    && (has(&["neu"]) || is_service(next) || is_service(second)) =>
+            {
+                Ask::Restart
             }
             Ask::Restart
                 if matches!(low(sentence, at), "start" | "starting")
@@ -1385,25 +1700,83 @@ fn german_negation(sentence: &[Token<'_>], segment: usize, at: usize) -> bool {
         t.kind != Kind::Word && t.kind != Kind::Code
             || matches!(t.low.as_str(), "und" | "oder" | "aber" | "sondern")
     };
+    let segment = segment.max(at.saturating_sub(REACH));
     let before = sentence[segment..at]
         .iter()
         .enumerate()
         .any(|(i, t)| no(t) && low(sentence, segment + i + 1) != "nur");
     let behind = sentence[at..]
         .iter()
+        .take(REACH)
         .take_while(|t| !stop(t))
         .enumerate()
         .any(|(i, t)| no(t) && low(sentence, at + i + 1) != "nur");
     before || behind
 }
 
+/// "must not be changed", "should stay as it is" at a token: what is excluded, up to where.
+fn passive(sentence: &[Token<'_>], segment: usize, at: usize) -> Option<(Ask, usize)> {
+    let word = low(sentence, at);
+    let participle = |word: &str| {
+        Some(match word {
+            "changed" | "modified" | "touched" | "edited" | "altered" | "written" | "geändert"
+            | "verändert" | "angefasst" => Ask::Touch,
+            "deleted" | "removed" | "dropped" | "gelöscht" | "entfernt" => Ask::Delete,
+            "pushed" | "gepusht" => Ask::Push,
+            "committed" | "committet" => Ask::Commit,
+            "deployed" | "deployt" => Ask::Deploy,
+            "published" | "veröffentlicht" => Ask::Publish,
+            "merged" | "gemergt" => Ask::Merge,
+            "installed" | "installiert" => Ask::Install,
+            "run" | "executed" | "ausgeführt" => Ask::Run,
+            _ => return None,
+        })
+    };
+    let (next, third, fourth) = (low(sentence, at + 1), low(sentence, at + 2), low(sentence, at + 3));
+    match word {
+        "must" | "should" | "may" | "can" | "shall" if matches!(next, "not" | "never") && third == "be" => {
+            participle(fourth).map(|ask| (ask, at + 4))
+        }
+        "is" | "are" | "sind" | "ist" if matches!(next, "off-limits" | "tabu" | "frozen") => {
+            Some((Ask::Touch, at + 2))
+        }
+        "is" | "are" if next == "off" && third == "limits" => Some((Ask::Touch, at + 3)),
+        "mustn't" | "shouldn't" | "can't" | "cannot" | "never" if next == "be" => {
+            participle(third).map(|ask| (ask, at + 3))
+        }
+        "is" | "gets" | "be" | "are" | "get"
+            if (segment.max(at.saturating_sub(REACH))..at).any(|i| low(sentence, i) == "nothing") =>
+        {
+            participle(next).map(|ask| (ask, at + 2))
+        }
+        "darf" | "dürfen" | "soll" | "sollen" => {
+            let no = (segment.max(at.saturating_sub(REACH))..at + 4)
+                .find(|i| matches!(low(sentence, *i), "nicht" | "nichts"))?;
+            (no + 1..no + 3)
+                .find_map(|i| participle(low(sentence, i)).map(|ask| (ask, i + 1)))
+                .filter(|(_, end)| *end > at)
+        }
+        "must" | "should" | "has" | "have" | "needs" => {
+            let to = usize::from(next == "to");
+            let stays = matches!(low(sentence, at + 1 + to), "stay" | "remain");
+            let how = low(sentence, at + 2 + to);
+            let same = matches!(how, "unchanged" | "untouched" | "intact" | "unmodified" | "as-is")
+                || how == "as"
+                || how == "the" && low(sentence, at + 3 + to) == "same";
+            (stays && same).then_some((Ask::Touch, (at + 4 + to).min(sentence.len())))
+        }
+        _ => None,
+    }
+}
+
 /// "leave X alone", "keep X as is", "stay away from X": up to where it goes.
 fn leave_alone(sentence: &[Token<'_>], at: usize) -> Option<usize> {
     let pair = (low(sentence, at), low(sentence, at + 1));
-    let end = sentence[at..]
+    let near = &sentence[at..sentence.len().min(at + REACH)];
+    let end = near
         .iter()
         .position(|t| matches!(t.kind, Kind::End | Kind::Comma))
-        .map_or(sentence.len(), |n| at + n);
+        .map_or(at + near.len(), |n| at + n);
     let closing = |words: &[&str]| (at + 1..end.min(at + 14)).find(|i| words.contains(&low(sentence, *i)));
     match pair {
         ("leave" | "leaving", _) => {
@@ -1461,13 +1834,24 @@ impl Reader<'_> {
 
     fn allowed(&mut self, clause: &Clause, words: &str) {
         let Some(ask) = clause.ask else { return };
+        // "push when I say so": it isn't said yet.
+        let later = clause.tail.iter().any(|w| w == "i")
+            && clause
+                .tail
+                .iter()
+                .any(|w| matches!(w.as_str(), "say" | "tell" | "approve" | "confirm" | "ask"));
+        if later && ask != Ask::Look {
+            return;
+        }
         let files = self.targets(clause);
         for object in &clause.objects {
             match &object.what {
-                What::Table(table) if !matches!(ask, Ask::Push | Ask::Delete) => {
+                What::Table(table)
+                    if !matches!(ask, Ask::Push | Ask::Delete | Ask::Migrate | Ask::Backup) =>
+                {
                     let verbs: &[Verb] = match ask {
-                        Ask::Look | Ask::Run | Ask::Backup => LOOKS,
-                        Ask::Change | Ask::Migrate => &[Verb::Read, Verb::Search, Verb::Write, Verb::Create],
+                        Ask::Look | Ask::Run => LOOKS,
+                        Ask::Change => &[Verb::Read, Verb::Search, Verb::Write, Verb::Create],
                         _ => LOOKS,
                     };
                     self.rule(true, verbs, table.clone(), words);
@@ -1477,6 +1861,14 @@ impl Reader<'_> {
         }
         match ask {
             Ask::Look => {
+                let files: Vec<String> = clause
+                    .files()
+                    .iter()
+                    .flat_map(|o| match &o.what {
+                        What::Files(files) => files.clone(),
+                        _ => Vec::new(),
+                    })
+                    .collect();
                 let files = if files.is_empty() { vec![self.place.all()] } else { files };
                 for file in files {
                     self.rule(true, LOOKS, file, words);
@@ -1513,14 +1905,30 @@ impl Reader<'_> {
                 self.rule(true, &[Verb::Network], "git:**".to_owned(), words);
             }
             Ask::Push => {
-                if clause.has(&["notification", "notifications"]) {
+                let aside =
+                    clause.objects.iter().all(|o| !matches!(o.what, What::Branch(_) | What::Remote(_)))
+                        && clause.has(&[
+                            "right",
+                            "left",
+                            "top",
+                            "bottom",
+                            "edge",
+                            "px",
+                            "stack",
+                            "queue",
+                            "array",
+                            "list",
+                            "notification",
+                            "notifications",
+                        ]);
+                if aside {
                     return self.change(clause, files, words);
+                }
+                if clause.has(&["image", "images", "docker", "container"]) {
+                    return self.rule(true, &[Verb::Send], "pkg:docker/**".to_owned(), words);
                 }
                 for target in git_targets(clause) {
                     self.rule(true, &[Verb::Send], target, words);
-                }
-                if clause.has(&["image", "docker"]) {
-                    self.rule(true, &[Verb::Send], "pkg:docker/**".to_owned(), words);
                 }
             }
             Ask::PullRequest => self.task(true, "pr", words),
@@ -1624,6 +2032,11 @@ impl Reader<'_> {
                     return;
                 }
             }
+        }
+        let for_use = clause.has(&["use", "using", "take"])
+            && clause.has(&["reference", "example", "template", "blueprint", "inspiration", "vorlage"]);
+        if for_use {
+            return;
         }
         let dependency = clause.has(&[
             "dependency",
@@ -1741,6 +2154,11 @@ impl Reader<'_> {
                     for file in files {
                         self.rule(true, &[Verb::Delete], file.clone(), words);
                     }
+                    if clause.has(&["tests", "test"]) {
+                        for test in tests_of(files, self.place) {
+                            self.rule(true, &[Verb::Delete], test, words);
+                        }
+                    }
                     done = true;
                 }
                 What::Files(files) if !endings.is_empty() => {
@@ -1768,6 +2186,11 @@ impl Reader<'_> {
                     self.rule(true, &[Verb::Delete], format!("git:*#{name}"), words);
                     done = true;
                 }
+                What::Table(table)
+                    if table == "db:**"
+                        && tables(&clause.objects.iter().map(|o| o.what.clone()).collect::<Vec<_>>())
+                            .len()
+                            > 1 => {}
                 What::Table(table) => {
                     self.rule(true, &[Verb::Delete, Verb::Read, Verb::Search], table.clone(), words);
                     done = true;
@@ -1834,6 +2257,10 @@ impl Reader<'_> {
                 What::Word(word) if TOOLS.has(&word.to_lowercase()) => {
                     found = true;
                     self.rule(allow, &[Verb::Execute], format!("proc:{}", word.to_lowercase()), words);
+                }
+                What::Host(host) => {
+                    found = true;
+                    self.rule(allow, &[Verb::Execute, Verb::Network], format!("host:{host}"), words);
                 }
                 What::Branch(_) | What::Remote(_) | What::Table(_) => found |= allow,
                 _ => {}
@@ -1908,7 +2335,22 @@ impl Reader<'_> {
     }
 
     fn excluded(&mut self, clause: &Clause, words: &str) {
-        let Some(ask) = clause.ask else { return };
+        let Some(mut ask) = clause.ask else { return };
+        // "don't run anything that needs the network": that is what is excluded, not all.
+        if ask == Ask::Run && !clause.tail.is_empty() && clause.universal() {
+            if !clause
+                .tail
+                .iter()
+                .any(|w| matches!(w.as_str(), "network" | "internet" | "online" | "netzwerk"))
+            {
+                return;
+            }
+            ask = Ask::Fetch;
+        }
+        // "don't include anything from .env"
+        if clause.has(&["include", "including"]) {
+            ask = Ask::Look;
+        }
         let mut files = self.targets(clause);
         files.extend(clause.files().iter().filter(|o| o.referred).flat_map(|o| match &o.what {
             What::Files(files) => files.clone(),
@@ -1932,12 +2374,18 @@ impl Reader<'_> {
         }
         let names: Vec<What> = clause.objects.iter().map(|o| o.what.clone()).collect();
         let bare = !clause.objects.iter().any(|o| matches!(o.what, What::Word(_) | What::Code(_)));
+        let adjectives = clause.objects.iter().any(|o| matches!(&o.what, What::Word(w) if !matches!(w.to_lowercase().as_str(), "files" | "code" | "file" | "sources" | "source" | "dateien" | "datei" | "yet")));
         let all_files = clause.universal()
-            || clause.has(&["files", "code", "file", "sources", "dateien", "datei", "anything"]);
+            || !adjectives
+                && clause.has(&["files", "code", "file", "sources", "dateien", "datei", "anything"]);
         match ask {
             Ask::Change | Ask::Touch | Ask::Move | Ask::Revert => {
-                let by_doing =
-                    clause.lows.iter().skip(1).find_map(|w| words::doing(w)).filter(|_| files.is_empty());
+                let by_doing = clause
+                    .lows
+                    .iter()
+                    .skip(clause.lead)
+                    .find_map(|w| words::doing(w))
+                    .filter(|_| files.is_empty());
                 if let Some(doing) = by_doing.filter(|d| !matches!(d, Ask::Touch)) {
                     let inner = Clause { ask: Some(doing), ..clause.clone() };
                     return self.excluded(&inner, words);
@@ -1958,13 +2406,40 @@ impl Reader<'_> {
                 } else {
                     TOUCHES
                 };
+                let verbs = if ask == Ask::Move { &[Verb::Move] } else { verbs };
                 let tables: Vec<String> = tables(&names);
+                if files.is_empty() && tables.is_empty() && clause.universal() {
+                    // "anything in infra": a folder, whatever it is called.
+                    let folders: Vec<String> = clause
+                        .objects
+                        .iter()
+                        .filter_map(|o| match &o.what {
+                            What::Word(word) if o.located => Some(folder(word, self.place)),
+                            _ => None,
+                        })
+                        .flatten()
+                        .collect();
+                    files.extend(folders);
+                }
                 if files.is_empty() && tables.is_empty() {
                     let free = ask == Ask::Touch
                         && (bare || by_doing.is_some())
                         && !clause.has(&["behaviour", "behavior", "api"]);
                     if by_doing == Some(Ask::Touch) || free || clause.universal() {
                         files.push("**".to_owned());
+                    } else if all_files
+                        && !clause.has(&[
+                            "create",
+                            "creating",
+                            "add",
+                            "adding",
+                            "delete",
+                            "erstelle",
+                            "erstellen",
+                        ])
+                        && ask != Ask::Move
+                    {
+                        self.code = self.code.take().or(Some(words.to_owned()));
                     } else if all_files {
                         files.push(self.place.all());
                     }
@@ -1980,7 +2455,10 @@ impl Reader<'_> {
                     What::Branch(name) => Some(format!("git:*#{name}")),
                     _ => None,
                 }));
-                if files.is_empty() && clause.has(&["data", "daten", "rows", "records"]) {
+                if files.is_empty()
+                    && clause
+                        .has(&["data", "daten", "rows", "records", "table", "tables", "database", "tabellen"])
+                {
                     files.push("db:**".to_owned());
                 }
                 if files.is_empty() && (bare || all_files) {
@@ -2004,6 +2482,8 @@ impl Reader<'_> {
                 }
             }
             Ask::Lint => self.task(false, "lint", words),
+            Ask::Commit if clause.has(&["amend"]) => self.task(false, "amend", words),
+            Ask::Commit if clause.has(&["squash"]) => self.task(false, "rebase", words),
             Ask::Commit => self.task(false, "commit", words),
             Ask::Branch => self.task(false, "branch", words),
             Ask::Merge => self.task(false, "merge", words),
@@ -2080,6 +2560,21 @@ impl Reader<'_> {
             Ask::Delegate => self.rule(false, &[Verb::Delegate], "**".to_owned(), words),
         }
     }
+}
+
+/// The tests of a file, by its name: "src/a.py and its tests".
+fn tests_of(files: &[String], place: &Place<'_>) -> Vec<String> {
+    let root = place.root().trim_end_matches('/');
+    let name = files.first().and_then(|f| f.rsplit('/').next()).and_then(|f| f.split('.').next());
+    let Some(name) = name.filter(|n| !n.is_empty() && !n.contains('*')) else { return Vec::new() };
+    let forms = [
+        format!("test_{name}.*"),
+        format!("{name}_test.*"),
+        format!("{name}.test.*"),
+        format!("{name}.spec.*"),
+        format!("{name}Test.*"),
+    ];
+    forms.into_iter().map(|form| format!("file:{root}/**/{form}")).collect()
 }
 
 fn tables(names: &[What]) -> Vec<String> {

@@ -14,7 +14,13 @@ pub(super) fn own_words(text: &str) -> String {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    without_quotations(&without_pasted_lines(&text[..end]))
+    let text = &text[..end];
+    // A fence that begins in a document and doesn't end there: whether it goes on behind the
+    // document can't be told, so only what is a person's either way is kept.
+    let (one, other) = (own_lines(text, true), own_lines(text, false));
+    let lines = text.split_inclusive('\n').zip(one.into_iter().zip(other));
+    let kept: String = lines.filter(|(_, (one, other))| *one && *other).map(|(line, _)| line).collect();
+    without_quotations(&kept)
 }
 
 /// Tags around what somebody asks for; what is in others is a document.
@@ -41,8 +47,10 @@ fn opening_tag(line: &str) -> Option<&str> {
     (starts && rest[end..].starts_with(['>', ' '])).then_some(name)
 }
 
-fn without_pasted_lines(text: &str) -> String {
-    let mut kept = String::with_capacity(text.len());
+/// For each line, whether a person wrote it.
+fn own_lines(text: &str, fences_go_on: bool) -> Vec<bool> {
+    let mut own = Vec::new();
+    let mut fence_in_tag: Option<(char, usize)> = None;
     let mut fence: Option<(char, usize)> = None;
     let mut tag: Option<String> = None;
     let mut trace = false;
@@ -58,27 +66,34 @@ fn without_pasted_lines(text: &str) -> String {
     for line in text.split_inclusive('\n') {
         let here = at;
         at += line.len();
+        own.push(false);
         let trimmed = line.trim();
-        if let Some((mark, length)) = fence {
-            let run = trimmed.chars().take_while(|c| *c == mark).count();
-            if run >= length && trimmed.chars().all(|c| c == mark) {
+        let mark = trimmed.chars().next().filter(|c| matches!(c, '`' | '~'));
+        let run = mark.map_or(0, |mark| trimmed.chars().take_while(|c| *c == mark).count());
+        // A fence that ends in its own line is inline code.
+        let opens = mark.filter(|mark| run >= 3 && !trimmed[run..].contains(*mark)).map(|mark| (mark, run));
+        let closes = |fence: (char, usize)| mark == Some(fence.0) && run >= fence.1 && trimmed.len() == run;
+        if let Some(open) = fence {
+            if closes(open) {
                 fence = None;
             }
             continue;
         }
         if let Some(name) = &tag {
+            match fence_in_tag {
+                Some(open) if closes(open) => fence_in_tag = None,
+                Some(_) => {}
+                None => fence_in_tag = opens,
+            }
             if trimmed.contains(&format!("</{name}>")) {
                 tag = None;
+                fence = fence_in_tag.take().filter(|_| fences_go_on);
             }
             continue;
         }
-        if let Some(mark @ ('`' | '~')) = trimmed.chars().next() {
-            let run = trimmed.chars().take_while(|c| *c == mark).count();
-            // A fence that ends in its own line is inline code.
-            if run >= 3 && !trimmed[run..].contains(mark) {
-                fence = Some((mark, run));
-                continue;
-            }
+        if opens.is_some() {
+            fence = opens;
+            continue;
         }
         if let Some(name) = opening_tag(trimmed)
             && !OWN_TAGS.contains(&name.to_ascii_lowercase().as_str())
@@ -103,9 +118,11 @@ fn without_pasted_lines(text: &str) -> String {
             continue;
         }
         trace &= blank;
-        kept.push_str(line);
+        if let Some(last) = own.last_mut() {
+            *last = true;
+        }
     }
-    kept
+    own
 }
 
 fn is_quoted(line: &str) -> bool {

@@ -98,7 +98,7 @@ const VERBS: &[(Ask, &str)] = &[
     ),
     (
         Ask::Change,
-        "fix|fixing|refactor|refactoring|add|adding|implement|implementing|write|writing|create|creating|change|changing|edit|editing|update|updating|\
+        "fix|fixing|include|including|refactor|refactoring|add|adding|implement|implementing|write|writing|create|creating|change|changing|edit|editing|update|updating|\
          modify|modifying|improve|replace|replacing|extract|simplify|optimise|optimize|convert|port|rewrite|rewriting|support|handle|make|\
          document|format|formatting|bump|adjust|adapt|tweak|correct|resolve|resolving|solve|debug|debugging|generate|generating|set up|setup|wire|split|\
          inline|introduce|extend|address|finish|complete|apply|use|using|switch|enable|disable|put|insert|append|wrap|expose|patch|\
@@ -125,7 +125,7 @@ const VERBS: &[(Ask, &str)] = &[
     ),
     (
         Ask::Run,
-        "run|running|execute|executing|launch|call|invoke|benchmark|profile|rerun|re-run|try|try out|reproduce|start the app|\
+        "run|running|execute|executing|ssh|log into|log in|launch|call|invoke|benchmark|profile|rerun|re-run|try|try out|reproduce|start the app|\
          führe|ausführen|starte|starten|laufen lassen|probiere",
     ),
     (Ask::Test, "test|testing|retest|teste|testen"),
@@ -220,11 +220,18 @@ pub(super) static TO_HEADS: List = List::new(
     "want|need|needs|have|has|like|love|try|trying|going|us|you|sure|ahead|time|got|ought|supposed|remember|forget|task|goal|job|is|proceed|start|begin|help|asked|prefer|ready|continue|feel|free|able|wish|required|plan|planning|attempt|used|allowed|todo",
 );
 
-/// What follows a word that is a noun here: "the build fails", "commit message".
+/// What follows a word that is a noun here: "the build fails".
 pub(super) static AFTER_NOUN: List = List::new(
-    "fails|failed|failing|is|are|was|were|has|breaks|broke|does|doesn't|should|seems|looks|takes|times|hangs|crashes|runs|works|keeps|still|isn't|aren't|didn't|notes|message|messages|coverage|suite|suites|\
-    case|cases|notification|notifications|pipeline|step|system|error|errors|process|button|job|jobs|key|keys|log|logs|output|hash|history|candidate|time|data|result|results|conflict|conflicts|strategy|schlägt|ist|sind|failure|failures|number|file|files|warnings|id|count|handler|endpoint|service",
+    "fails|failed|failing|is|are|was|were|has|breaks|broke|does|doesn't|should|seems|looks|takes|hangs|crashes|runs|works|keeps|still|isn't|aren't|didn't|schlägt|ist|sind",
 );
+
+/// What makes one word with a noun before it: "commit message".
+pub(super) static COMPOUND: List = List::new(
+    "notes|message|messages|coverage|suite|suites|case|cases|notification|notifications|pipeline|step|system|error|errors|process|button|job|jobs|key|keys|log|logs|output|hash|history|candidate|time|data|result|results|conflict|conflicts|strategy|failure|failures|number|warnings|id|count|handler|endpoint",
+);
+
+/// Verbs that begin such words.
+pub(super) static COMPOUNDING: List = List::new("test|build|release|deploy|commit|push|backup|merge|run");
 
 /// Verbs that are as often nouns.
 pub(super) static NOUNY: List = List::new(
@@ -253,7 +260,7 @@ pub(super) static REFERENCE: List = List::new(
 
 /// Words that are no name of anything.
 pub(super) static PLAIN: List = List::new(
-    "the|a|an|this|that|these|those|it|its|them|all|any|every|everything|anything|our|my|your|their|his|her|some|each|other|others|another|new|old|unused|existing|current|whole|entire|same|only|latest|last|first|following|temporary|temp|stale|obsolete|failing|broken|\
+    "nicht|nichts|nie|niemals|the|a|an|this|that|these|those|it|its|them|all|any|every|everything|anything|our|my|your|their|his|her|some|each|other|others|another|new|old|unused|existing|current|whole|entire|same|only|latest|last|first|following|temporary|temp|stale|obsolete|failing|broken|\
     der|die|das|den|dem|des|ein|eine|einen|einem|alle|alles|diese|dieser|dieses|diesen|unser|unsere|mein|meine|neue|neuen|alte|alten|and|or|und|oder|to|from|in|into|on|of|for|with|at|by|as|via|through|auf|von|in|im|nach|zu|zum|zur|aus|mit|für|no|not|nothing|more|be|is|are|please|now|then|also|again|so|if|up|back|out|off|down|over|properly|correctly|me|us|you|i|we|mir|uns|version|versions|user|users'|which|who|after|before|when|there|here",
 );
 
@@ -265,6 +272,11 @@ pub(super) static EXTENSIONS: List = List::new(
 /// Endings of names of hosts.
 pub(super) static TOP_LEVEL: List = List::new(
     "com|org|net|io|dev|de|eu|uk|ai|app|co|edu|gov|info|ch|at|fr|nl|us|cloud|internal|local|localhost|xyz|me|tech|corp|lan|test|example|invalid|site|online|run|rs.org|gg|so|page|biz|int",
+);
+
+/// Folders that are called by their bare name: "in src".
+pub(super) static FOLDERS: List = List::new(
+    "src|lib|docs|tests|test|infra|packages|scripts|vendor|config|bin|examples|internal|cmd|pkg|public|assets|build|dist|target|migrations|frontend|backend|tools|crates|app|apps|services|components|node_modules|terraform|k8s|charts|deploy|spec|fixtures",
 );
 
 /// Files that are known by name.
