@@ -72,7 +72,10 @@ struct Tally {
     known_wrong: usize,
 }
 
-fn decide<'s>(sets: &'s mut HashMap<String, PolicySet>, case: &Case) -> (&'s PolicySet, Normalised, Decision) {
+fn decide<'s>(
+    sets: &'s mut HashMap<String, PolicySet>,
+    case: &Case,
+) -> (&'s PolicySet, Normalised, Decision) {
     let set = sets.entry(case.sets.join("+")).or_insert_with(|| {
         let sources: Vec<Source> = case.sets.iter().map(|name| Source::Starter(name.clone())).collect();
         PolicySet::load(&sources).unwrap_or_else(|error| panic!("{}: {error}", case.sets.join("+")))
@@ -138,7 +141,11 @@ fn the_starter_sets_decide_as_the_tables_say() {
             let counter = match (case.verdict, decision.verdict, case.known.is_some()) {
                 _ if holds && case.known.is_none() => continue,
                 _ if holds => {
-                    let _ = writeln!(report, "{name}:{}: known as wrong, and right now: {}", case.line, case.text);
+                    let _ = writeln!(
+                        report,
+                        "{name}:{}: known as wrong, and right now: {}",
+                        case.line, case.text
+                    );
                     continue;
                 }
                 (Verdict::Permit, _, false) => &mut tally.false_denials,
@@ -247,7 +254,8 @@ fn the_documentation_lists_every_policy() {
     for name in PolicySet::STARTERS {
         let set = PolicySet::load(&[Source::Starter((*name).to_owned())])
             .unwrap_or_else(|error| panic!("{name}: {error}"));
-        let mut table = String::from("\n| Policy | Verdict | What the agent is told | Controls |\n|---|---|---|---|\n");
+        let mut table =
+            String::from("\n| Policy | Verdict | What the agent is told | Controls |\n|---|---|---|---|\n");
         let mut policies: Vec<_> = set.policies().filter(|p| p.id.starts_with(&format!("{name}/"))).collect();
         policies.sort_by_key(|policy| policy.line);
         for policy in policies {
@@ -255,7 +263,8 @@ fn the_documentation_lists_every_policy() {
                 (verdict, true) => format!("{}, four eyes", verdict.as_str()),
                 (verdict, false) => verdict.as_str().to_owned(),
             };
-            let _ = writeln!(table, "| `{}` | {verdict} | {} | {} |", policy.id, policy.reason, policy.control);
+            let _ =
+                writeln!(table, "| `{}` | {verdict} | {} | {} |", policy.id, policy.reason, policy.control);
         }
         let (begin, end) = (format!("<!-- policies of {name} -->"), format!("<!-- end of {name} -->"));
         let from = fresh.find(&begin).unwrap_or_else(|| panic!("{begin} is missing")) + begin.len();
