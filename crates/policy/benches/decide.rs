@@ -82,6 +82,22 @@ fn record(command: &str, number: u64) -> Record {
     }
 }
 
+/// Policies of which none can be told from its text to be false: Cedar evaluates each.
+fn arithmetic(count: usize) -> PolicySet {
+    let mut text =
+        "@id(\"bench/all\") @reason(\"all\") @control(\"none\") permit (principal, action, resource);\n"
+            .to_owned();
+    for i in 0..count {
+        let verb = Verb::ALL[i % Verb::ALL.len()];
+        let _ = writeln!(
+            text,
+            "@id(\"bench/{i}\") @reason(\"policy {i}\") @control(\"800-53 AC-6\")\nforbid (principal, action == Action::\"{verb}\", resource) when {{ context.so_far + context.in_call > {i} + 1000 }};\n"
+        );
+    }
+    PolicySet::from_files(vec![SetFile { name: "bench/bench.cedar".to_owned(), text }])
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
 /// As many policies, of scopes and conditions as companies write them.
 fn generated(count: usize) -> PolicySet {
     let mut text = String::new();
@@ -169,11 +185,12 @@ fn main() {
         "{:<26} {:>8} {:>10} {:>10} {:>10} {:>10} {:>12}",
         "set", "policies", "load", "p50", "p99", "max", "decisions/s"
     );
-    let sets: [(&str, &dyn Fn() -> PolicySet); 4] = [
+    let sets: [(&str, &dyn Fn() -> PolicySet); 5] = [
         ("baseline", &|| starter(&["baseline"])),
         ("all starters", &|| starter(PolicySet::STARTERS)),
         ("generated", &|| generated(100)),
         ("generated", &|| generated(500)),
+        ("generated, with sums", &|| arithmetic(500)),
     ];
     for (name, make) in sets {
         let started = Instant::now();

@@ -1,7 +1,7 @@
 //! What the conditions of a policy speak of, read from Cedar's JSON form of it; and which policies
 //! need not be asked, because a part of their conditions is plainly false.
 
-use crate::decide::Question;
+use crate::decide::{Principal, Question};
 use crate::resource::Value;
 use crate::slices::{ActionEntity, Who};
 use fdr_record::Verb;
@@ -115,22 +115,28 @@ impl Conditions {
         mentions(conditions, &mut found);
         let uses = has_plain_accesses(conditions).then(|| found.into_keys().collect());
         let parts = conditions.as_array().map_or(&[][..], |parts| &parts[..]);
+        // The scope comes first. Its types and its verb are the slices' part.
+        let scope =
+            [("principal", &json["principal"]), ("resource", &json["resource"])].map(|(var, scope)| {
+                let entity = if scope["op"] == "is" { &scope["in"]["entity"] } else { &scope["entity"] };
+                if entity.is_null() { Test::And(Vec::new()) } else { this(var, entity, scope["op"] != "==") }
+            });
         let test = Test::And(
-            parts
-                .iter()
-                .map(|part| match part["kind"].as_str() {
+            scope
+                .into_iter()
+                .chain(parts.iter().map(|part| match part["kind"].as_str() {
                     Some("when") => compile(&part["body"], actions),
                     Some("unless") => Test::Not(Box::new(compile(&part["body"], actions))),
                     _ => Test::Unknown,
-                })
+                }))
                 .collect(),
         );
         Conditions { test, uses }
     }
 
     /// Whether the policy is certain not to apply. If not, Cedar has to say.
-    pub fn are_false(&self, question: &Question, who: Who) -> bool {
-        self.test.holds(question, who) == Some(false)
+    pub fn are_false(&self, question: &Question, principal: &Principal) -> bool {
+        self.test.holds(question, principal) == Some(false)
     }
 
     /// Whether the policy may look at an attribute.
@@ -171,6 +177,13 @@ enum Test {
     /// The resource, or the principal, is of this type.
     Resource(String),
     Principal(String),
+    /// The resource, or the principal, is this one; the principal may also be in it.
+    ThisResource(String, String),
+    ThisPrincipal {
+        type_name: String,
+        id: String,
+        or_in: bool,
+    },
     /// The verb is one of these.
     Action([bool; Verb::ALL.len()]),
     Not(Box<Test>),
@@ -183,13 +196,15 @@ enum Test {
 impl Test {
     /// As Cedar evaluates: from the left, and no further than needed. So what stands to the right
     /// of something unknown doesn't count.
-    fn holds(&self, question: &Question, who: Who) -> Option<bool> {
+    fn holds(&self, question: &Question, principal: &Principal) -> Option<bool> {
         let value = |var: &Var, name: &str| match var {
             Var::Resource => {
                 question.attributes.iter().find(|(other, _)| *other == name).map(|(_, value)| value)
             }
             Var::Context => question.circumstance(name).map(|(_, value)| value),
-            Var::Principal => None,
+            Var::Principal => {
+                principal.attributes.iter().find(|(other, _)| *other == name).map(|(_, value)| value)
+            }
         };
         match self {
             Test::Is(var, name) => match value(var, name)? {
@@ -210,12 +225,21 @@ impl Test {
                 _ => None,
             },
             Test::Resource(name) => Some(question.kind.as_str() == name),
-            Test::Principal(name) => Some(who.as_str() == name),
+            Test::Principal(name) => Some(principal.who.as_str() == name),
+            Test::ThisResource(type_name, id) => {
+                Some(question.kind.as_str() == type_name && question.resource.as_str() == id)
+            }
+            Test::ThisPrincipal { type_name, id, or_in } => {
+                let is = |who: Who, other: &str| who.as_str() == type_name && other == id;
+                // Only its parents are known to Cedar, not what these are in.
+                let is_in = || principal.parents.iter().any(|(who, other)| is(*who, other));
+                Some(is(principal.who, &principal.id) || *or_in && is_in())
+            }
             Test::Action(verbs) => Some(verbs[question.verb as usize]),
-            Test::Not(test) => test.holds(question, who).map(|holds| !holds),
+            Test::Not(test) => test.holds(question, principal).map(|holds| !holds),
             Test::And(tests) => {
                 for test in tests {
-                    if !test.holds(question, who)? {
+                    if !test.holds(question, principal)? {
                         return Some(false);
                     }
                 }
@@ -223,7 +247,7 @@ impl Test {
             }
             Test::Or(tests) => {
                 for test in tests {
-                    if test.holds(question, who)? {
+                    if test.holds(question, principal)? {
                         return Some(true);
                     }
                 }
@@ -299,6 +323,10 @@ fn compile(json: &Json, actions: &[ActionEntity]) -> Test {
                 None => Test::Unknown,
             }
         }
+        (operator @ ("in" | "=="), None) => match part["left"]["Var"].as_str() {
+            Some(var) => this(var, &part["right"]["Value"]["__entity"], operator == "in"),
+            None => Test::Unknown,
+        },
         // `["a", "b"].contains(resource.kind)`
         ("contains", None) => match (texts(&part["left"]), value_of(&part["right"])) {
             (Some(members), Some((var, name))) => Test::Or(
@@ -309,6 +337,16 @@ fn compile(json: &Json, actions: &[ActionEntity]) -> Test {
             ),
             _ => Test::Unknown,
         },
+        _ => Test::Unknown,
+    }
+}
+
+/// `principal == Agent::"…"`, `resource in File::"…"`: a resource is in nothing but itself.
+fn this(var: &str, entity: &Json, or_in: bool) -> Test {
+    let text = |key: &str| entity[key].as_str().map(str::to_owned);
+    match (var, text("type"), text("id")) {
+        ("principal", Some(type_name), Some(id)) => Test::ThisPrincipal { type_name, id, or_in },
+        ("resource", Some(type_name), Some(id)) => Test::ThisResource(type_name, id),
         _ => Test::Unknown,
     }
 }

@@ -80,7 +80,8 @@ impl PolicySet {
             };
         };
         let questions = self.questions(record, body);
-        let asker = Asker::new(self, &Principal::of(record));
+        let principal = Principal::of(record);
+        let asker = Asker::new(self, &principal);
         let answers: Vec<Answer> = questions.iter().map(|question| asker.ask(question)).collect();
         self.combine(&questions, &answers)
     }
@@ -346,28 +347,28 @@ impl Principal {
 /// Asks questions for one principal.
 pub(crate) struct Asker<'s> {
     set: &'s PolicySet,
-    who: Who,
+    principal: &'s Principal,
     uid: EntityUid,
     entity: Option<Entity>,
     authorizer: Authorizer,
 }
 
 impl<'s> Asker<'s> {
-    pub fn new(set: &'s PolicySet, principal: &Principal) -> Asker<'s> {
+    pub fn new(set: &'s PolicySet, principal: &'s Principal) -> Asker<'s> {
         let uid = uid(principal.who.as_str(), &principal.id);
         let parents: HashSet<EntityUid> =
             principal.parents.iter().map(|(who, id)| self::uid(who.as_str(), id)).collect();
         let entity = Entity::new_with_tags(uid.clone(), expressions(&principal.attributes), parents, []).ok();
-        Asker { set, who: principal.who, uid, entity, authorizer: Authorizer::new() }
+        Asker { set, principal, uid, entity, authorizer: Authorizer::new() }
     }
 
     pub fn ask(&self, question: &Question) -> Answer {
-        let slice = self.set.slices.of(self.who, question.verb, question.kind).iter();
+        let slice = self.set.slices.of(self.principal.who, question.verb, question.kind).iter();
         let policies = slice.map(|at| (*at, &self.set.policies[*at]));
         // Most policies are plainly not about this; Cedar is asked about the others, and told
         // what these can look at.
         let policies: Vec<(usize, &Loaded)> =
-            policies.filter(|(_, policy)| !policy.conditions.are_false(question, self.who)).collect();
+            policies.filter(|(_, policy)| !policy.conditions.are_false(question, self.principal)).collect();
         let is_used = |var: Var| {
             let policies = &policies;
             move |(name, _): &&(&'static str, Value)| {
@@ -497,6 +498,9 @@ mod tests {
             "ask (principal, action, resource) when { [\"db\", \"env\"].contains(resource.kind) && context.size <= 5 }",
             "forbid (principal, action, resource) when { resource is File && resource.home }",
             "ask (principal, action, resource) when { principal is SubAgent && principal.name == \"x\" }",
+            "ask (principal, action, resource) when { principal in Human::\"uid:1\" && resource == Git::\"git:.#x\" }",
+            "ask (principal, action, resource) unless { principal != Agent::\"s1\" || context.size > 0 }",
+            "forbid (principal is Agent in Human::\"uid:1\", action, resource in File::\"file:/etc/x\")",
         ];
         let text: String = (0..)
             .zip(rules)
