@@ -268,13 +268,16 @@ fn general(shell: &mut Shell<'_>, call: &Call<'_>, spec: &str, code_options: &[&
         }
         return code_arguments(shell, &parsed.operands);
     }
-    if let Some(option) = code_options.iter().find(|o| parsed.has(o)) {
-        // `node -p` without a value reads its input.
+    if code_options.iter().any(|o| parsed.has(o)) {
+        // The code for `node -p` stands behind all options, or comes from its input.
         let input = shell.stdin.clone();
-        if matches!(input, Stdin::Inherited) {
-            return foreign(shell, call.name, option, &Arg::new(""));
-        }
-        return foreign_input(shell, call.name, input);
+        return match parsed.operands.split_first() {
+            Some((code, rest)) => {
+                foreign(shell, call.name, &quoted(code), code);
+                code_arguments(shell, rest);
+            }
+            None => foreign_input(shell, call.name, input),
+        };
     }
     if parsed.operands.is_empty() && !call.args.is_empty() && matches!(shell.stdin, Stdin::Inherited) {
         return shell.execute(call.name);
