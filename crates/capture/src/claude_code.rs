@@ -6,14 +6,14 @@
 //! shown in pieces while it streams, one event each.
 
 use crate::claude_code_outcome::{Known, exit_code, outcome, ran};
-use crate::claude_code_tools::normalise;
+pub use crate::claude_code_tools::normalise;
 use crate::state::{Call, ROLE_TURN_END, ROLE_TURN_ERROR, Session};
 use crate::writer::{Writer, bound, cap, left_out, link, short, unparsed};
 use crate::{Arrival, Captured, Reply, State};
 use fdr_record::{
     ActionBody, Agent, Approval, Basis, Body, Claimed, ConfigChange, ContentRef, Context, DecidedBy, Gap,
     Link, Message, Mode, Outcome, PolicyDecision, Prompt, RecordId, Rel, Resource, ResultBody,
-    RuntimeDecision, SessionEnd, SessionStart, Status, Unparsed, Verdict, preview,
+    RuntimeDecision, SessionEnd, SessionStart, Status, Unparsed, Verdict, injection::signs, preview,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -137,18 +137,21 @@ pub fn hook(event: Option<&str>, payload: &[u8], arrival: &Arrival<'_>, state: &
             if arrival.mode == Mode::Enforce
                 && [Some(name.as_str()), event].contains(&Some("PreToolUse")) =>
         {
-            Captured { reply: deny(&reason), ..captured }
+            let reason = format!("denied, because the event can't be read: {}", cap(&reason));
+            Captured { reply: reply(Verdict::Deny, &reason), ..captured }
         }
         _ => captured,
     }
 }
 
-/// A call that can't be understood can't be decided on; enforced, it is not let through.
-fn deny(reason: &str) -> Reply {
+/// The answer to `PreToolUse` for a call that is not simply let through. One that can't be
+/// understood can't be decided on; enforced, it is not let through.
+pub(crate) fn reply(verdict: Verdict, reason: &str) -> Reply {
+    let decision = if verdict == Verdict::Ask { "ask" } else { "deny" };
     let reply = serde_json::json!({ "hookSpecificOutput": {
         "hookEventName": "PreToolUse",
-        "permissionDecision": "deny",
-        "permissionDecisionReason": format!("fdr (enforce): denied, because the event can't be read: {}", cap(reason)),
+        "permissionDecision": decision,
+        "permissionDecisionReason": format!("fdr (enforce): {reason}"),
     }});
     Reply { stdout: format!("{reply}\n").into_bytes(), ..Reply::default() }
 }
@@ -259,7 +262,8 @@ impl<'a, 'b> Event<'a, 'b> {
                 if self.is_again(&input) {
                     self.again();
                 } else {
-                    self.action(&tool, &input);
+                    let id = self.action(&tool, &input);
+                    self.writer.out.held = Some(id);
                 }
             }
             "PostToolUse" => self.executed(),
@@ -469,12 +473,12 @@ impl<'a, 'b> Event<'a, 'b> {
             return;
         }
         let Some(record) = self.writer.out.records.iter().find(|record| record.id == prompt) else { return };
-        if let Some(intent) = self.writer.state.intent(record, text) {
+        if let Some(intent) = self.writer.state.intent(record, text, &self.writer.arrival.home) {
             self.add(vec![link(Rel::DerivedFrom, prompt)], Body::Intent(intent), Vec::new());
         }
     }
 
-    fn action(&mut self, tool: &str, input: &Value) {
+    fn action(&mut self, tool: &str, input: &Value) -> RecordId {
         let cwd = self.claimed.cwd.clone().unwrap_or_default();
         let (found, summary) = normalise(tool, input, &cwd, &self.writer.arrival.home);
         let body = bound(ActionBody::new(
@@ -487,7 +491,7 @@ impl<'a, 'b> Event<'a, 'b> {
         let mut links: Vec<Link> = said.map(|id| link(Rel::DecidedBy, id)).into_iter().collect();
         links.extend(self.prompted());
         let arguments = self.content("args", JSON, canonical(input));
-        self.add(links, Body::Action(body), vec![arguments]);
+        self.add(links, Body::Action(body), vec![arguments])
     }
 
     /// Whether this very call is recorded and under way, as when a hook is set up twice.
@@ -524,8 +528,24 @@ impl<'a, 'b> Event<'a, 'b> {
         self.call().is_some_and(|call| call.outcome.is_some() && digest.is_some() && call.result == digest)
     }
 
+    /// What the user answered, where our policy had the runtime ask: told by what came of the call.
+    fn answered(&mut self, granted: bool) {
+        let Some(call) = self.call().filter(|call| call.asked) else { return };
+        let (tool, links) = (call.tool.clone(), vec![link(Rel::Approves, call.action)]);
+        let came = if granted { "the tool ran" } else { "the tool did not run" };
+        let body = Approval {
+            tool,
+            by: Some(DecidedBy::User),
+            reason: Some(format!("the runtime asked its user, and {came}")),
+            ..Approval::default()
+        };
+        let body = if granted { Body::ApprovalGrant(body) } else { Body::ApprovalDeny(body) };
+        self.add(links, body, Vec::new());
+    }
+
     fn executed(&mut self) {
         self.action_if_unknown();
+        self.answered(true);
         let (input, response) = (self.p.tool_input.clone(), self.p.tool_response.clone());
         let result = self.content("result", JSON, canonical(&response));
         if self.is_told(&result) {
@@ -552,7 +572,7 @@ impl<'a, 'b> Event<'a, 'b> {
             reason: background.then(|| "it runs on in the background".to_owned()),
             preview: Some(preview(&flat(&response))),
             runtime_decision: Some(ran()),
-            signs: Vec::new(),
+            signs: signs(&flat(&response)),
             arguments_changed: changed,
         };
         let links = self.about_call(Rel::ResultOf);
@@ -567,6 +587,7 @@ impl<'a, 'b> Event<'a, 'b> {
     /// Sent for a tool that had begun to run, so nothing in its words makes it a refusal.
     fn failed(&mut self) {
         self.action_if_unknown();
+        self.answered(true);
         let input = self.p.tool_input.clone();
         let text = flat(&self.p.error);
         let result = self.text("result", &text);
@@ -588,7 +609,7 @@ impl<'a, 'b> Event<'a, 'b> {
             reason: Some(cap(&text)),
             preview: None,
             runtime_decision: Some(ran()),
-            signs: Vec::new(),
+            signs: signs(&text),
             arguments_changed: changed,
         };
         let links = self.about_call(Rel::ResultOf);
@@ -717,6 +738,7 @@ impl<'a, 'b> Event<'a, 'b> {
             }
             _ => outcome(text, evidence),
         };
+        self.answered(outcome != Outcome::Denied);
         let mut content = vec![self.text("result", text)];
         if changed {
             content.push(self.content("args", JSON, canonical(&call.tool_input)));
@@ -729,7 +751,7 @@ impl<'a, 'b> Event<'a, 'b> {
             reason: Some(cap(text)).filter(|text| !text.is_empty()),
             preview: None,
             runtime_decision: decision,
-            signs: Vec::new(),
+            signs: signs(text),
             arguments_changed: changed,
         };
         let links = self.about_call(Rel::ResultOf);

@@ -4,7 +4,7 @@ use fdr_record::{Action, Hazard, Normalised, Resource, Verb, shell};
 use serde_json::Value;
 
 /// A call: what it means, and one line that a person can read.
-pub(crate) fn normalise(tool: &str, input: &Value, cwd: &str, home: &str) -> (Normalised, String) {
+pub fn normalise(tool: &str, input: &Value, cwd: &str, home: &str) -> (Normalised, String) {
     let mut call = Call { tool, input, cwd, home, found: Normalised::default() };
     let summary = call.read();
     if call.found.actions.is_empty() {

@@ -19,7 +19,7 @@ mod writer;
 
 pub use state::{AgentState, Call, Judge, Session, State};
 
-use fdr_record::{Content, ContentKey, Env, Mode, Observed, Principal, Record, Timestamp};
+use fdr_record::{Content, ContentKey, Env, Mode, Observed, Principal, Record, RecordId, Timestamp, Verdict};
 
 /// What the recorder knows about one message beside its bytes.
 #[derive(Clone, Debug)]
@@ -55,8 +55,20 @@ pub struct Captured {
     pub records: Vec<Record>,
     /// What they refer to.
     pub contents: Vec<Content>,
+    /// The action that the runtime waits to hear about before it does it.
+    pub held: Option<RecordId>,
     /// What the runtime is told.
     pub reply: Reply,
+}
+
+/// What a runtime is told of an action that is not simply let through: `DENY` that it may not be
+/// done, `ASK` that its user has to say. A runtime that can't ask its user is told to deny.
+pub fn reply(runtime: &str, verdict: Verdict, reason: &str) -> Reply {
+    match (verdict, runtime) {
+        (Verdict::Permit, _) => Reply::default(),
+        (verdict, "claude-code") => claude_code::reply(verdict, reason),
+        (_, _) => mcp::refuse(reason),
+    }
 }
 
 /// One `unparsed` record with the bytes as they came, for a message of `runtime` that nothing here

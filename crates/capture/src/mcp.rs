@@ -120,6 +120,11 @@ impl Sessions {
         self.by_id.contains_key(id)
     }
 
+    /// Number of the next record of a session.
+    pub(crate) fn next_seq(&self, id: &str) -> u64 {
+        self.by_id.get(id).map_or(0, |session| session.next_seq)
+    }
+
     /// Takes in one record, in the order of the log.
     pub(crate) fn observe(&mut self, record: &Record) {
         let (Some(id), Some(agent)) = (&record.session, &record.agent) else { return };
@@ -414,6 +419,12 @@ pub fn message(
         _ => capture.unparsed(direction, "not a direction that the proxy knows", line),
     }
     capture.captured
+}
+
+/// Answers a call that is not let through; the proxy makes a JSON-RPC error of it.
+pub(crate) fn refuse(reason: &str) -> Reply {
+    let stderr = format!("fdr (enforce): {reason}").into_bytes();
+    Reply { stdout: Vec::new(), stderr, exit_code: 2 }
 }
 
 struct Capture<'a, 'b> {
@@ -944,12 +955,13 @@ impl<'c> Capture<'_, '_> {
 
     fn record_result(
         &mut self,
-        body: ResultBody,
+        mut body: ResultBody,
         key: String,
         pending: &Pending,
         result: Option<&'c RawValue>,
         line: &'c [u8],
     ) {
+        body.signs = result.map(|result| fdr_record::injection::signs(result.get())).unwrap_or_default();
         let extra = Extra {
             tool_use_id: key.split_once(':').map(|(_, id)| format!("mcp:{id}")),
             key: Some(key),
@@ -967,8 +979,7 @@ impl<'c> Capture<'_, '_> {
     /// What can't be understood can't be decided on; enforced, it is not let through.
     fn unparsed(&mut self, direction: &str, reason: &str, line: &[u8]) {
         if self.arrival.mode == Mode::Enforce && direction.starts_with("client") {
-            let stderr = format!("fdr (enforce): denied, because the message can't be read: {reason}");
-            self.captured.reply = Reply { stdout: Vec::new(), stderr: stderr.into_bytes(), exit_code: 2 };
+            self.captured.reply = refuse(&format!("denied, because the message can't be read: {reason}"));
         }
         let body = Unparsed { reason: preview(reason), event: Some(name(direction)) };
         self.record(Body::Unparsed(body), line, Extra::default());
@@ -1042,8 +1053,11 @@ impl<'c> Capture<'_, '_> {
             content,
         };
         fit(&mut record);
-        self.state.decide(&mut record);
+        self.state.decide(&mut record, &arrival.home);
         self.state.observe(&record);
+        if let Body::Action(_) = record.body {
+            self.captured.held = Some(record.id);
+        }
         self.captured.records.push(record);
     }
 }

@@ -40,10 +40,11 @@ pub trait Judge: std::fmt::Debug + Send {
     fn observe(&mut self, record: &Record);
 
     /// Fills in what the record of an action says of policy and intent, before it is written.
-    fn decide(&mut self, record: &mut Record);
+    /// `home` is the user's home folder.
+    fn decide(&mut self, record: &mut Record, home: &str);
 
     /// What a person's prompt asks for.
-    fn intent(&mut self, prompt: &Record, text: &str) -> Option<Intent>;
+    fn intent(&mut self, prompt: &Record, text: &str, home: &str) -> Option<Intent>;
 }
 
 /// All sessions that are going on.
@@ -130,6 +131,8 @@ pub struct Call {
     pub source: String,
     /// The reason that our own policy gave for not letting it run.
     pub refused: Option<String>,
+    /// Our policy had the runtime ask its user.
+    pub asked: bool,
     /// What came of it.
     pub outcome: Option<Outcome>,
     /// Digest of the result, as the tool gave it.
@@ -155,15 +158,15 @@ impl State {
     }
 
     /// Lets the judge decide on a record that is about to be written.
-    pub(crate) fn decide(&mut self, record: &mut Record) {
+    pub(crate) fn decide(&mut self, record: &mut Record, home: &str) {
         if let (Some(judge), Body::Action(_)) = (&mut self.judge, &record.body) {
-            judge.decide(record);
+            judge.decide(record, home);
         }
     }
 
     /// What a person's prompt asks for.
-    pub(crate) fn intent(&mut self, prompt: &Record, text: &str) -> Option<Intent> {
-        self.judge.as_mut()?.intent(prompt, text)
+    pub(crate) fn intent(&mut self, prompt: &Record, text: &str, home: &str) -> Option<Intent> {
+        self.judge.as_mut()?.intent(prompt, text, home)
     }
 
     /// Takes in one record, in the order of the log.
@@ -216,7 +219,7 @@ impl State {
 
     /// Number of the next record of a session.
     pub fn next_seq(&self, id: &str) -> u64 {
-        self.sessions.get(id).map_or(0, |session| session.next_seq)
+        self.sessions.get(id).map_or_else(|| self.mcp.next_seq(id), |session| session.next_seq)
     }
 
     /// Number of the next record that belongs to no session.
@@ -293,8 +296,11 @@ impl Session {
             Body::Action(action) => {
                 if let Some(id) = call {
                     self.remember(&["call", id]);
-                    let refused = Some(&action.policy)
-                        .filter(|policy| policy.mode == Mode::Enforce && policy.decision != Verdict::Permit);
+                    let refused = Some(&action.policy).filter(|policy| {
+                        policy.mode == Mode::Enforce
+                            && policy.decision != Verdict::Permit
+                            && action.approved.is_none()
+                    });
                     let resource = action.actions.first().map_or("", |action| action.resource.as_str());
                     let call = Call {
                         action: record.id,
@@ -304,6 +310,7 @@ impl Session {
                         resource: hash(&[resource]),
                         source: source.to_owned(),
                         refused: refused.map(|policy| policy.reason.clone()),
+                        asked: refused.is_some_and(|policy| policy.decision == Verdict::Ask),
                         outcome: None,
                         result: None,
                         seen: None,
@@ -341,6 +348,18 @@ impl Session {
                         (agent.denied + denied(Some(result.outcome))).saturating_sub(denied(before));
                     agent.open = agent.open.saturating_sub(u64::from(before.is_none()));
                     agent.last = Some(result.outcome);
+                }
+            }
+            // It was asked in our own queue instead.
+            Body::ApprovalRequest(approval) if approval.digest.is_some() => {
+                let about = record.link(Rel::About);
+                if let Some(call) = self.calls.values_mut().find(|call| Some(call.action) == about) {
+                    call.asked = false;
+                }
+            }
+            Body::ApprovalGrant(_) | Body::ApprovalDeny(_) => {
+                if let Some(call) = call.and_then(|call| self.calls.get_mut(call)) {
+                    call.asked = false;
                 }
             }
             Body::Context(context) if context.what == "tool_result" => {

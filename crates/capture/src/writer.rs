@@ -142,7 +142,7 @@ impl<'a, 'b> Writer<'a, 'b> {
             body,
             content,
         };
-        self.state.decide(&mut record);
+        self.state.decide(&mut record, &arrival.home);
         self.bytes += record.to_line().len();
         self.state.observe(&record);
         let id = record.id;

@@ -21,8 +21,11 @@ pub const RUNTIME: &str = "claude-code";
 pub const HOOK_PROGRAM: &str = "fdr-hook";
 
 /// How long Claude Code waits for a hook, in seconds. `fdr-hook` has a shorter deadline of its
-/// own, since Claude Code lets the tool run when a hook takes too long.
-pub const TIMEOUT_S: u32 = 30;
+/// own, since Claude Code lets the tool run when a hook takes too long. Before a tool runs, a
+/// person may have to approve it first.
+pub fn timeout_s(event: &str) -> u32 {
+    if event == "PreToolUse" { fdr_hook::RUNTIME_LIMIT_S } else { 30 }
+}
 
 /// Every event that is recorded. Not `WorktreeCreate` and `WorktreeRemove`: a hook there
 /// *replaces* what Claude Code would do.
@@ -619,9 +622,8 @@ fn entry(event: &str, hook: &Hook) -> String {
 
 fn group(event: &str, hook: &Hook) -> String {
     let command = quote(&hook.command(event));
-    format!(
-        "{{ \"hooks\": [{{ \"type\": \"command\", \"command\": {command}, \"timeout\": {TIMEOUT_S} }}] }}"
-    )
+    let timeout = timeout_s(event);
+    format!("{{ \"hooks\": [{{ \"type\": \"command\", \"command\": {command}, \"timeout\": {timeout} }}] }}")
 }
 
 fn quote(text: &str) -> String {
@@ -879,7 +881,7 @@ mod tests {
         let text = FORMATTINGS[14];
         let added = add(text, &hook()).unwrap();
         assert!(added.contains("\"command\": \"/usr/bin/check\""));
-        assert!(added.contains("      },\n      { \"hooks\": [{ \"type\": \"command\", \"command\": \"/opt/fdr/bin/fdr-hook claude-code PreToolUse\", \"timeout\": 30 }] }\n    ],\n    \"Unknown\": 5,\n    \"PostToolUse\""), "{added}");
+        assert!(added.contains("      },\n      { \"hooks\": [{ \"type\": \"command\", \"command\": \"/opt/fdr/bin/fdr-hook claude-code PreToolUse\", \"timeout\": 330 }] }\n    ],\n    \"Unknown\": 5,\n    \"PostToolUse\""), "{added}");
     }
 
     #[test]

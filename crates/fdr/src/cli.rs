@@ -2,8 +2,8 @@
 
 use crate::home::Home;
 use crate::{
-    cat, config, control, demo, doctor, import, install, mcp_proxy, normalize, query, recorder, run,
-    sessions, show, tail, verify,
+    approvals, cat, config, control, demo, doctor, import, install, intent, mcp_proxy, normalize, policy,
+    query, recorder, replay, run, sessions, show, tail, verify,
 };
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;
@@ -52,6 +52,14 @@ enum Command {
     Checkpoint,
     /// Write a proof that a record is in the log.
     Prove(verify::ProveArgs),
+    /// Check, test and explain policies.
+    Policy(policy::PolicyArgs),
+    /// Declare and show what a session is about.
+    Intent(intent::IntentArgs),
+    /// Answer what agents ask for.
+    Approvals(approvals::ApprovalsArgs),
+    /// Decide on the recorded actions again, under another policy set, and say what changes.
+    Replay(replay::ReplayArgs),
     /// Take in the transcripts that an agent keeps on disk.
     Import(import::ImportArgs),
     /// Say what a command or a payload means in canonical words.
@@ -112,6 +120,10 @@ impl Cli {
             Command::Verify(args) => verify::verify(&args, &home, out),
             Command::Checkpoint => control::checkpoint(&home, out),
             Command::Prove(args) => verify::prove(&args, &home, out),
+            Command::Policy(args) => policy::run(args, &home, out),
+            Command::Intent(args) => intent::run(args, &home, out),
+            Command::Approvals(args) => approvals::run(args, &home, out),
+            Command::Replay(args) => replay::run(&args, &home, out),
             Command::Import(args) => import::run(&args, &home, out),
             Command::Normalize(args) => normalize::run(&args, out),
             Command::McpProxy(args) => mcp_proxy::run(&args, dir),

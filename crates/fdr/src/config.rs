@@ -3,7 +3,8 @@
 
 use crate::home::Home;
 use anyhow::Context;
-use fdr_hook::Failure;
+use fdr_hook::{Failure, MAX_APPROVAL_WAIT_S};
+use fdr_policy::Source;
 use fdr_record::Mode;
 use serde::Deserialize;
 
@@ -16,8 +17,36 @@ pub struct Config {
     /// What a hook does when it can't record: `open` lets the agent go on, `closed` denies the
     /// tool call. Default: `open` in observe mode, `closed` in enforce mode.
     pub fail: Option<Fail>,
+    /// The policy sets in force, taken together: names of starter sets, and folders (with a `/`;
+    /// a relative one is below the recorder's folder). Default: `baseline`.
+    pub policies: Option<Vec<String>>,
+    /// Where an action waits that a person has to approve. Default: `auto`.
+    pub approvals: Route,
+    /// How long it waits there, in seconds, at most 300; then it is denied. Default: 300.
+    pub approval_wait_s: Option<u32>,
+    /// Login names of those who may approve. Default: everybody who can reach the recorder.
+    pub approvers: Vec<String>,
+    /// A command, with its arguments, that is run for every request for approval; it gets the
+    /// request as JSON on its standard input.
+    pub notify: Vec<String>,
+    /// A command, with its arguments, that reads the intent out of a prompt in place of the fixed
+    /// rules: it gets the prompt on standard input and prints rules as `fdr intent set` takes them.
+    pub intent_classifier: Vec<String>,
     /// Name of this log in its checkpoints, without spaces and `+`. Default: `fdr/<host name>`.
     pub origin: Option<String>,
+}
+
+/// See [`Config::approvals`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Route {
+    /// The runtime asks its user, if it says that one sits in front of it; else the queue.
+    #[default]
+    Auto,
+    /// Our own queue: `fdr approvals`.
+    Queue,
+    /// The runtime's own prompt.
+    Runtime,
 }
 
 /// See [`Config::fail`].
@@ -41,6 +70,28 @@ mode = \"observe\"
 # the tool call. Default: open in observe mode, closed in enforce mode.
 #fail = \"open\"
 
+# The policy sets in force, taken together: names of starter sets (see: fdr policy list), and
+# folders with .cedar files (a relative one is below the recorder's folder).
+policies = [\"baseline\"]
+
+# Who is asked when a policy says ASK in enforce mode. \"runtime\": the agent's own prompt.
+# \"queue\": fdr approvals. \"auto\": the agent's own prompt where it says that a person sits in
+# front of it, else the queue.
+approvals = \"auto\"
+
+# How long an action waits in the queue before it is denied, in seconds; at most 300.
+approval_wait_s = 300
+
+# Login names of those who may approve; everybody who can reach the recorder, if empty.
+approvers = []
+
+# Run for every request for approval, which it gets as JSON on its standard input.
+#notify = [\"notify-send\", \"fdr: approval needed\"]
+
+# Reads the intent out of a prompt (standard input) in place of the fixed rules, and prints rules as
+# `fdr intent set` takes them.
+#intent_classifier = [\"/usr/local/bin/classify\"]
+
 # Name of this log in its signed checkpoints, without spaces and '+'. Default: fdr/<host name>.
 # It is fixed when the log is made.
 #origin = \"fdr/devbox\"
@@ -54,12 +105,31 @@ impl Config {
     pub fn load(home: &Home) -> anyhow::Result<Config> {
         let path = home.config();
         match std::fs::read_to_string(&path) {
-            Ok(text) => toml::from_str(&text).with_context(|| {
-                format!("{} is not a valid configuration; see `fdr config`", path.display())
-            }),
+            Ok(text) => {
+                let config: Config = toml::from_str(&text).with_context(|| {
+                    format!("{} is not a valid configuration; see `fdr config`", path.display())
+                })?;
+                anyhow::ensure!(
+                    (1..=MAX_APPROVAL_WAIT_S).contains(&config.approval_wait_s()),
+                    "{}: approval_wait_s must be from 1 to {MAX_APPROVAL_WAIT_S}",
+                    path.display()
+                );
+                Ok(config)
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Config::default()),
             Err(error) => Err(error).with_context(|| format!("can't read {}", path.display())),
         }
+    }
+
+    /// How long an action waits for approval, in seconds.
+    pub fn approval_wait_s(&self) -> u32 {
+        self.approval_wait_s.unwrap_or(MAX_APPROVAL_WAIT_S)
+    }
+
+    /// Where the policy sets in force come from.
+    pub fn sources(&self, home: &Home) -> Vec<Source> {
+        let named = self.policies.clone().unwrap_or_else(|| vec!["baseline".to_owned()]);
+        named.iter().map(|text| Source::parse(text, home.dir())).collect()
     }
 
     /// How hooks fail.
@@ -79,6 +149,14 @@ mod tests {
     fn the_example_is_the_default() {
         let config: Config = toml::from_str(EXAMPLE).unwrap();
         assert_eq!((config.mode, config.failure()), (Mode::Observe, Failure::Open));
+        let default = Config::default();
+        assert_eq!(config.approval_wait_s(), default.approval_wait_s());
+        assert_eq!((config.approvals, &config.approvers), (default.approvals, &default.approvers));
+        let home = Home::find(Some(std::path::Path::new("/x"))).unwrap();
+        assert_eq!(
+            Config { policies: config.policies, ..Config::default() }.sources(&home),
+            default.sources(&home)
+        );
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Speaking with the running recorder: `fdr status`, `fdr stop`, `fdr checkpoint`.
 
 use crate::home::Home;
+use crate::judge::Tampering;
+use crate::replay::short_hash;
 use crate::text::{Look, LookArgs};
 use anyhow::{Context, bail};
 use fdr_hook::client::Client;
@@ -35,6 +37,16 @@ pub struct Status {
     pub connections: u64,
     /// Groups written since it started.
     pub groups: u64,
+    /// Digest of the policy set in force.
+    pub policy: Option<String>,
+    /// Why none is, or why the newest one was refused.
+    pub policy_problem: String,
+    /// Requests for approval that wait for an answer.
+    pub approvals: u64,
+    /// Attempts to tamper with the recorder or its limits, of those it knows.
+    pub tampering: u64,
+    /// The newest one.
+    pub newest_tampering: Option<Tampering>,
 }
 
 fn call(home: &Home, op: Op) -> anyhow::Result<Option<Response>> {
@@ -93,6 +105,25 @@ pub fn status(home: &Home, json: bool, out: &mut dyn Write) -> anyhow::Result<u8
             status.records - size.min(status.records)
         )?,
         None => writeln!(out, "checkpoint    none yet")?,
+    }
+    let refused =
+        if status.policy_problem.is_empty() { "" } else { "; the newest was REFUSED: fdr policy check" };
+    match &status.policy {
+        Some(set) => writeln!(out, "policy        set {} in force{refused}", short_hash(set))?,
+        None => writeln!(out, "policy        NONE in force, so every action is denied: fdr policy check")?,
+    }
+    if status.approvals > 0 {
+        writeln!(out, "approvals     {} wait for an answer: fdr approvals", status.approvals)?;
+    }
+    if let Some(newest) = &status.newest_tampering {
+        writeln!(
+            out,
+            "TAMPERING     {}; the newest {}, {}: {}",
+            crate::text::counted(status.tampering, "attempt"),
+            Look::new(&LookArgs::default()).day_and_minute(newest.ts),
+            if newest.denied { "denied" } else { "NOT denied" },
+            crate::text::line(&newest.summary)
+        )?;
     }
     if status.spooled > 0 {
         writeln!(out, "spool         {} events wait to be taken in", status.spooled)?;

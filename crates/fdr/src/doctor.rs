@@ -10,6 +10,9 @@ use crate::control::{self, Status};
 use crate::home::Home;
 use crate::install::{self, Scope, tilde};
 use crate::text::{self, Look, LookArgs, Tone};
+use crate::trail::Trail;
+use fdr_policy::PolicySet;
+use fdr_record::{Body, Mode, Record};
 use serde::Serialize;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -28,6 +31,8 @@ const MANAGED: &str = "/etc/claude-code";
 const MIN_FREE_BYTES: u64 = 1 << 30;
 /// A checkpoint follows a record within a second; one that is this much late is a problem.
 const MAX_CHECKPOINT_LAG: Duration = Duration::from_secs(60);
+/// A younger attempt to tamper is an alarm.
+const ALARM_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long a program may take to say its version.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -102,6 +107,8 @@ pub fn run(args: &DoctorArgs, home: &Home, out: &mut dyn Write) -> anyhow::Resul
     let mut checks = Checks::default();
     let status = check_recorder(home, &mut checks);
     check_data(home, status.as_ref(), &mut checks);
+    check_policy(home, &mut checks);
+    check_tampering(home, &mut checks)?;
     check_claude_code(home, &mut checks);
 
     let problems = checks.0.iter().filter(|check| check.is_problem()).count();
@@ -215,6 +222,63 @@ fn check_data(home: &Home, status: Option<&Status>, checks: &mut Checks) {
     }
     check_spool(home, status, checks);
     check_checkpoint(home, status, checks);
+}
+
+/// Whether the policy sets of the configuration can be used.
+fn check_policy(home: &Home, checks: &mut Checks) {
+    const SUBJECT: &str = "policy";
+    // What is wrong with the file itself is said above.
+    let Ok(config) = crate::config::Config::load(home) else { return };
+    let sources = config.sources(home);
+    let names = sources.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match PolicySet::load(&sources) {
+        Ok(set) => {
+            let count = text::counted(set.policies().count() as u64, "policy");
+            checks.ok(SUBJECT, format!("{names}: {}", count.replace("policys", "policies")));
+        }
+        Err(error) => {
+            let error = error.to_string();
+            let first = error.lines().next().unwrap_or_default();
+            checks.look(SUBJECT, format!("{names} can't be used: {first}"), "fdr policy check");
+        }
+    }
+}
+
+/// Alarms about every attempt to tamper that the log holds.
+fn check_tampering(home: &Home, checks: &mut Checks) -> anyhow::Result<()> {
+    const SUBJECT: &str = "tampering";
+    if !home.log().is_dir() {
+        return Ok(());
+    }
+    let trail = Trail::open_even_empty(home.dir())?;
+    let named = memchr::memmem::Finder::new(b"\"tamper\":true");
+    let (mut count, mut newest) = (0, None);
+    trail.scan(0, u64::MAX, |entry| {
+        if named.find(&entry.bytes).is_some()
+            && let Ok(record) = Record::parse(&entry.bytes)
+            && let Body::Action(body) = &record.body
+            && body.actions.iter().any(|action| action.tamper)
+        {
+            count += 1;
+            let held = body.policy.mode == Mode::Enforce && body.policy.decision == fdr_record::Verdict::Deny;
+            newest = Some((record.id, record.ts, body.summary.clone(), held));
+        }
+        Ok(std::ops::ControlFlow::Continue(()))
+    })?;
+    let Some((id, ts, summary, held)) = newest else { return Ok(()) };
+    let age = Duration::from_nanos(text::now().0.saturating_sub(ts.0));
+    let text = format!(
+        "{} on the recorder or its limits; the newest {} ago, {}: {summary}",
+        text::counted(count, "attempt"),
+        text::duration_ms(age.as_millis() as u64),
+        if held { "denied" } else { "NOT denied" },
+    );
+    if age < ALARM_AGE {
+        checks.look(SUBJECT, text, format!("fdr show {id}"));
+    } else {
+        checks.note(SUBJECT, text);
+    }
+    Ok(())
 }
 
 fn check_spool(home: &Home, status: Option<&Status>, checks: &mut Checks) {

@@ -3,23 +3,30 @@
 //! [`cli`] is what can be typed; every command is a file of its own.
 #![forbid(unsafe_code)]
 
+mod approvals;
 mod cat;
 mod child;
 mod claude_settings;
 mod cli;
+mod command;
 mod config;
 mod control;
 mod demo;
 mod doctor;
 mod filter;
+mod held;
 mod home;
 mod import;
 mod install;
+mod intent;
+mod judge;
 mod line;
 mod mcp_proxy;
 mod normalize;
+mod policy;
 mod query;
 mod recorder;
+mod replay;
 mod run;
 mod sessions;
 mod show;

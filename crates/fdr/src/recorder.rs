@@ -6,19 +6,22 @@
 //! ([`Order`]), in which a message is turned into records and put into the log's queue; waiting
 //! for the disk happens outside it.
 
-use crate::config::Config;
+use crate::config::{Config, Route};
+use crate::held::Held;
 use crate::home::Home;
+use crate::judge::{Bench, Decider, Desk, Offer};
 use crate::surroundings::{self, Machine};
 use crate::text::{Look, LookArgs};
 use anyhow::Context;
-use fdr_capture::{Arrival, Captured, State, claude_code, claude_code_transcript, mcp};
+use fdr_capture::{Arrival, Captured, Reply, State, claude_code, claude_code_transcript, mcp};
 use fdr_hook::spool;
 use fdr_hook::wire::{self, Op, Request, Response};
 use fdr_log::{AppendError, Batch, Log, OpenError, Options, Pending, Reader, Recovery};
+use fdr_policy::intent::Place;
 use fdr_record::scrub::Scrubber;
 use fdr_record::{
-    Body, Claimed, Content, ContentKey, Gap, LogRestart, LogTorn, MAX_BYTES, Mode, Observed, Record,
-    Timestamp, Unparsed, VERSION, Verdict,
+    Agent, Body, Claimed, Content, ContentKey, Env, Gap, Link, LogRestart, LogTorn, MAX_BYTES, Mode,
+    Observed, PolicyDecision, Principal, Record, Rel, Timestamp, Unparsed, VERSION, Verdict,
 };
 use std::collections::{HashMap, VecDeque};
 use std::os::unix::fs::PermissionsExt;
@@ -55,6 +58,11 @@ pub type Clock = Box<dyn Fn() -> (Timestamp, u64) + Send + Sync>;
 pub struct Recorder {
     home: Home,
     mode: Mode,
+    /// Decides on actions.
+    pub(crate) decider: Arc<Decider>,
+    /// How an action that a person has to approve waits.
+    pub(crate) approvals: ApprovalSettings,
+    intent_classifier: Vec<String>,
     /// Taken out when the recorder ends, so that the log is closed whoever still has a
     /// connection.
     log: RwLock<Option<Log>>,
@@ -70,6 +78,15 @@ pub struct Recorder {
     stopping: AtomicBool,
 }
 
+/// How an action that a person has to approve waits; see [`Config`].
+#[derive(Clone, Debug)]
+pub(crate) struct ApprovalSettings {
+    pub(crate) route: Route,
+    pub(crate) wait_s: u32,
+    pub(crate) approvers: Vec<String>,
+    pub(crate) notify: Vec<String>,
+}
+
 /// What only one message at a time may touch.
 struct Order {
     state: State,
@@ -83,16 +100,26 @@ struct Order {
     own_source: [u8; 16],
 }
 
+/// What is said of a message that is recorded.
+#[derive(Clone, Debug, Default)]
+struct Answer {
+    index: u64,
+    count: u32,
+    reply: Reply,
+    /// The action of the message is held; what the runtime is told is found out each time it asks.
+    held: Option<(String, Held)>,
+}
+
 /// The newest answers by sender and number.
 #[derive(Default)]
 struct Answered {
-    by_key: HashMap<([u8; 16], u64), Response>,
+    by_key: HashMap<([u8; 16], u64), Answer>,
     order: VecDeque<([u8; 16], u64)>,
 }
 
 impl Answered {
-    fn insert(&mut self, key: ([u8; 16], u64), response: Response) {
-        if self.by_key.insert(key, response).is_none() {
+    fn insert(&mut self, key: ([u8; 16], u64), answer: Answer) {
+        if self.by_key.insert(key, answer).is_none() {
             self.order.push_back(key);
             if self.order.len() > REMEMBERED_MESSAGES
                 && let Some(oldest) = self.order.pop_front()
@@ -118,8 +145,13 @@ impl Recorder {
         std::fs::write(home.dir().join(fdr_hook::FAILURE_FILE), config.failure().as_str())
             .with_context(|| format!("can't write in {}", home.dir().display()))?;
         std::fs::write(home.public_key(), format!("{}\n", log.verifier()))?;
+        let decider = Arc::new(Decider::new(&home, config));
+        let offer = decider.offer();
+        if let Some(offer) = &offer {
+            decider.take(offer);
+        }
         let mut order = Order {
-            state: State::default(),
+            state: State::with_judge(Box::new(Bench(Arc::clone(&decider)))),
             answered: Answered::default(),
             last_time: None,
             own_seq: 0,
@@ -130,6 +162,14 @@ impl Recorder {
             started: clock().0,
             home,
             mode: config.mode,
+            decider,
+            approvals: ApprovalSettings {
+                route: config.approvals,
+                wait_s: config.approval_wait_s(),
+                approvers: config.approvers.clone(),
+                notify: config.notify.clone(),
+            },
+            intent_classifier: config.intent_classifier.clone(),
             log: RwLock::new(Some(log)),
             order: Mutex::new(order),
             content_key,
@@ -140,6 +180,9 @@ impl Recorder {
             stopping: AtomicBool::new(false),
         };
         recorder.record_start(&recovery, newest)?;
+        if let Some(offer) = offer {
+            recorder.record_policy(offer)?;
+        }
         Ok(recorder)
     }
 
@@ -187,6 +230,116 @@ impl Recorder {
         };
         pending.wait()?;
         Ok(())
+    }
+
+    /// Records which policy set is in force from here on, with its whole text.
+    fn record_policy(&self, offer: Offer) -> anyhow::Result<()> {
+        let accepted = offer.change.accepted;
+        let pending = {
+            let mut order = self.order();
+            self.decider.take(&offer);
+            let (source, seq) = (order.own_source, order.own_seq);
+            order.own_seq += 1;
+            let mut record = self.own_record(&mut order.state, Body::PolicyChange(offer.change), None);
+            let mut contents = Vec::new();
+            for file in offer.files {
+                // The name is part of what is digested, and has to be found again.
+                let text = format!("{}\n{}", file.name, file.text).into_bytes();
+                let (reference, content) = self.content_key.seal("", "policy", "text/plain", text);
+                record.content.push(reference);
+                contents.push(content);
+            }
+            self.submit(source, seq, vec![record.to_line()], contents)?
+        };
+        pending.wait()?;
+        if accepted { self.decider.keep_good() } else { Ok(()) }
+    }
+
+    /// Reads the policy folders again if they changed.
+    fn watch_policies(&self) -> anyhow::Result<()> {
+        match self.decider.offer() {
+            Some(offer) => self.record_policy(offer),
+            None => Ok(()),
+        }
+    }
+
+    /// Records something about a session, and waits until it is durable. `ready` may still refuse,
+    /// when the order of records is settled.
+    pub(crate) fn record_about(
+        &self,
+        session: &str,
+        agent: Option<Agent>,
+        body: Body,
+        links: Vec<Link>,
+        observed: Option<Observed>,
+        ready: &dyn Fn(&mut Desk) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let pending = {
+            let mut order = self.order();
+            ready(&mut self.decider.desk())?;
+            let (source, seq) = (order.own_source, order.own_seq);
+            order.own_seq += 1;
+            let record = self.session_record(&mut order.state, session, agent, body, links, observed);
+            self.submit(source, seq, vec![record.to_line()], Vec::new())?
+        };
+        pending.wait()?;
+        Ok(())
+    }
+
+    /// A record of the recorder's own that belongs to a session.
+    fn session_record(
+        &self,
+        state: &mut State,
+        session: &str,
+        agent: Option<Agent>,
+        body: Body,
+        links: Vec<Link>,
+        observed: Option<Observed>,
+    ) -> Record {
+        let (now, mono) = (self.clock)();
+        let record = Record {
+            v: VERSION,
+            id: state.ids.next(now),
+            kind: body.kind(),
+            ts: now,
+            mono,
+            seq: state.next_seq(session),
+            session: Some(session.to_owned()),
+            agent,
+            principal: observed
+                .as_ref()
+                .and_then(|observed| observed.uid)
+                .map(|uid| self.machine.principal(uid)),
+            trace: None,
+            links,
+            claimed: None,
+            observed,
+            env: None,
+            body,
+            content: Vec::new(),
+        };
+        state.observe(&record);
+        record
+    }
+
+    /// The time by the wall clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.clock)().0
+    }
+
+    /// Whether this recorder ends.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// The user behind a user id.
+    pub(crate) fn principal(&self, uid: u32) -> Principal {
+        self.machine.principal(uid)
+    }
+
+    /// Host and repository of a folder.
+    pub(crate) fn env_of(&self, cwd: &str) -> Env {
+        self.machine.env(cwd)
     }
 
     fn own_record(&self, state: &mut State, body: Body, observed: Option<Observed>) -> Record {
@@ -258,10 +411,13 @@ impl Recorder {
         )
     }
 
-    /// Answers one message. Never panics; a failure is in the answer.
-    pub fn answer(&self, request: Request, stream: Option<&UnixStream>) -> Response {
-        match request.op {
-            Op::Event | Op::Import => self.record(request, stream),
+    /// Answers one message. Never panics; a failure is in the answer. There is none if whoever asks
+    /// waits for a person to decide, and the recorder ends: the next one will know.
+    pub fn answer(&self, request: Request, stream: Option<&UnixStream>) -> Option<Response> {
+        Some(match request.op {
+            Op::Event | Op::Import => return self.record(request, stream),
+            Op::Approvals => self.answer_approvals(&request, stream),
+            Op::Intent => self.answer_intent(&request, stream),
             Op::Status => Response { stdout: self.status(), recorded: true, ..Response::default() },
             Op::Checkpoint => match self.with_log(Log::sync_checkpoint) {
                 Ok(checkpoint) => Response {
@@ -273,12 +429,13 @@ impl Recorder {
             },
             Op::Stop => {
                 self.stopping.store(true, Ordering::SeqCst);
+                self.decider.answered.notify_all();
                 Response { recorded: true, ..Response::default() }
             }
-        }
+        })
     }
 
-    fn record(&self, request: Request, stream: Option<&UnixStream>) -> Response {
+    fn record(&self, request: Request, stream: Option<&UnixStream>) -> Option<Response> {
         let key = (request.source, request.seq);
         let (now, mono) = (self.clock)();
         let mut observed = match stream {
@@ -299,15 +456,18 @@ impl Recorder {
             env: self.machine.env(place),
             variables: request.variables.clone(),
             home: request.home.clone(),
-            mode: self.mode,
+            // What is told later can't be kept from happening.
+            mode: if now_there { self.mode } else { Mode::Observe },
             content_key: &self.content_key,
             redacted: scrubbed.found.len() as u32,
             attachment: self.attachment(&request),
         };
+        self.classify(&request, &scrubbed.bytes, &arrival);
         let submitted = {
             let mut order = self.order();
-            if let Some(response) = order.answered.by_key.get(&key) {
-                return response.clone();
+            if let Some(answer) = order.answered.by_key.get(&key).cloned() {
+                drop(order);
+                return self.respond(&answer, stream);
             }
             self.remember_session(&mut order.state, &request, &scrubbed.bytes);
             let jump = self
@@ -316,8 +476,19 @@ impl Recorder {
             let made = catch_unwind(AssertUnwindSafe(|| {
                 capture(&request, &scrubbed.bytes, &arrival, &mut order.state)
             }));
-            let mut instead =
-                |reason: &str| self.unparsed(&request, &scrubbed.bytes, &arrival, &mut order.state, reason);
+            let mut instead = |reason: &str| {
+                let mut captured =
+                    self.unparsed(&request, &scrubbed.bytes, &arrival, &mut order.state, reason);
+                // What can't be decided on is not let through.
+                if arrival.mode == Mode::Enforce && is_call(&request) {
+                    captured.reply = fdr_capture::reply(
+                        &request.runtime,
+                        Verdict::Deny,
+                        &format!("denied, because the call can't be recorded as an action: {reason}"),
+                    );
+                }
+                captured
+            };
             let mut captured = made.unwrap_or_else(|_| instead("fdr failed on it; please report this"));
             mark_late(&mut captured.records, &request);
             let mut lines = lines(&captured.records);
@@ -329,34 +500,89 @@ impl Recorder {
             lines.splice(0..0, jump.as_ref().map(Record::to_line));
             if lines.is_empty() {
                 // Nothing new in it (a transcript read before).
-                return Response { recorded: true, index: self.size(), ..Response::default() };
+                return Some(Response { recorded: true, index: self.size(), ..Response::default() });
             }
-            let reply = std::mem::take(&mut captured.reply);
-            let count = lines.len() as u32;
+            let action = captured.held.and_then(|id| captured.records.iter().find(|record| record.id == id));
+            let mut queued = None;
+            let held = action.filter(|_| stream.is_some()).and_then(|action| {
+                self.held(action, &request, &mut |body| {
+                    let (session, links) = (
+                        action.session.as_deref().unwrap_or_default(),
+                        vec![Link { rel: Rel::About, id: action.id }],
+                    );
+                    let record = self.session_record(
+                        &mut order.state,
+                        session,
+                        action.agent.clone(),
+                        body,
+                        links,
+                        None,
+                    );
+                    queued = Some(record.to_line());
+                    record.id
+                })
+            });
+            lines.extend(queued);
+            let answer = Answer {
+                index: 0,
+                count: lines.len() as u32,
+                reply: std::mem::take(&mut captured.reply),
+                held: held.map(|held| (request.runtime.clone(), held)),
+            };
             let submitted = self.submit(request.source, request.seq, lines, captured.contents);
-            submitted.map(|pending| (pending, reply, count))
+            submitted.map(|pending| (pending, answer))
         };
-        let acked =
-            submitted.and_then(|(pending, reply, count)| pending.wait().map(|ack| (ack, reply, count)));
+        let acked = submitted.and_then(|(pending, answer)| {
+            pending.wait().map(|ack| Answer { index: ack.first_index, ..answer })
+        });
         match acked {
-            Ok((ack, reply, count)) => {
-                let response = Response {
-                    recorded: true,
-                    index: ack.first_index,
-                    count,
-                    exit_code: reply.exit_code,
-                    stdout: reply.stdout,
-                    stderr: reply.stderr,
-                };
-                self.order().answered.insert(key, response.clone());
-                response
+            Ok(answer) => {
+                self.order().answered.insert(key, answer.clone());
+                self.respond(&answer, stream)
             }
             Err(error) => {
                 // The log takes nothing more; a new recorder has to look at it.
                 self.stopping.store(true, Ordering::SeqCst);
                 eprintln!("error: can't write the log in {}: {error}", self.home.log().display());
-                Response::failed(format!("the recorder can't write its log: {error}"))
+                Some(Response::failed(format!("the recorder can't write its log: {error}")))
             }
+        }
+    }
+
+    fn respond(&self, answer: &Answer, stream: Option<&UnixStream>) -> Option<Response> {
+        let reply = match &answer.held {
+            Some((runtime, held)) => self.settle(runtime, held, stream)?,
+            None => answer.reply.clone(),
+        };
+        Some(Response {
+            recorded: true,
+            waiting: 0,
+            index: answer.index,
+            count: answer.count,
+            exit_code: reply.exit_code,
+            stdout: reply.stdout,
+            stderr: reply.stderr,
+        })
+    }
+
+    /// Has the external classifier, where there is one, read a prompt before anything is locked.
+    fn classify(&self, request: &Request, payload: &[u8], arrival: &Arrival<'_>) {
+        #[derive(serde::Deserialize)]
+        struct Named {
+            prompt: String,
+            cwd: Option<String>,
+        }
+        if self.intent_classifier.is_empty() || request.event != "UserPromptSubmit" {
+            return;
+        }
+        let Ok(named) = serde_json::from_slice::<Named>(payload) else { return };
+        let cwd = named.cwd.unwrap_or_default();
+        let repo = arrival.env.repo.clone().unwrap_or_else(|| cwd.clone());
+        let place = Place { cwd: &cwd, home: &request.home, repo: &repo };
+        match crate::judge::classify(&self.intent_classifier, &named.prompt, &place) {
+            Ok(intent) => drop(self.decider.desk().classified.insert(named.prompt, intent)),
+            // The fixed rules read it instead.
+            Err(error) => eprintln!("warning: the intent classifier: {error:#}"),
         }
     }
 
@@ -432,6 +658,13 @@ impl Recorder {
     fn status(&self) -> Vec<u8> {
         let checkpoint = self.with_log(|log| Ok(log.checkpoint())).unwrap_or_default();
         let groups = self.with_log(|log| Ok(log.stats().groups)).unwrap_or_default();
+        let desk = self.decider.desk();
+        let waiting = |request: &&fdr_policy::approvals::Request| {
+            request.standing == fdr_policy::approvals::Standing::Waiting
+        };
+        let approvals = desk.approvals.requests().into_iter().filter(waiting).count() as u64;
+        let (tampering, newest_tampering) = desk.tampering.clone();
+        drop(desk);
         let status = crate::control::Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -442,6 +675,11 @@ impl Recorder {
             spooled: spool::waiting(self.home.dir()).map_or(0, |waiting| waiting.len() as u64),
             connections: self.connections.load(Ordering::Relaxed) as u64,
             groups,
+            policy: self.decider.set().map(|set| set.hash().to_owned()),
+            policy_problem: self.decider.problem(),
+            approvals,
+            tampering,
+            newest_tampering,
         };
         serde_json::to_vec(&status).unwrap_or_default()
     }
@@ -463,7 +701,7 @@ impl Recorder {
                 request
             });
             oldest = oldest.min(if request.spooled == 0 { u64::MAX } else { request.spooled });
-            let response = self.record(request, None);
+            let response = self.record(request, None).context("the recorder ends")?;
             anyhow::ensure!(response.recorded, "{}", String::from_utf8_lossy(&response.stderr));
             std::fs::remove_file(&path)?;
             taken += 1;
@@ -490,13 +728,23 @@ fn mark_late(records: &mut [Record], request: &Request) {
     let denied = request.variables.iter().find(|(name, _)| name == wire::DENIED_VARIABLE);
     for record in records {
         if let (Some((_, reason)), Body::Action(action)) = (denied, &mut record.body) {
-            action.policy.decision = Verdict::Deny;
-            action.policy.reason =
-                fdr_record::preview(&format!("its hook denied it, because it could not record it: {reason}"));
+            // No policy decided this, and none can be asked again.
+            action.policy = PolicyDecision {
+                decision: Verdict::Deny,
+                reason: fdr_record::preview(&format!(
+                    "its hook denied it, because it could not record it: {reason}"
+                )),
+                ..PolicyDecision::undecided(Mode::Enforce)
+            };
         }
         let claimed = record.claimed.get_or_insert_with(Claimed::default);
         claimed.ts.get_or_insert(Timestamp(request.spooled));
     }
+}
+
+/// Whether a runtime asks with this message whether a tool may run.
+fn is_call(request: &Request) -> bool {
+    request.event == "PreToolUse" || request.runtime.starts_with("mcp:") && request.event == "client"
 }
 
 fn lines(records: &[Record]) -> Vec<Vec<u8>> {
@@ -533,20 +781,42 @@ fn replay(home: &Home, recovery: &Recovery, order: &mut Order) -> anyhow::Result
     let mut newest = None;
     for entry in reader.records(recovery.size.saturating_sub(REPLAYED_RECORDS)) {
         let entry = entry?;
-        let response = Response {
-            recorded: true,
-            index: entry.index - u64::from(entry.position),
-            count: entry.batch_records,
-            ..Response::default()
-        };
-        order.answered.insert((entry.source, entry.seq), response);
+        let key = (entry.source, entry.seq);
+        let index = entry.index - u64::from(entry.position);
         // A record of a newer version is not understood, and changes nothing here.
-        if let Ok(record) = Record::parse(&entry.bytes) {
+        let record = Record::parse(&entry.bytes).ok();
+        let before = order.answered.by_key.get(&key).filter(|answer| answer.index == index);
+        let mut held = before.and_then(|answer| answer.held.clone());
+        if let Some(record) = record {
             newest = Some(record.ts);
+            held = held_before(&record).or(held);
             order.state.observe(&record);
         }
+        let answer = Answer { index, count: entry.batch_records, reply: Reply::default(), held };
+        order.answered.insert(key, answer);
     }
     Ok(newest)
+}
+
+/// How the action was held of which this record tells, for the case that its hook asks again.
+fn held_before(record: &Record) -> Option<(String, Held)> {
+    let runtime = record.agent.as_ref()?.runtime.clone();
+    let held = match &record.body {
+        Body::Action(body) if body.policy.mode == Mode::Enforce && body.approved.is_none() => {
+            let reason = &body.policy.reason;
+            match body.policy.decision {
+                Verdict::Permit => return None,
+                Verdict::Deny => Held::Denied(format!("denied: {reason}")),
+                // Unless a request for the queue follows.
+                Verdict::Ask => Held::Asked(format!("please confirm: {reason}")),
+            }
+        }
+        Body::ApprovalRequest(asked) if asked.digest.is_some() => {
+            Held::Queued(record.id, asked.reason.clone().unwrap_or_default())
+        }
+        _ => return None,
+    };
+    Some((runtime, held))
 }
 
 /// The session that a payload belongs to; `None` for one that begins with it.
@@ -674,7 +944,10 @@ fn converse(recorder: &Recorder, mut stream: UnixStream) {
             Ok(request) => {
                 drop(body);
                 let peer = stream.try_clone().ok();
-                recorder.answer(request, peer.as_ref())
+                match recorder.answer(request, peer.as_ref()) {
+                    Some(response) => response,
+                    None => return,
+                }
             }
             Err(error) => Response::failed(error.to_string()),
         };
@@ -719,6 +992,9 @@ fn housekeeping(recorder: &Recorder) {
         if let Err(error) = recorder.ingest_spool() {
             eprintln!("warning: can't take in the spool: {error:#}");
         }
+        if let Err(error) = recorder.watch_policies() {
+            eprintln!("warning: can't read the policies again: {error:#}");
+        }
     }
 }
 
@@ -758,7 +1034,7 @@ mod tests {
         fn send(&self, seq: u64, payload: &str) -> Response {
             let (stream, _other) = UnixStream::pair().unwrap();
             let request = Request::event("claude-code", "PreToolUse", [1; 16], seq, payload.into());
-            self.recorder.answer(request, Some(&stream))
+            self.recorder.answer(request, Some(&stream)).expect("an answer")
         }
 
         fn call(&self, seq: u64) -> Response {
@@ -824,7 +1100,7 @@ mod tests {
         let bench = Bench::new();
         let (stream, _other) = UnixStream::pair().unwrap();
         let request = Request::event("from-the-future", "x", [2; 16], 0, b"abc".to_vec());
-        assert!(bench.recorder.answer(request, Some(&stream)).recorded);
+        assert!(bench.recorder.answer(request, Some(&stream)).expect("an answer").recorded);
         let record = bench.records().pop().unwrap();
         assert!(matches!(&record.body, Body::Unparsed(body) if body.reason.contains("from-the-future")));
         assert_eq!(record.content[0].len, 3);

@@ -6,7 +6,7 @@
 //! hook keeps what it is given at the start of each session in a file that goes with the run.
 
 use crate::child;
-use crate::claude_settings::{EVENTS, HOOK_PROGRAM, Hook, TIMEOUT_S, shell_quote};
+use crate::claude_settings::{EVENTS, HOOK_PROGRAM, Hook, shell_quote, timeout_s};
 use crate::home::Home;
 use crate::line::{self, Places};
 use crate::text;
@@ -204,12 +204,12 @@ impl Run {
         let home = if explicit_home { Some(text(home)?) } else { None };
         let hook = Hook { program: text(program)?, home };
         let file = shell_quote(&text(&self.file)?);
-        let entry = |command: String| json!({ "type": "command", "command": command, "timeout": TIMEOUT_S });
+        let entry = |event: &str, command: String| json!({ "type": "command", "command": command, "timeout": timeout_s(event) });
         let mut hooks = Map::new();
         for event in EVENTS {
-            let mut entries = vec![entry(hook.command(event))];
+            let mut entries = vec![entry(event, hook.command(event))];
             if event == "SessionStart" {
-                entries.push(entry(format!("{{ cat; echo; }} >> {file}")));
+                entries.push(entry(event, format!("{{ cat; echo; }} >> {file}")));
             }
             hooks.insert(event.to_owned(), json!([{ "hooks": entries }]));
         }

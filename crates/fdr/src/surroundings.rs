@@ -106,6 +106,55 @@ fn agent_process(client: u32) -> Option<(u32, Option<String>)> {
     None
 }
 
+/// The process at the other end of a connection and those that it was started from, as far as
+/// they are there.
+pub fn ancestors(stream: &UnixStream) -> Vec<u32> {
+    let mut found = Vec::new();
+    #[cfg(target_os = "linux")]
+    if let Ok(credentials) = rustix::net::sockopt::socket_peercred(stream) {
+        let mut next = Some(credentials.pid.as_raw_nonzero().get() as u32);
+        while let Some(pid) = next.filter(|_| found.len() < 64) {
+            found.push(pid);
+            next = parent(pid);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = stream;
+    found
+}
+
+/// Whether the process at the other end has in its environment what agent runtimes put into that
+/// of the programs that they start.
+pub fn is_below_agent(stream: &UnixStream) -> bool {
+    const MARKS: [&str; 5] =
+        ["CLAUDECODE=", "CODEX_THREAD_ID=", "GEMINI_CLI=", "HERMES_SESSION_ID=", "OPENCODE="];
+    ancestors(stream).first().is_some_and(|pid| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment
+            .split(|byte| *byte == 0)
+            .any(|entry| MARKS.iter().any(|mark| entry.starts_with(mark.as_bytes())))
+    })
+}
+
+/// Whether the other end has closed the connection.
+pub fn is_gone(stream: &UnixStream) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut fds = [PollFd::new(stream, PollFlags::IN)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    match poll(&mut fds, Some(&at_once)) {
+        Ok(1..) => {
+            // Readable without a byte to read is closed.
+            let mut byte = [0];
+            let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
+            matches!(
+                rustix::net::recv(stream, &mut byte, flags),
+                Ok((0, _)) | Err(rustix::io::Errno::CONNRESET)
+            )
+        }
+        _ => false,
+    }
+}
+
 #[cfg(target_os = "linux")]
 fn parent(pid: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

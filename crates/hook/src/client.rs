@@ -14,6 +14,11 @@ pub const SOCKET: &str = "fdr.sock";
 /// How long to wait between two looks whether a started recorder listens.
 const POLL: Duration = Duration::from_millis(5);
 
+/// The longest that the recorder is waited for where somebody has to decide first.
+const LONGEST_WAIT: Duration = Duration::from_secs(crate::MAX_APPROVAL_WAIT_S as u64);
+/// How much later than it said its answer may come.
+const ANSWER_GRACE: Duration = Duration::from_secs(5);
+
 /// A connection to the recorder.
 #[derive(Debug)]
 pub struct Client {
@@ -101,16 +106,35 @@ impl Client {
         }
     }
 
-    /// Sends a request and waits for the answer, at most until `deadline`.
+    /// Sends a request and waits for the answer, at most until `deadline`, and longer if the
+    /// recorder says that somebody has to decide first.
     ///
     /// # Errors
     /// [`Error::Broken`]; the request may or may not have been recorded then. Sending the same
     /// (source, seq) again is safe.
     pub fn call(&mut self, request: &Request, deadline: Option<Instant>) -> Result<Response, Error> {
-        self.exchange(request, deadline).map_err(Error::Broken)
+        self.call_and_tell(request, deadline, &mut |_| {})
     }
 
-    fn exchange(&mut self, request: &Request, deadline: Option<Instant>) -> io::Result<Response> {
+    /// The same; `waits` is told when the answer takes longer, and how long at most.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn call_and_tell(
+        &mut self,
+        request: &Request,
+        deadline: Option<Instant>,
+        waits: &mut dyn FnMut(Duration),
+    ) -> Result<Response, Error> {
+        self.exchange(request, deadline, waits).map_err(Error::Broken)
+    }
+
+    fn exchange(
+        &mut self,
+        request: &Request,
+        deadline: Option<Instant>,
+        waits: &mut dyn FnMut(Duration),
+    ) -> io::Result<Response> {
         if request.payload.len() + 4096 > wire::MAX_FRAME_BYTES {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the payload is larger than 256 MiB"));
         }
@@ -119,9 +143,15 @@ impl Client {
         self.stream.set_write_timeout(left)?;
         self.stream.set_read_timeout(left)?;
         wire::write_frame(&mut self.stream, &request.encode())?;
-        match wire::read_frame(&mut self.stream)? {
-            Some(body) => Response::decode(&body),
-            None => Err(io::ErrorKind::UnexpectedEof.into()),
+        loop {
+            let body = wire::read_frame(&mut self.stream)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+            let response = Response::decode(&body)?;
+            if response.waiting == 0 {
+                return Ok(response);
+            }
+            let longest = Duration::from_secs(u64::from(response.waiting)).min(LONGEST_WAIT);
+            waits(longest);
+            self.stream.set_read_timeout(Some(longest + ANSWER_GRACE))?;
         }
     }
 }

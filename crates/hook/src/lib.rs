@@ -20,6 +20,13 @@ pub fn default_home() -> Option<PathBuf> {
         .or_else(|| set("HOME").map(|home| home.join(".local/state/fdr")))
 }
 
+/// The longest that a call can wait for a person to approve it, in seconds.
+pub const MAX_APPROVAL_WAIT_S: u32 = 300;
+
+/// The time that a runtime is told to give the hook before a tool call, in seconds: it runs the
+/// tool all the same when this is over, so the answer must be there in good time before.
+pub const RUNTIME_LIMIT_S: u32 = MAX_APPROVAL_WAIT_S + 30;
+
 /// What a hook does when the event can't be recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {

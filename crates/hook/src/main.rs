@@ -17,6 +17,12 @@ use std::time::{Duration, Instant};
 
 /// The runtimes wait 30 to 60 seconds for a hook and then run the tool all the same.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// The latest end where the recorder says that it waits for a person; before the limit that the
+/// runtime was given for this hook.
+const LATEST: Duration = Duration::from_secs(fdr_hook::RUNTIME_LIMIT_S as u64 - 10);
+
+/// How long to wait before each new try when the connection broke.
+const RETRIES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(50), Duration::from_millis(500)];
 
 const USAGE: &str = "usage: fdr-hook RUNTIME EVENT [--home DIR] < event\n\
     Gives one event of an agent runtime to the recorder. Called by the runtime; `fdr install` sets it up.\n";
@@ -58,17 +64,24 @@ fn main() -> ExitCode {
         }
     };
     let Arguments { runtime, event, home } = arguments;
-    let deadline = Instant::now() + DEADLINE;
+    let start = Instant::now();
     let (sender, receiver) = mpsc::channel();
     let (worker_event, worker_home) = (event.clone(), home.clone());
     std::thread::spawn(move || {
-        let answer = record(&runtime, &worker_event, &worker_home, deadline);
-        let _ = sender.send(answer);
+        let waits = |longest| drop(sender.send(News::Waits(longest)));
+        let answer = record(&runtime, &worker_event, &worker_home, start, &waits);
+        let _ = sender.send(News::Answer(answer));
     });
-    let answer = match receiver.recv_timeout(DEADLINE) {
-        Ok(answer) => answer,
-        Err(mpsc::RecvTimeoutError::Timeout) => Err(format!("no answer within {} s", DEADLINE.as_secs())),
-        Err(mpsc::RecvTimeoutError::Disconnected) => Err("fdr-hook itself failed".to_owned()),
+    let mut deadline = start + DEADLINE;
+    let answer = loop {
+        match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(News::Answer(answer)) => break answer,
+            Ok(News::Waits(longest)) => deadline = (Instant::now() + longest + DEADLINE).min(start + LATEST),
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                break Err(format!("no answer within {} s", start.elapsed().as_secs()));
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => break Err("fdr-hook itself failed".to_owned()),
+        }
     };
     let (stdout, stderr, exit_code) = match answer {
         Ok(response) => (response.stdout, response.stderr, response.exit_code),
@@ -81,8 +94,22 @@ fn main() -> ExitCode {
     ExitCode::from(exit_code)
 }
 
+/// What the thread that records has to tell.
+enum News {
+    /// Somebody has to decide first, which takes at most so long.
+    Waits(Duration),
+    /// The recorder's answer, or why the event is not recorded.
+    Answer(Result<Response, String>),
+}
+
 /// Records the event, or keeps it in the spool; an error says why it is not recorded.
-fn record(runtime: &str, event: &str, home: &Path, deadline: Instant) -> Result<Response, String> {
+fn record(
+    runtime: &str,
+    event: &str,
+    home: &Path,
+    start: Instant,
+    waits: &dyn Fn(Duration),
+) -> Result<Response, String> {
     let mut payload = Vec::new();
     let read = io::stdin().lock().read_to_end(&mut payload);
     let source = spool::new_source().map_err(|error| format!("no randomness: {error}"))?;
@@ -90,10 +117,17 @@ fn record(runtime: &str, event: &str, home: &Path, deadline: Instant) -> Result<
     if let Err(error) = read {
         return Err(keep(home, &mut request, &format!("can't read standard input: {error}")));
     }
-    // A second try: the recorder may have died between two events.
-    let mut answer = send(&request, home, deadline);
-    if let Err(Error::Broken(_)) = answer {
-        answer = send(&request, home, deadline);
+    let mut deadline = start + DEADLINE;
+    let mut answer = send(&request, home, deadline, waits);
+    // The recorder may have died between two events, or while it waited for somebody to decide;
+    // the next one goes on with that. One that is dying still takes connections for a moment.
+    for pause in RETRIES {
+        let Err(Error::Broken(_)) = answer else { break };
+        std::thread::sleep(pause);
+        if start.elapsed() >= DEADLINE {
+            deadline = Instant::now() + DEADLINE;
+        }
+        answer = send(&request, home, deadline, waits);
     }
     match answer {
         Ok(response) if response.recorded => Ok(response),
@@ -102,10 +136,16 @@ fn record(runtime: &str, event: &str, home: &Path, deadline: Instant) -> Result<
     }
 }
 
-fn send(request: &Request, home: &Path, deadline: Instant) -> Result<Response, Error> {
+fn send(
+    request: &Request,
+    home: &Path,
+    deadline: Instant,
+    waits: &dyn Fn(Duration),
+) -> Result<Response, Error> {
     // The spool needs some of the time that is left if this fails.
     let deadline = deadline - Duration::from_secs(2);
-    Client::connect_or_start(home, deadline)?.call(request, Some(deadline))
+    Client::connect_or_start(home, deadline)?
+        .call_and_tell(request, Some(deadline), &mut |longest| waits(longest))
 }
 
 fn keep(home: &Path, request: &mut Request, reason: &str) -> String {

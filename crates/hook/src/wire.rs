@@ -26,9 +26,13 @@ pub enum Op {
     Checkpoint,
     /// Write everything, sign, and end.
     Stop,
+    /// List or answer requests for approval; the payload is JSON.
+    Approvals,
+    /// Declare what a session is about; the payload is JSON.
+    Intent,
 }
 
-const OPS: [Op; 5] = [Op::Event, Op::Import, Op::Status, Op::Checkpoint, Op::Stop];
+const OPS: [Op; 7] = [Op::Event, Op::Import, Op::Status, Op::Checkpoint, Op::Stop, Op::Approvals, Op::Intent];
 
 /// One message to the recorder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +65,9 @@ pub struct Request {
 pub struct Response {
     /// Whether the message is recorded durably. If not, `stderr` says why.
     pub recorded: bool,
+    /// Somebody has to decide first: this is not the answer yet, it follows on the same
+    /// connection within this many seconds. 0 for an answer.
+    pub waiting: u32,
     /// Index of the first record made from it.
     pub index: u64,
     /// How many records were made.
@@ -150,6 +157,7 @@ impl Response {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = begin(self.stdout.len() + self.stderr.len() + 64);
         out.push(u8::from(self.recorded));
+        out.extend_from_slice(&self.waiting.to_le_bytes());
         out.extend_from_slice(&self.index.to_le_bytes());
         out.extend_from_slice(&self.count.to_le_bytes());
         out.push(self.exit_code);
@@ -165,11 +173,12 @@ impl Response {
     pub fn decode(body: &[u8]) -> io::Result<Response> {
         let mut fields = Fields(body);
         let recorded = fields.take(1)?[0] == 1;
+        let waiting = fields.u32()?;
         let (index, count) = (fields.u64()?, fields.u32()?);
         let exit_code = fields.take(1)?[0];
         let (stdout, stderr) = (fields.bytes()?.to_vec(), fields.bytes()?.to_vec());
         fields.end()?;
-        Ok(Response { recorded, index, count, exit_code, stdout, stderr })
+        Ok(Response { recorded, waiting, index, count, exit_code, stdout, stderr })
     }
 }
 
@@ -304,6 +313,7 @@ mod tests {
         assert_eq!(Request::decode(&body).unwrap(), request);
         let response = Response {
             recorded: true,
+            waiting: 300,
             index: 9,
             count: 2,
             exit_code: 2,

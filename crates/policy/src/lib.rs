@@ -4,3 +4,27 @@
 //! the session (workspace, taint, counts, intent) is written into the record before. So a
 //! recorded decision can be explained and made again at any time, under the same or another set.
 #![forbid(unsafe_code)]
+
+pub mod approvals;
+mod conditions;
+mod decide;
+mod explain;
+pub mod guard;
+pub mod intent;
+mod lists;
+mod resource;
+#[cfg(test)]
+mod sample;
+pub mod session;
+mod set;
+mod slices;
+pub mod table;
+mod taint;
+
+pub use decide::Decision;
+pub use explain::{Attribute, Change, Explained, Explanation, Flip, MAX_CHANGES, MAX_REQUESTS};
+pub use resource::Value;
+pub use set::{
+    MAX_DEPTH, MAX_ENTRIES, MAX_FILE_BYTES, MAX_SET_BYTES, PolicyInfo, PolicySet, Problem, SCHEMA, SetError,
+    SetFile, Source,
+};

@@ -15,16 +15,16 @@ use std::{
 };
 
 /// A project, a home, a recorder's folder and our two programs, all of them new.
-struct Stage {
-    folder: tempfile::TempDir,
-    project: PathBuf,
-    home: PathBuf,
-    fdr_home: PathBuf,
-    programs: PathBuf,
+pub struct Stage {
+    pub folder: tempfile::TempDir,
+    pub project: PathBuf,
+    pub home: PathBuf,
+    pub fdr_home: PathBuf,
+    pub programs: PathBuf,
 }
 
 impl Stage {
-    fn new() -> Stage {
+    pub fn new() -> Stage {
         let folder = tempfile::Builder::new().prefix("fdr-").tempdir().unwrap();
         let [project, home, fdr_home, programs] =
             ["project", "home", "recorder", "bin"].map(|name| folder.path().join(name));
@@ -51,14 +51,14 @@ impl Stage {
     }
 
     /// Writes the project's settings and lets `fdr install` add to them.
-    fn install(&self, permissions: &Value) {
+    pub fn install(&self, permissions: &Value) {
         let settings = json!({"permissions": permissions, "skipWebFetchPreflight": true});
         fs::write(self.project.join(".claude/settings.json"), format!("{settings:#}")).unwrap();
         self.fdr(&["install", "claude-code", "--project"]);
     }
 
     /// A command that sees nothing of the machine but its programs.
-    fn command(&self, program: &Path) -> Command {
+    pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env_clear().current_dir(&self.project).stdin(Stdio::null());
         command.env("PATH", env::var_os("PATH").unwrap_or_default());
@@ -68,7 +68,7 @@ impl Stage {
     }
 
     /// Runs `fdr`, which has to succeed, and returns what it printed.
-    fn fdr(&self, arguments: &[&str]) -> String {
+    pub fn fdr(&self, arguments: &[&str]) -> String {
         let out = self.command(&self.programs.join("fdr")).args(arguments).output().unwrap();
         let (stdout, stderr) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
         assert!(out.status.success(), "fdr {arguments:?}: {}\n{stdout}\n{stderr}", out.status);
@@ -76,12 +76,12 @@ impl Stage {
     }
 
     /// Runs the agent as `command`, with arguments added.
-    fn claude(&self, mut command: Command, llm: &ScriptedLlm, arguments: &[&str]) -> Run {
+    pub fn claude(&self, mut command: Command, llm: &ScriptedLlm, prompt: &str, arguments: &[&str]) -> Run {
         command.env("ANTHROPIC_BASE_URL", llm.url()).env("ANTHROPIC_API_KEY", "none");
         command.env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1").env("DISABLE_AUTOUPDATER", "1");
         // Lets it run as root, as it would in a container.
         command.env("IS_SANDBOX", "1").env("NODE_EXTRA_CA_CERTS", self.folder.path().join("certificate.pem"));
-        command.args(["-p", PROMPT, "--output-format", "stream-json", "--verbose"]);
+        command.args(["-p", prompt, "--output-format", "stream-json", "--verbose"]);
         command.args(["--permission-mode", "default"]).args(arguments);
         let output = command.output().unwrap();
         let stdout = String::from_utf8_lossy(&output.stdout);
@@ -94,18 +94,22 @@ impl Stage {
     }
 
     fn run(&self, llm: &ScriptedLlm, arguments: &[&str]) -> Run {
-        let run = self.claude(self.command(&agents().join(".bin/claude")), llm, arguments);
+        self.run_with(llm, PROMPT, arguments)
+    }
+
+    pub fn run_with(&self, llm: &ScriptedLlm, prompt: &str, arguments: &[&str]) -> Run {
+        let run = self.claude(self.command(&agents().join(".bin/claude")), llm, prompt, arguments);
         assert!(run.output.status.success(), "{:?}", run.output);
         run
     }
 
-    fn trail(&self) -> Trail {
+    pub fn trail(&self) -> Trail {
         let lines = self.fdr(&["cat"]);
         Trail(lines.lines().map(|line| Record::parse(line.as_bytes()).expect(line)).collect())
     }
 
     /// Process id of the running recorder.
-    fn recorder(&self) -> Option<i32> {
+    pub fn recorder(&self) -> Option<i32> {
         let out = self.command(&self.programs.join("fdr")).args(["status", "--json"]).output().unwrap();
         let status: Value = serde_json::from_slice(&out.stdout).unwrap();
         status["pid"].as_i64().map(|pid| pid as i32)
@@ -121,13 +125,13 @@ impl Drop for Stage {
 const PROMPT: &str = "Please do the steps.";
 const INSTRUCTIONS: &str = "# Project memory: be careful\n";
 
-struct Run {
-    session: String,
-    output: Output,
+pub struct Run {
+    pub session: String,
+    pub output: Output,
 }
 
 /// Where ./test put the agents.
-fn agents() -> PathBuf {
+pub fn agents() -> PathBuf {
     let folder = env::var_os("FDR_TEST_AGENTS").map(|path| PathBuf::from(path).join("node_modules"));
     folder.filter(|path| path.join(".bin/claude").exists()).expect(
         "this test runs the real Claude Code, which ./test installs: run ./test, or set FDR_TEST_AGENTS \
@@ -135,7 +139,7 @@ fn agents() -> PathBuf {
     )
 }
 
-fn kill(pid: i32) {
+pub fn kill(pid: i32) {
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     // It is no child of ours: it is gone when it can't be signalled any more.
@@ -145,15 +149,15 @@ fn kill(pid: i32) {
 }
 
 /// All records of a log.
-struct Trail(Vec<Record>);
+pub struct Trail(pub Vec<Record>);
 
 impl Trail {
-    fn of(&self, kind: Kind) -> impl Iterator<Item = &Record> {
+    pub fn of(&self, kind: Kind) -> impl Iterator<Item = &Record> {
         self.0.iter().filter(move |record| record.kind == kind)
     }
 
     /// The one action of a tool call and its one result.
-    fn call(&self, id: &str) -> (&Record, &Record) {
+    pub fn call(&self, id: &str) -> (&Record, &Record) {
         let of_claude = |r: &&Record| r.agent.as_ref().is_some_and(|agent| agent.runtime == "claude-code");
         let actions: Vec<_> =
             self.of(Kind::Action).filter(of_claude).filter(|r| r.tool_use_id() == Some(id)).collect();
@@ -167,7 +171,7 @@ impl Trail {
     }
 
     /// Checks what holds for every call whatever became of it.
-    fn check(&self, run: &Run, calls: &[Call]) {
+    pub fn check(&self, run: &Run, calls: &[Call]) {
         for call in calls {
             let (action, result) = self.call(&call.id);
             for record in [action, result] {
@@ -589,7 +593,7 @@ fn run_captures_one_run_alone() {
     let llm = ScriptedLlm::start(script);
     let mut command = stage.command(&stage.programs.join("fdr"));
     command.args(["run", "--"]).arg(agents().join(".bin/claude"));
-    let run = stage.claude(command, &llm, &[]);
+    let run = stage.claude(command, &llm, PROMPT, &[]);
     assert!(run.output.status.success(), "{:?}", run.output);
     let trail = stage.trail();
     assert_eq!(llm.issued().len(), 2);

@@ -1,9 +1,11 @@
 //! Behaviour of the real programs: one binary, one module for each subject.
 
 mod claude_code;
+mod claude_code_policy;
 mod faults;
 mod install;
 mod mcp_proxy;
+mod policy;
 mod program;
 mod run;
 mod scripted_llm;
