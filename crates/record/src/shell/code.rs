@@ -588,7 +588,15 @@ impl<'t> Scan<'t, '_> {
             "exec" | "eval" | "compile" | "system" | "fetch" | "Function" if self.is_passed_about(word) => {
                 self.mark(Hazard::CodeProcess);
             }
-            "delete" if self.language == Language::Other && word.of.is_none() && word.after == Some('(') => {
+            // Of an object-relational mapper, as a rule; sets of JavaScript have one as well.
+            "delete"
+                if word.after == Some('(')
+                    && match self.language {
+                        Language::Python => word.of.is_some(),
+                        Language::Other => word.of.is_none(),
+                        _ => false,
+                    } =>
+            {
                 self.mark(Hazard::CodeDestructive);
             }
             "system" | "exec" | "shell_exec" | "passthru" | "unlink" | "rmdir"
@@ -752,7 +760,7 @@ impl<'t> Scan<'t, '_> {
                 (None, '"' | '\'' | '`') => quote = Some(c),
                 (None, '(' | '[' | '{') => depth += 1,
                 (None, ')' | ']' | '}') if depth > 0 => depth -= 1,
-                (None, ')' | ']' | '}' | ';') if bracket && c != ';' || !bracket => {
+                (None, ')' | ']' | '}' | ';') if !bracket || c != ';' => {
                     arguments.push(rest[start..i].trim());
                     return arguments;
                 }
@@ -899,7 +907,7 @@ impl<'t> Scan<'t, '_> {
             let quoting = ["qw", "qq", "q", "%w", "%W", "%q", "%Q", "%"]
                 .iter()
                 .any(|q| before.ends_with(q) && !before[..before.len() - q.len()].ends_with(is_word));
-            if !quoting && !(bracket == "<" && self.language == Language::Perl) {
+            if !(quoting || bracket == "<" && self.language == Language::Perl) {
                 continue;
             }
             let inside = self.text[at + 1..].split([')', ']', '}', '>', '|', '!', '\n']).next().unwrap_or("");
@@ -945,7 +953,7 @@ impl<'t> Scan<'t, '_> {
                 ]
                 .contains(&call.as_str())
                     // `"/".join(…)` is another matter than `os.path.join("/", …)`.
-                    && !(call == "join" && !after.get(1..).unwrap_or("").trim_start().starts_with(','))
+                    && (call != "join" || after.get(1..).unwrap_or("").trim_start().starts_with(','))
             });
             let joins = after.get(1..).unwrap_or("").trim_start().starts_with('+')
                 && !before.trim_end().ends_with(['+', '.']);
