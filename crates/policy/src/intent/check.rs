@@ -267,7 +267,10 @@ impl Scope<'_> {
         }
         let verbs = rule.actions.is_empty()
             || rule.actions.contains(&verb)
-            || matches!(verb, Verb::Read | Verb::Search) && rule.resource != "**";
+            || matches!(verb, Verb::Read | Verb::Search) && rule.resource != "**"
+            || verb == Verb::Configure
+                && rule.actions.contains(&Verb::Write)
+                && resource.starts_with("file:");
         // A change of a file is both: what is there, and what is not there yet.
         verbs
             && matches(&rule.resource, resource)
@@ -307,7 +310,7 @@ impl Scope<'_> {
             }
             (Verb::Read | Verb::Search, _) => (Unclear, format!("the prompt doesn't name {resource}")),
             (Verb::Write | Verb::Create | Verb::Move, "file") => self.change(verb, action, resource),
-            (Verb::Configure, "file") if self.inside(resource) => self.change(verb, action, resource),
+            (Verb::Configure, "file") => self.change(verb, action, resource),
             (Verb::Delete, "file") => self.delete(action, resource),
             (Verb::Configure, "env") | (Verb::Memory, _) | (Verb::Configure | Verb::Execute, "tool")
                 if kind != "tool" || resource.starts_with("tool:claude-code/") =>
@@ -688,7 +691,7 @@ pub(super) fn is_secret(resource: &str) -> bool {
         || [".pem", ".key", ".p12", ".pfx", ".jks", ".keystore", ".kdbx"]
             .iter()
             .any(|end| file.ends_with(end))
-        || ["id_rsa", "id_ed25519", "id_ecdsa", "id_dsa"].iter().any(|n| file == *n)
+        || ["id_rsa", "id_ed25519", "id_ecdsa", "id_dsa"].contains(&file)
         || matches!(
             file,
             ".netrc"
@@ -996,12 +999,10 @@ fn tasks(body: &ActionBody) -> Vec<String> {
                     _ => add("send"),
                 }
             }
-            Verb::Configure | Verb::Delete
+            Verb::Configure
                 if kind == "tool" && !name.starts_with("docker/") && !name.starts_with("claude-code/") =>
             {
-                if action.action == Verb::Configure {
-                    add(deploy_to(&part));
-                }
+                add(deploy_to(&part));
             }
             Verb::Configure if kind == "tool" && name.starts_with("docker/") => {
                 add("restart");

@@ -251,7 +251,7 @@ fn without_quotations(text: &str) -> String {
                 {
                     let inner = &text[chars[at + 1].0..chars[end].0];
                     if inner.trim().contains(char::is_whitespace) {
-                        kept.push_str("\u{fffc}");
+                        kept.push('\u{fffc}');
                     } else {
                         kept.push_str(inner);
                     }

@@ -94,7 +94,7 @@ const VERBS: &[(Ask, &str)] = &[
          count|audit|verify|see|examine|explore|identify|diagnose|figure out|determine|outline|propose|suggest|think|research|\
          study|trace|evaluate|assess|estimate|query|print|open|view|double check|double-check|walk|give|answer|report|recommend|\
          erkläre|erklär|erklären|prüfe|prüf|prüfen|überprüfe|überprüfen|lies|lesen|suche|suchen|such|finde|finden|zeige|zeig|zeigen|\
-         beschreibe|beschreiben|analysiere|analysieren|fasse|zusammenfassen|untersuche|untersuchen|vergleiche|vergleichen|liste|auflisten|schau|schaue|anschauen|ansehen|sieh|sag|sage",
+         beschreibe|beschreiben|analysiere|analysieren|fasse|zusammenfassen|untersuche|untersuchen|vergleiche|vergleichen|liste|auflisten|schau|schaue|anschauen|ansehen|sieh|sag|sage|sagen|verraten|erläutern|erläutere",
     ),
     (
         Ask::Change,
