@@ -6,14 +6,14 @@
 //! shown in pieces while it streams, one event each.
 
 use crate::claude_code_outcome::{Known, exit_code, outcome, ran};
-use crate::claude_code_tools::normalise;
+pub use crate::claude_code_tools::normalise;
 use crate::state::{Call, ROLE_TURN_END, ROLE_TURN_ERROR, Session};
 use crate::writer::{Writer, bound, cap, left_out, link, short, unparsed};
 use crate::{Arrival, Captured, Reply, State};
 use fdr_record::{
     ActionBody, Agent, Approval, Basis, Body, Claimed, ConfigChange, ContentRef, Context, DecidedBy, Gap,
     Link, Message, Mode, Outcome, PolicyDecision, Prompt, RecordId, Rel, Resource, ResultBody,
-    RuntimeDecision, SessionEnd, SessionStart, Status, Unparsed, Verdict, preview,
+    RuntimeDecision, SessionEnd, SessionStart, Status, Unparsed, Verdict, injection::signs, preview,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -572,7 +572,7 @@ impl<'a, 'b> Event<'a, 'b> {
             reason: background.then(|| "it runs on in the background".to_owned()),
             preview: Some(preview(&flat(&response))),
             runtime_decision: Some(ran()),
-            signs: Vec::new(),
+            signs: signs(&flat(&response)),
             arguments_changed: changed,
         };
         let links = self.about_call(Rel::ResultOf);
@@ -609,7 +609,7 @@ impl<'a, 'b> Event<'a, 'b> {
             reason: Some(cap(&text)),
             preview: None,
             runtime_decision: Some(ran()),
-            signs: Vec::new(),
+            signs: signs(&text),
             arguments_changed: changed,
         };
         let links = self.about_call(Rel::ResultOf);
@@ -751,7 +751,7 @@ impl<'a, 'b> Event<'a, 'b> {
             reason: Some(cap(text)).filter(|text| !text.is_empty()),
             preview: None,
             runtime_decision: decision,
-            signs: Vec::new(),
+            signs: signs(text),
             arguments_changed: changed,
         };
         let links = self.about_call(Rel::ResultOf);

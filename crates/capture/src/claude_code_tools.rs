@@ -1,10 +1,10 @@
 //! What the tools of Claude Code mean in canonical words. `docs/claude-code.md` has the table.
 
-use fdr_record::{Action, Normalised, Resource, Verb, shell};
+use fdr_record::{Action, Hazard, Normalised, Resource, Verb, shell};
 use serde_json::Value;
 
 /// A call: what it means, and one line that a person can read.
-pub(crate) fn normalise(tool: &str, input: &Value, cwd: &str, home: &str) -> (Normalised, String) {
+pub fn normalise(tool: &str, input: &Value, cwd: &str, home: &str) -> (Normalised, String) {
     let mut call = Call { tool, input, cwd, home, found: Normalised::default() };
     let summary = call.read();
     if call.found.actions.is_empty() {
@@ -35,7 +35,7 @@ impl<'c> Call<'c> {
             "Bash" => {
                 let command = self.text("command");
                 if command.is_empty() {
-                    self.found.opaque("the call has no command");
+                    self.unknown(Hazard::Arguments, "the call has no command");
                 } else {
                     let context = shell::Context { cwd: self.cwd, home: self.home };
                     self.found = shell::normalise(command, &context);
@@ -44,7 +44,7 @@ impl<'c> Call<'c> {
             }
             "PowerShell" => {
                 self.act(Verb::Execute, Resource::proc("powershell"));
-                self.found.opaque("commands of PowerShell are not read");
+                self.unknown(Hazard::CommandWord, "commands of PowerShell are not read");
                 self.text("command").to_owned()
             }
             "BashOutput" | "TaskOutput" => self.on_background(Verb::Read),
@@ -108,7 +108,10 @@ impl<'c> Call<'c> {
                     Some((server, name)) => {
                         self.act(Verb::Execute, Resource::new("mcp", format_args!("{server}/{name}")));
                     }
-                    None => self.found.opaque(format!("the tool {tool} is not known to this version")),
+                    None => self.unknown(
+                        Hazard::UnknownTool,
+                        format!("the tool {tool} is not known to this version"),
+                    ),
                 }
                 String::new()
             }
@@ -127,6 +130,11 @@ impl<'c> Call<'c> {
         self.found.push(Action::new(verb, resource));
     }
 
+    fn unknown(&mut self, hazard: Hazard, reason: impl Into<String>) {
+        self.found.hazard(hazard);
+        self.found.opaque(reason);
+    }
+
     /// Something of the runtime's own.
     fn own(&self, name: &str) -> Resource {
         Resource::new("tool", format_args!("claude-code/{name}"))
@@ -139,7 +147,7 @@ impl<'c> Call<'c> {
             _ => (path, self.cwd),
         };
         if !path.starts_with('/') && !base.starts_with('/') {
-            self.found.opaque("the path is relative, and to what is not told");
+            self.unknown(Hazard::Arguments, "the path is relative, and to what is not told");
             return None;
         }
         Some(Resource::file(path, base))
@@ -148,7 +156,7 @@ impl<'c> Call<'c> {
     fn on_file(&mut self, verb: Verb, key: &str) -> String {
         let path = self.text(key);
         if path.is_empty() {
-            self.found.opaque(format!("the call has no {key}"));
+            self.unknown(Hazard::Arguments, format!("the call has no {key}"));
         } else if let Some(file) = self.file(path) {
             self.act(verb, file);
         }
@@ -181,7 +189,7 @@ impl<'c> Call<'c> {
     fn named(&mut self, verb: Verb, kind: &str, keys: &[&str]) -> String {
         let name = self.first(keys);
         if name.is_empty() {
-            self.found.opaque(format!("the call has no {}", keys[0]));
+            self.unknown(Hazard::Arguments, format!("the call has no {}", keys[0]));
         } else {
             self.act(verb, Resource::new(kind, name));
         }
@@ -199,7 +207,11 @@ mod tests {
         for (tool, input, want) in [
             ("Read", json!({"file_path": "/w/a"}), "read file:/w/a"),
             ("Read", json!({"file_path": "~/a"}), "read file:/home/dev/a"),
-            ("Read", json!({"file_path": 3}), "execute tool:claude-code/Read; the call has no file_path"),
+            (
+                "Read",
+                json!({"file_path": 3}),
+                "execute tool:claude-code/Read; the call has no file_path; (arguments)",
+            ),
             ("Write", json!({"file_path": "../a"}), "write file:/a"),
             ("Edit", json!({"file_path": "/w/a"}), "write file:/w/a"),
             ("MultiEdit", json!({"file_path": "/w/a"}), "write file:/w/a"),
@@ -210,7 +222,7 @@ mod tests {
             ("Glob", json!({"pattern": "/etc/**/*.conf"}), "search file:/etc recursive"),
             ("Glob", json!({"pattern": "/*"}), "search file:/ recursive"),
             ("Bash", json!({"command": "rm -rf build"}), "delete file:/w/build recursive destructive"),
-            ("Bash", json!({}), "execute tool:claude-code/Bash; the call has no command"),
+            ("Bash", json!({}), "execute tool:claude-code/Bash; the call has no command; (arguments)"),
             ("BashOutput", json!({"bash_id": "b1"}), "read proc:background/b1"),
             ("KillShell", json!({"shell_id": "b1"}), "execute proc:background/b1"),
             ("WebFetch", json!({"url": "https://h/p"}), "network url:https://h/p"),
@@ -226,9 +238,14 @@ mod tests {
             ("mcp__fs__read_file", json!({"path": "/w/a"}), "execute mcp:fs/read_file"),
             ("ReadMcpResourceTool", json!({"server": "s", "uri": "x://y"}), "read mcp:s/x://y"),
             (
+                "PowerShell",
+                json!({"command": "ls"}),
+                "execute proc:powershell; commands of PowerShell are not read; (command_word)",
+            ),
+            (
                 "Later",
                 json!({"a": 1}),
-                "execute tool:claude-code/Later; the tool Later is not known to this version",
+                "execute tool:claude-code/Later; the tool Later is not known to this version; (unknown_tool)",
             ),
         ] {
             let (found, summary) = normalise(tool, &input, "/w", "/home/dev");
@@ -239,6 +256,7 @@ mod tests {
                 got.push(format!("{} {}{flags}", action.action, action.resource));
             }
             got.extend(found.opaque);
+            got.extend(found.hazards.iter().map(|hazard| format!("({})", hazard.as_str())));
             assert_eq!(got.join("; "), want, "{tool} {input}");
             assert!(!summary.is_empty());
         }
@@ -248,6 +266,6 @@ mod tests {
     fn a_relative_path_is_nothing_without_a_working_directory() {
         let (found, _) = normalise("Read", &json!({"file_path": "a"}), "", "");
         assert_eq!(found.actions[0].resource.as_str(), "tool:claude-code/Read");
-        assert_eq!(found.opaque.len(), 1);
+        assert_eq!((found.opaque.len(), &found.hazards[..]), (1, &[Hazard::Arguments][..]));
     }
 }

@@ -422,7 +422,7 @@ impl Import<'_, '_> {
                     reason: Some(cap(&text)).filter(|_| is_error),
                     preview: Some(preview(&text)).filter(|_| !is_error),
                     runtime_decision: decision,
-                    signs: Vec::new(),
+                    signs: fdr_record::injection::signs(&text),
                     arguments_changed: false,
                 };
                 let links = call.iter().map(|call| link(Rel::ResultOf, call.action)).collect();

@@ -955,12 +955,13 @@ impl<'c> Capture<'_, '_> {
 
     fn record_result(
         &mut self,
-        body: ResultBody,
+        mut body: ResultBody,
         key: String,
         pending: &Pending,
         result: Option<&'c RawValue>,
         line: &'c [u8],
     ) {
+        body.signs = result.map(|result| fdr_record::injection::signs(result.get())).unwrap_or_default();
         let extra = Extra {
             tool_use_id: key.split_once(':').map(|(_, id)| format!("mcp:{id}")),
             key: Some(key),

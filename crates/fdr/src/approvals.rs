@@ -106,9 +106,9 @@ pub fn run(args: ApprovalsArgs, home: &Home, out: &mut dyn Write) -> anyhow::Res
         }
         Command::Grant { id, reason, minutes, session } => {
             let reach = if session { Reach::Session } else { Reach::Once };
-            answer(home, &Ask::Grant { id, reason, minutes, reach }, &look, out)
+            answer(home, &Ask::Grant { id, reason, minutes, reach }, out)
         }
-        Command::Deny { id, reason } => answer(home, &Ask::Deny { id, reason }, &look, out),
+        Command::Deny { id, reason } => answer(home, &Ask::Deny { id, reason }, out),
     }
 }
 
@@ -125,7 +125,7 @@ fn is_named(request: &Shown, text: &str) -> bool {
     !text.is_empty() && (id.starts_with(text) || id.ends_with(text))
 }
 
-fn answer(home: &Home, ask: &Ask, look: &Look, out: &mut dyn Write) -> anyhow::Result<u8> {
+fn answer(home: &Home, ask: &Ask, out: &mut dyn Write) -> anyhow::Result<u8> {
     let now: Option<Shown> = serde_json::from_slice(&send(home, Op::Approvals, ask)?)?;
     let now = now.context("the request was forgotten")?;
     if now.standing == "waiting" {

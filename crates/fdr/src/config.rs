@@ -151,7 +151,7 @@ mod tests {
         assert_eq!((config.mode, config.failure()), (Mode::Observe, Failure::Open));
         let default = Config::default();
         assert_eq!(config.approval_wait_s(), default.approval_wait_s());
-        assert_eq!((config.approvals, config.approvers), (default.approvals, default.approvers));
+        assert_eq!((config.approvals, &config.approvers), (default.approvals, &default.approvers));
         let home = Home::find(Some(std::path::Path::new("/x"))).unwrap();
         assert_eq!(
             Config { policies: config.policies, ..Config::default() }.sources(&home),

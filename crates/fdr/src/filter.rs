@@ -3,7 +3,7 @@
 use crate::text::Look;
 use crate::trail::{Effective, Facts, Row, Trail, action_of};
 use anyhow::anyhow;
-use fdr_record::{Body, Kind, Outcome, Record, RecordId, Resource, Timestamp, Verb};
+use fdr_record::{Body, InScope, Kind, Outcome, Record, RecordId, Resource, Timestamp, Verb};
 use jiff::ToSpan as _;
 use memchr::memmem::Finder;
 use serde_json::Value;
@@ -51,6 +51,15 @@ pub struct FilterArgs {
     /// Only actions that can't easily be undone
     #[arg(long)]
     pub destructive: bool,
+    /// Actions held against what was asked for: in_scope, out_of_scope, unclear (several: a,b)
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',')]
+    pub scope: Vec<String>,
+    /// Actions that a policy determined whose id begins so: baseline/secrets, pci/ …
+    #[arg(long, value_name = "ID")]
+    pub policy: Option<String>,
+    /// Only actions on the recorder itself, its policies, or the hooks of the runtimes
+    #[arg(long)]
+    pub tamper: bool,
 }
 
 /// Filters ready for use.
@@ -69,6 +78,9 @@ pub struct Filter {
     tool: Option<Glob>,
     text: Option<Needle>,
     destructive: bool,
+    scopes: Vec<InScope>,
+    policy: Option<String>,
+    tamper: bool,
     /// What must stand in a line for it to be worth reading.
     needles: Vec<Finder<'static>>,
 }
@@ -97,6 +109,9 @@ impl Filter {
             tool: args.tool.as_deref().map(Glob::new),
             text: args.text.as_deref().filter(|text| !text.is_empty()).map(Needle::new),
             destructive: args.destructive,
+            scopes: words("scope", &args.scope, &SCOPES, |scope| scope.as_str())?,
+            policy: args.policy.clone().filter(|policy| !policy.is_empty()),
+            tamper: args.tamper,
             needles: Vec::new(),
         };
         filter.needles = filter.make_needles();
@@ -124,6 +139,15 @@ impl Filter {
         }
         if self.destructive {
             add("\"destructive\"".to_owned());
+        }
+        if let [scope] = self.scopes[..] {
+            add(format!("\"{}\"", scope.as_str()));
+        }
+        if let Some(policy) = self.policy.as_deref().filter(|text| !text.contains('"')) {
+            add(format!("\"{policy}"));
+        }
+        if self.tamper {
+            add("\"tamper\"".to_owned());
         }
         for glob in [&self.runtime, &self.tool].into_iter().flatten() {
             if plain(&glob.text) {
@@ -209,7 +233,7 @@ impl Filter {
         {
             return false;
         }
-        self.matches_actions(record) && self.matches_facts(record, facts)
+        self.matches_actions(record) && self.matches_policy(record) && self.matches_facts(record, facts)
     }
 
     fn asks_for_more(&self) -> bool {
@@ -217,13 +241,31 @@ impl Filter {
             || self.tool.is_some()
             || self.resource.is_some()
             || self.destructive
+            || self.tamper
+            || self.asks_about_policy()
             || !self.verbs.is_empty()
             || self.needs_facts()
     }
 
-    /// Verb, resource and `destructive` must hold for one and the same action of a call.
+    /// Whether it is asked what our policy and the intent say of a call.
+    fn asks_about_policy(&self) -> bool {
+        !self.scopes.is_empty() || self.policy.is_some()
+    }
+
+    fn matches_policy(&self, record: &Record) -> bool {
+        if !self.asks_about_policy() {
+            return true;
+        }
+        let Body::Action(body) = &record.body else { return false };
+        let determined = |prefix: &String| body.policy.policies.iter().any(|id| id.starts_with(prefix));
+        (self.scopes.is_empty()
+            || body.intent.as_ref().is_some_and(|check| self.scopes.contains(&check.scope)))
+            && self.policy.as_ref().is_none_or(determined)
+    }
+
+    /// Verb, resource, `destructive` and `tamper` must hold for one and the same action of a call.
     fn matches_actions(&self, record: &Record) -> bool {
-        if self.verbs.is_empty() && self.resource.is_none() && !self.destructive {
+        if self.only_resource() && self.resource.is_none() {
             return true;
         }
         let in_scope =
@@ -236,6 +278,7 @@ impl Filter {
                     && (!self.destructive
                         || action.destructive
                         || body.destructive && body.actions.len() == 1)
+                    && (!self.tamper || action.tamper)
                     && resources.into_iter().flatten().any(in_scope)
             }),
             Body::Context(body) => self.only_resource() && body.resource.as_ref().is_some_and(in_scope),
@@ -245,7 +288,7 @@ impl Filter {
     }
 
     fn only_resource(&self) -> bool {
-        self.verbs.is_empty() && !self.destructive
+        self.verbs.is_empty() && !self.destructive && !self.tamper
     }
 
     fn matches_facts(&self, record: &Record, facts: &Facts) -> bool {
@@ -302,6 +345,7 @@ const DECISIONS: [Effective; 6] = [
     Effective::Rejected,
     Effective::Unknown,
 ];
+const SCOPES: [InScope; 3] = [InScope::InScope, InScope::OutOfScope, InScope::Unclear];
 const OUTCOMES: [Outcome; 6] =
     [Outcome::Ok, Outcome::Error, Outcome::Denied, Outcome::Rejected, Outcome::Interrupted, Outcome::Unknown];
 

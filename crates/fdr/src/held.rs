@@ -222,7 +222,8 @@ impl Recorder {
             }
         };
         drop(desk);
-        let seconds = Duration::from_nanos(self.now().0.saturating_sub(asked.since.0)).as_secs();
+        let waited = Duration::from_nanos(self.now().0.saturating_sub(asked.since.0));
+        let seconds = waited.as_secs_f64().round() as u64;
         let mut reason = approvals::timeout_reason(seconds);
         reason.push_str(if gone { "; who asked waited no longer" } else { "" });
         let body = Body::ApprovalDeny(Approval {

@@ -6,7 +6,6 @@ use crate::text::{self, Look, LookArgs, Tone};
 use crate::trail::{Row, Trail};
 use anyhow::Context;
 use fdr_hook::wire::Op;
-use fdr_log::Entry;
 use fdr_record::{Body, InScope, Intent, IntentSource, Record, ScopeRule};
 use std::io::{Read, Write};
 use std::ops::ControlFlow;

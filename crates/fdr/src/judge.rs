@@ -7,7 +7,7 @@ use anyhow::Context;
 use fdr_policy::approvals::Approvals;
 use fdr_policy::guard::Guard;
 use fdr_policy::intent::{self, Place};
-use fdr_policy::session::{Sessions, governing};
+use fdr_policy::session::Sessions;
 use fdr_policy::{PolicySet, SetFile, Source};
 use fdr_record::{
     ActionBody, Body, Facts, Intent, IntentCheck, IntentSource, Mode, PolicyChange, PolicyDecision, Record,
@@ -80,11 +80,6 @@ impl Desk {
     /// Whether a process is one of an agent that was recorded.
     pub fn is_agent(&self, pid: u32) -> bool {
         self.agents.contains_key(&pid)
-    }
-
-    /// The newest intent of a session, as it stands in its records.
-    pub fn intent(&self, record: &Record) -> Option<(RecordId, &Intent)> {
-        self.sessions.intent(record)
     }
 }
 
@@ -332,7 +327,8 @@ impl fdr_capture::Judge for Bench {
         let taints = |record: &Record| self.0.taints(set.as_deref(), record);
         desk.sessions.observe(record, &taints);
         desk.approvals.observe(record);
-        if let Some(pid) = record.observed.as_ref().and_then(|observed| observed.pid)
+        // Everything is below the first process, which is where orphans are.
+        if let Some(pid) = record.observed.as_ref().and_then(|observed| observed.pid).filter(|pid| *pid != 1)
             && record.agent.is_some()
         {
             if desk.agents.len() >= MAX_AGENTS

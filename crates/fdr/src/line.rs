@@ -2,8 +2,11 @@
 //! what came of it. The same words in every view.
 
 use crate::text::{self, Look, Tone};
-use crate::trail::{Decider, Effective, Facts, Parsed, Row};
-use fdr_record::{ActionBody, Basis, Body, DecidedBy, Mode, Outcome, Record, Resource, Timestamp, Verdict};
+use crate::trail::{Decider, Effective, Facts, Parsed, Row, is_concluded, is_of_queue};
+use fdr_record::{
+    Action, ActionBody, Approval, Basis, Body, DecidedBy, InScope, Intent, IntentCheck, IntentSource, Mode,
+    Outcome, PolicyChange, PolicyDecision, Reach, Record, Resource, ScopeRule, Taint, Timestamp, Verdict,
+};
 use serde_json::Value;
 
 /// How much of a reason is shown on a line, in columns.
@@ -100,6 +103,8 @@ pub fn label(row: &Row) -> (String, Tone) {
         Body::Message(body) if body.role == "assistant" => ("SAID", Tone::Voice),
         Body::Message(_) => ("MESSAGE", Tone::Dim),
         Body::ConfigChange(_) => ("CONFIG", Tone::Warn),
+        Body::Intent(_) => ("INTENT", Tone::Voice),
+        Body::PolicyChange(body) => ("POLICY", if body.accepted { Tone::Dim } else { Tone::Warn }),
         Body::Unparsed(_) => ("UNPARSED", Tone::Warn),
         Body::Gap(_) => ("GAP", Tone::Warn),
         Body::LogRestart(_) => ("RECORDER", Tone::Dim),
@@ -195,14 +200,26 @@ pub fn sentence(row: &Row, places: &Places) -> String {
             said
         }
         Body::ApprovalRequest(body) | Body::ApprovalGrant(body) | Body::ApprovalDeny(body) => {
-            let by = body.by.map(|by| format!(" by {}", by.as_str())).unwrap_or_default();
-            let reason = body
-                .reason
-                .as_deref()
-                .map(|reason| format!(": {}", short_reason(reason)))
-                .unwrap_or_default();
-            format!("{} `{}`{by}{reason}", text::line(&body.tool), text::line(&body.summary))
+            let reason = body.reason.as_deref().map(short_reason);
+            let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+            format!(
+                "{} `{}`{}{reason}",
+                text::line(&body.tool),
+                text::line(&body.summary),
+                approval_words(record, body)
+            )
         }
+        Body::Intent(body) => {
+            let how = match body.source {
+                IntentSource::Declared => format!("declared by {}", who(record)),
+                IntentSource::Derived => "read from the prompt".to_owned(),
+                IntentSource::Classifier => "read from the prompt by the classifier".to_owned(),
+            };
+            let lifetime = body.expires.and_then(|expires| between_ms(record.ts, expires));
+            let lifetime = lifetime.map(|ms| format!(", for {}", text::duration_ms(ms))).unwrap_or_default();
+            format!("{how}{lifetime}: {}", text::line(&body.summary))
+        }
+        Body::PolicyChange(body) => policy_change(body),
         Body::Message(body) if body.role == "assistant" => quoted(&body.preview),
         Body::Message(body) => format!("({}) {}", text::line(&body.role), quoted(&body.preview)),
         Body::ConfigChange(body) => {
@@ -241,6 +258,59 @@ pub fn sentence(row: &Row, places: &Places) -> String {
         }
         body => text::line(&serde_json::to_string(body).unwrap_or_default()),
     }
+}
+
+/// What an approval record says beside the call and the reason: ` by alice (uid:1000)`.
+fn approval_words(record: &Record, body: &Approval) -> String {
+    let by = body.by.map(|by| {
+        let concluded = if is_concluded(record) { Basis::Inferred } else { Basis::Stated };
+        format!(" {}", by_whom(Decider::Runtime(by), concluded))
+    });
+    match &record.body {
+        _ if !is_of_queue(body) => by.unwrap_or_default(),
+        Body::ApprovalRequest(_) => {
+            let wait = body.expires.and_then(|expires| between_ms(record.ts, expires));
+            let wait = wait.map(|ms| format!(", waits {}", text::duration_ms(ms))).unwrap_or_default();
+            let two = if body.four_eyes { ", two people have to agree" } else { "" };
+            format!(" in the queue{wait}{two}")
+        }
+        _ if body.by == Some(DecidedBy::Timeout) => String::new(),
+        _ if body.reach == Some(Reach::Session) => format!(" by {}, for this session", who(record)),
+        _ => format!(" by {}", who(record)),
+    }
+}
+
+/// Who stands behind a record of the recorder's own, as the kernel told: `alice (uid:1000)`.
+pub fn who(record: &Record) -> String {
+    let name = record.principal.as_ref().and_then(|principal| principal.name.as_deref());
+    match (record.observed.as_ref().and_then(|observed| observed.uid), name) {
+        (Some(uid), Some(name)) => format!("{} (uid:{uid})", text::line(name)),
+        (Some(uid), None) => format!("uid:{uid}"),
+        (None, _) => "nobody known".to_owned(),
+    }
+}
+
+fn policy_change(body: &PolicyChange) -> String {
+    let from = if body.from.is_empty() { "nothing".to_owned() } else { text::line(&body.from.join(" + ")) };
+    let set = body.set.as_deref().map(|set| format!(" ({})", digest(set))).unwrap_or_default();
+    if body.accepted {
+        return format!("in force: {from}{set}, {}", counted(body.policies, "policy", "policies"));
+    }
+    let stays = match &body.in_force {
+        Some(set) => format!("{} stays in force", digest(set)),
+        None => "no policy is in force".to_owned(),
+    };
+    let mut errors = body.errors.iter().map(|error| short_reason(error));
+    let first = errors.next().map(|error| format!(": {error}")).unwrap_or_default();
+    let more = match errors.count() {
+        0 => String::new(),
+        n => format!(" (and {n} more)"),
+    };
+    format!("refused: {from}{set}, {stays}{first}{more}")
+}
+
+fn counted(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", text::count(n), if n == 1 { one } else { many })
 }
 
 /// What an agent saw: `CLAUDE.md (412 B, sha256 9c1e…)`.
@@ -330,6 +400,17 @@ pub fn tone_of(effective: Effective) -> Tone {
     }
 }
 
+/// What was said to a request in our queue.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// Who, escaped.
+    pub who: String,
+    /// Why, escaped.
+    pub reason: Option<String>,
+    /// It was granted for the rest of the session.
+    pub for_session: bool,
+}
+
 /// What is said on an action behind the word for what holds: by whom, why, and what came of
 /// it.
 #[derive(Debug)]
@@ -340,23 +421,68 @@ pub struct Verdicts<'a> {
     pub facts: Facts,
     /// The runtime's reason, from the action, its results and the answers, escaped.
     pub reason: Option<String>,
+    /// What people said in our queue.
+    pub answer: Option<Answer>,
     /// Time from a request for approval to its answer, in milliseconds.
     pub answered_after_ms: Option<u64>,
+    /// The record of the grant that was used, as far as it is at hand: `@57`.
+    pub grant: Option<String>,
     /// Whether the agent's session has ended.
     pub ended: bool,
 }
 
-impl Verdicts<'_> {
+impl<'a> Verdicts<'a> {
+    /// Of an action of which no more is at hand than the facts.
+    pub fn of(body: &'a ActionBody, facts: Facts) -> Verdicts<'a> {
+        Verdicts {
+            body,
+            facts,
+            reason: None,
+            answer: None,
+            answered_after_ms: None,
+            grant: None,
+            ended: false,
+        }
+    }
+
     /// The word: `PERMIT`, `DENY`, `ASK`, `REJECTED`, `pending`.
     pub fn word(&self) -> (&'static str, Tone) {
         let (effective, _, _) = self.facts.effective();
         match (effective, self.facts.answer) {
+            (Effective::Rejected, _) => (effective.as_str(), tone_of(effective)),
+            // Our policy asked: what was answered is said behind it.
+            _ if self.facts.is_held() => {
+                let tone = match effective {
+                    Effective::Permit if self.facts.granted().is_some() => Tone::Good,
+                    Effective::Permit => Tone::Bad,
+                    _ if self.facts.is_denied(self.ended) => Tone::Bad,
+                    _ => Tone::Warn,
+                };
+                (Verdict::Ask.as_str(), tone)
+            }
             // A human let it through: the question is the answer.
-            (Effective::Permit, Some((true, _))) => (Effective::Ask.as_str(), Tone::Good),
+            (Effective::Permit, Some((true, _, _))) => (Effective::Ask.as_str(), Tone::Good),
             (Effective::Permit, None) if self.facts.outcome == Some(Outcome::Error) => {
                 (effective.as_str(), Tone::Warn)
             }
             _ => (effective.as_str(), tone_of(effective)),
+        }
+    }
+
+    /// All that is decided, for a line that has no room for more.
+    pub fn words(&self) -> (String, Tone) {
+        let (word, tone) = self.word();
+        let (effective, _, _) = self.facts.effective();
+        let policy = &self.body.policy;
+        match (effective, policy.mode) {
+            (Effective::Permit | Effective::Deny, Mode::Enforce) if self.facts.is_held() => {
+                (format!("{word} → {}", effective.as_str()), tone)
+            }
+            (Effective::Deny | Effective::Rejected, _) | (_, Mode::Enforce) => (word.to_owned(), tone),
+            (_, Mode::Observe) => match would_be(policy.decision) {
+                Some(would) => (format!("{word}, {would}"), Tone::Warn),
+                None => (word.to_owned(), tone),
+            },
         }
     }
 
@@ -365,12 +491,13 @@ impl Verdicts<'_> {
         let (effective, by, basis) = self.facts.effective();
         let policy = &self.body.policy;
         let mut parts = Vec::new();
-        let after =
-            self.answered_after_ms.map(|ms| format!(" after {}", text::duration_ms(ms))).unwrap_or_default();
+        let after = self.after();
         let because =
             |reason: Option<&String>| reason.map(|reason| format!(": {reason}")).unwrap_or_default();
         let enforced_deny = policy.decision == Verdict::Deny && policy.mode == Mode::Enforce;
+        let held = self.facts.is_held() && effective != Effective::Rejected;
         match effective {
+            _ if held => parts.extend([self.answer_words(), self.policy_words()]),
             Effective::Deny => {
                 let ours = enforced_deny
                     && matches!(by, None | Some(Decider::Policy | Decider::Runtime(DecidedBy::Hook)));
@@ -385,12 +512,9 @@ impl Verdicts<'_> {
             Effective::Rejected => parts.push(format!("by runtime{}", because(self.reason.as_ref()))),
             Effective::Ask => parts.push("no answer recorded".to_owned()),
             Effective::Permit | Effective::Pending | Effective::Unknown => match (self.facts.answer, by) {
-                (Some((true, by)), _) => {
+                (Some((true, by, basis)), _) => {
                     let arrow = if effective == Effective::Permit { "→ " } else { "" };
-                    parts.push(format!(
-                        "{arrow}granted {}{after}",
-                        by_whom(Decider::Runtime(by), Basis::Stated)
-                    ));
+                    parts.push(format!("{arrow}granted {}{after}", by_whom(Decider::Runtime(by), basis)));
                 }
                 // That it ran says no more than the outcome does.
                 (_, Some(Decider::Runtime(DecidedBy::Unknown))) if basis == Basis::Inferred => {}
@@ -398,22 +522,16 @@ impl Verdicts<'_> {
                 _ => {}
             },
         }
-        if effective != Effective::Deny {
-            match (policy.decision, policy.mode) {
-                (Verdict::Permit, _) if policy.set.is_some() && effective != Effective::Rejected => {
-                    if !policy.reason.trim().is_empty() {
-                        parts.push(text::line(policy.reason.trim()));
-                    }
-                }
-                (Verdict::Permit, _) => {}
-                (verdict, Mode::Observe) => {
-                    parts.push(format!("policy would {}: {}", verdict.as_str(), self.policy_words()))
-                }
-                (verdict, Mode::Enforce) => {
-                    parts.push(format!("policy {}: {}", verdict.as_str(), self.policy_words()))
+        if effective != Effective::Deny && !held {
+            match (would_be(policy.decision), policy.mode) {
+                (None, _) => {}
+                (Some(would), Mode::Observe) => parts.push(format!("{would}: {}", self.policy_words())),
+                (Some(_), Mode::Enforce) => {
+                    parts.push(format!("policy {}: {}", policy.decision.as_str(), self.policy_words()));
                 }
             }
         }
+        parts.extend(self.scope_words().filter(|_| effective != Effective::Rejected));
         match (self.facts.outcome, effective) {
             (Some(Outcome::Denied | Outcome::Rejected), _) => {}
             (Some(Outcome::Error), _) => {
@@ -422,21 +540,331 @@ impl Verdicts<'_> {
             }
             (Some(_), _) => parts.extend(outcome(&self.facts)),
             (None, Effective::Deny) => {}
+            (None, Effective::Ask) if held => {}
             (None, _) if self.ended => parts.push("no outcome recorded by the end".to_owned()),
             (None, _) => parts.push("no outcome yet".to_owned()),
         }
+        parts.retain(|part| !part.is_empty());
         parts.join(" · ")
     }
 
-    fn policy_words(&self) -> String {
-        let policy = &self.body.policy;
-        let reason = text::line(policy.reason.trim());
-        match policy.policies.first() {
-            Some(first) if reason.is_empty() => text::line(first),
-            Some(first) => format!("{}: {reason}", text::line(first)),
-            None => reason,
+    fn after(&self) -> String {
+        self.answered_after_ms.map(|ms| format!(" after {}", text::duration_ms(ms))).unwrap_or_default()
+    }
+
+    /// What was answered where our policy asked.
+    fn answer_words(&self) -> String {
+        let (effective, by, basis) = self.facts.effective();
+        let queue = &self.facts.queue;
+        let answer = self.answer.clone().unwrap_or_default();
+        let who = if answer.who.is_empty() { "an approver" } else { answer.who.as_str() };
+        let reason = answer.reason.as_deref();
+        let because = |reason: Option<&str>| reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        if let Some(approved) = &self.body.approved {
+            let grant = self.grant.clone().unwrap_or_else(|| approved.grant.to_string());
+            return format!("granted before by {} (grant {grant})", text::line(&approved.by));
+        }
+        let runtime = self.facts.answer;
+        let runtime = runtime.or_else(|| self.facts.granted().map(|(by, basis)| (true, by, basis)));
+        match (queue.refused, runtime) {
+            (Some(DecidedBy::Timeout), _) => {
+                return format!("→ {}: DENIED", reason.unwrap_or("nobody answered in time"));
+            }
+            (Some(_), _) => return format!("→ DENIED by {who}{}{}", self.after(), because(reason)),
+            _ if queue.is_granted() => {
+                let session = if answer.for_session { ", for this session" } else { "" };
+                return format!("→ granted by {who}{}{session}{}", self.after(), because(reason));
+            }
+            _ if queue.asked => {
+                let half = if queue.is_half_granted() {
+                    format!("granted by {who}, nobody else agreed")
+                } else {
+                    "no answer recorded".to_owned()
+                };
+                return match (effective, self.ended) {
+                    (Effective::Permit, _) => format!("→ {half}, it ran all the same"),
+                    (Effective::Deny, _) | (_, true) => format!("→ {half}: DENIED"),
+                    (_, false) => format!("→ {half}, it waits"),
+                };
+            }
+            (None, Some((granted, by, basis))) => {
+                let by = match by {
+                    DecidedBy::User => format!("by its user{}", inferred(basis)),
+                    by => by_whom(Decider::Runtime(by), basis),
+                };
+                let after = if basis == Basis::Stated { self.after() } else { String::new() };
+                return match granted {
+                    true => format!("→ asked by the runtime, granted {by}{after}"),
+                    false => format!(
+                        "→ asked by the runtime, DENIED {by}{after}{}",
+                        because(self.runtime_reason(basis))
+                    ),
+                };
+            }
+            (None, None) => {}
+        }
+        match effective {
+            Effective::Deny => {
+                let by = by.map(|by| format!(" {}", by_whom(by, basis))).unwrap_or_default();
+                format!("→ DENIED{by}{}", because(self.reason.as_deref()))
+            }
+            Effective::Permit => "→ no grant recorded, it ran all the same".to_owned(),
+            _ if self.ended => "→ no answer recorded by the end: DENIED".to_owned(),
+            _ => "→ no answer recorded".to_owned(),
         }
     }
+
+    /// What the runtime's user gave as a reason; not what an answer was concluded from.
+    fn runtime_reason(&self, basis: Basis) -> Option<&str> {
+        self.reason.as_deref().filter(|_| basis == Basis::Stated)
+    }
+
+    fn scope_words(&self) -> Option<String> {
+        let check = self.body.intent.as_ref()?;
+        match check.scope {
+            InScope::InScope if self.facts.effective().0 == Effective::Deny => None,
+            InScope::Unclear => None,
+            _ => Some(scope_words(check)),
+        }
+    }
+
+    /// The resource is in the line already, where there is only one.
+    fn policy_words(&self) -> String {
+        let said = policy_words(&self.body.policy);
+        let [action] = &self.body.actions[..] else { return said };
+        let resource = format!(": {}", text::line(action.resource.as_str()));
+        said.strip_suffix(&resource).map(str::to_owned).unwrap_or(said)
+    }
+}
+
+/// What a verdict that does not hold would have meant.
+fn would_be(verdict: Verdict) -> Option<&'static str> {
+    match verdict {
+        Verdict::Permit => None,
+        Verdict::Deny => Some("would be DENIED"),
+        Verdict::Ask => Some("would be ASKED"),
+    }
+}
+
+/// `baseline/secrets: reading credentials is not part of this task`.
+pub fn policy_words(policy: &PolicyDecision) -> String {
+    let reason = text::line(policy.reason.trim());
+    let Some(first) = policy.policies.first().map(|first| text::line(first)) else { return reason };
+    // A reason ends with the policy that it is of.
+    let of_first = reason.strip_suffix(&format!(" ({first})")).filter(|reason| !reason.contains(&first));
+    match of_first {
+        _ if reason.is_empty() => first,
+        Some(reason) => format!("{first}: {reason}"),
+        None if reason.contains(&first) => reason,
+        None => format!("{first}: {reason}"),
+    }
+}
+
+/// `OUT OF SCOPE: the prompt excludes it`.
+pub fn scope_words(check: &IntentCheck) -> String {
+    let reason = short_reason(&check.reason);
+    match check.scope {
+        InScope::InScope => "in scope".to_owned(),
+        InScope::OutOfScope if reason.is_empty() => "OUT OF SCOPE".to_owned(),
+        InScope::OutOfScope => format!("OUT OF SCOPE: {reason}"),
+        InScope::Unclear => "unclear".to_owned(),
+    }
+}
+
+/// `after reading: secret, web`; `None` if it read nothing of the kind.
+pub fn taint_words(taint: &[Taint]) -> Option<String> {
+    let words: Vec<&str> = taint.iter().map(|taint| taint.as_str()).collect();
+    (!words.is_empty()).then(|| format!("after reading: {}", words.join(", ")))
+}
+
+/// `delete file:./build (recursive, destructive)`.
+pub fn action_words(action: &Action, places: &Places) -> String {
+    let to = action.to.as_ref().map(|to| format!(" → {}", places.resource(to))).unwrap_or_default();
+    let mut flags: Vec<String> = Vec::new();
+    for (set, word) in
+        [(action.recursive, "recursive"), (action.destructive, "destructive"), (action.tamper, "tamper")]
+    {
+        flags.extend(set.then(|| word.to_owned()));
+    }
+    flags.extend(action.resolves_to.as_deref().map(|path| format!("leads to {}", places.path(path))));
+    let flags = if flags.is_empty() { String::new() } else { format!(" ({})", flags.join(", ")) };
+    format!("{} {}{to}{flags}", action.action, places.resource(&action.resource))
+}
+
+/// `delete, write file:./build/** ("clean up the build folder")`.
+pub fn rule_words(rule: &ScopeRule, places: &Places) -> String {
+    let verbs: Vec<&str> = rule.actions.iter().map(|verb| verb.as_str()).collect();
+    let verbs = if verbs.is_empty() { "anything on".to_owned() } else { verbs.join(", ") };
+    let resource = places.resource(&resource_from(&rule.resource));
+    let words = if rule.words.is_empty() { String::new() } else { format!(" ({})", quoted(&rule.words)) };
+    format!("{verbs} {resource}{words}")
+}
+
+/// A resource from its whole name, or from a pattern of such names.
+pub fn resource_from(text: &str) -> Resource {
+    match text.split_once(':') {
+        Some((kind, name)) => Resource::new(kind, name),
+        None => Resource::new("", text),
+    }
+}
+
+/// The body of a record as names and words, for the kinds whose body is not shown field by
+/// field; a name is empty where it goes on with the one before.
+pub fn details(record: &Record, places: &Places) -> Option<Vec<(&'static str, String)>> {
+    match &record.body {
+        Body::Action(body) => Some(details_of_action(body, places)),
+        Body::Intent(body) => Some(details_of_intent(record, body, places)),
+        Body::PolicyChange(body) => Some(details_of_policy_change(body)),
+        Body::ApprovalRequest(body) | Body::ApprovalGrant(body) | Body::ApprovalDeny(body) => {
+            Some(details_of_approval(record, body, places))
+        }
+        _ => None,
+    }
+}
+
+/// Names and words, in the order in which they are shown.
+#[derive(Default)]
+struct Details(Vec<(&'static str, String)>);
+
+impl Details {
+    fn add(&mut self, name: &'static str, said: impl Into<String>) {
+        let said = said.into();
+        if !said.is_empty() {
+            self.0.push((name, said));
+        }
+    }
+
+    fn list(&mut self, name: &'static str, all: impl IntoIterator<Item = String>) {
+        for (at, said) in all.into_iter().enumerate() {
+            self.add(if at == 0 { name } else { "" }, said);
+        }
+    }
+}
+
+fn details_of_action(body: &ActionBody, places: &Places) -> Vec<(&'static str, String)> {
+    let mut out = Details::default();
+    let left_out = (body.actions_left_out > 0)
+        .then(|| format!("and {} that the record leaves out", text::count(body.actions_left_out)));
+    out.add("tool", text::line(&body.tool));
+    out.add("summary", text::line(&body.summary));
+    out.list("action", body.actions.iter().map(|action| action_words(action, places)).chain(left_out));
+    if body.destructive && !body.actions.iter().any(|action| action.destructive) {
+        out.add("destructive", "yes");
+    }
+    out.list("opaque", body.opaque.iter().map(|reason| text::line(reason)));
+    let hazards: Vec<&str> = body.hazards.iter().map(|hazard| hazard.as_str()).collect();
+    out.add("hazards", hazards.join(", "));
+    out.list("named in code", body.named.iter().map(|resource| places.resource(resource)));
+
+    let policy = &body.policy;
+    let held = match policy.mode {
+        Mode::Observe if policy.decision != Verdict::Permit => ": not made to hold",
+        _ => "",
+    };
+    out.add("policy", format!("{} ({} mode{held})", policy.decision.as_str(), policy.mode.as_str()));
+    out.add("reason", text::line(policy.reason.trim()));
+    out.list("policies", policy.policies.iter().map(|policy| text::line(policy)));
+    out.add("policy set", policy.set.as_deref().map_or("none".to_owned(), digest));
+    out.add("took", format!("{} µs", text::count(policy.took_us)));
+    if let Some(approved) = &body.approved {
+        out.add("approved", format!("before, by {}: grant {}", text::line(&approved.by), approved.grant));
+    }
+    if let Some(check) = &body.intent {
+        let reason = match check.scope {
+            InScope::OutOfScope => String::new(),
+            _ if check.reason.trim().is_empty() => String::new(),
+            _ => format!(": {}", short_reason(&check.reason)),
+        };
+        out.add("scope", format!("{}{reason}", scope_words(check)));
+        out.add("intent", check.by.to_string());
+    }
+    if let Some(facts) = &body.facts {
+        out.list("workspace", facts.workspace.iter().map(|root| places.path(root)));
+        out.add("home", text::line(&facts.home));
+        let taint: Vec<&str> = facts.taint.iter().map(|taint| taint.as_str()).collect();
+        out.add("after reading", taint.join(", "));
+        let so_far =
+            facts.so_far.iter().map(|count| format!("{} × {}", text::count(count.count), count.action));
+        out.add("so far", so_far.collect::<Vec<_>>().join(", "));
+    }
+    if let Some(decision) = &body.runtime_decision {
+        let reason = decision.reason.as_deref().map(|reason| format!(": {}", text::line(reason)));
+        out.add(
+            "runtime",
+            format!(
+                "{} {}{}",
+                decision.decision.as_str(),
+                by_whom(Decider::Runtime(decision.by), decision.basis),
+                reason.unwrap_or_default()
+            ),
+        );
+    }
+    out.0
+}
+
+fn details_of_intent(record: &Record, body: &Intent, places: &Places) -> Vec<(&'static str, String)> {
+    let mut out = Details::default();
+    out.add(
+        "source",
+        match body.source {
+            IntentSource::Declared => format!("declared by {}, apart from the prompt", who(record)),
+            IntentSource::Derived => "fixed rules read it out of the prompt".to_owned(),
+            IntentSource::Classifier => "a program read it out of the prompt".to_owned(),
+        },
+    );
+    out.list("allow", body.allow.iter().map(|rule| rule_words(rule, places)));
+    out.list("exclude", body.exclude.iter().map(|rule| rule_words(rule, places)));
+    out.add(
+        "anything else",
+        if body.closed { "is out of scope" } else { "is unclear: the words don't tell" },
+    );
+    if body.goes_on {
+        out.add("goes on", "it asks for nothing new: what was in scope before still is");
+    }
+    out.add("until", body.expires.map_or("the next one".to_owned(), |expires| expires.to_string()));
+    out.0
+}
+
+fn details_of_policy_change(body: &PolicyChange) -> Vec<(&'static str, String)> {
+    let mut out = Details::default();
+    out.add("accepted", if body.accepted { "yes" } else { "no: the set before stays in force" });
+    out.list("from", body.from.iter().map(|from| text::line(from)));
+    out.add("offered", body.set.as_deref().map(digest).unwrap_or_default());
+    out.add("in force", body.in_force.as_deref().map_or("none".to_owned(), digest));
+    out.add("policies", text::count(body.policies));
+    out.list("errors", body.errors.iter().map(|error| text::line(error)));
+    out.0
+}
+
+fn details_of_approval(record: &Record, body: &Approval, places: &Places) -> Vec<(&'static str, String)> {
+    let mut out = Details::default();
+    out.add("tool", text::line(&body.tool));
+    out.add("summary", text::line(&body.summary));
+    out.list("action", body.actions.iter().map(|action| action_words(action, places)));
+    let request = matches!(record.body, Body::ApprovalRequest(_));
+    match body.by {
+        Some(DecidedBy::Timeout) => out.add("by", "nobody: the time for an answer ran out"),
+        Some(DecidedBy::Approver) => out.add("by", format!("{}, as the kernel told", who(record))),
+        Some(by) => {
+            let basis = if is_concluded(record) { Basis::Inferred } else { Basis::Stated };
+            out.add("by", format!("{} of the runtime{}", by.as_str(), inferred(basis)));
+        }
+        None => {}
+    }
+    out.add("reason", body.reason.as_deref().map(text::line).unwrap_or_default());
+    out.list("policies", body.policies.iter().map(|policy| text::line(policy)));
+    if body.four_eyes {
+        out.add("four eyes", "two different people have to agree");
+    }
+    match body.reach {
+        Some(Reach::Once) => out.add("reach", "this very action, once"),
+        Some(Reach::Session) => out.add("reach", "the same verbs on the same resources, for this session"),
+        None => {}
+    }
+    let until = if request { "waits until" } else { "good until" };
+    out.add(until, body.expires.map(|expires| expires.to_string()).unwrap_or_default());
+    out.add("bound to", body.digest.as_deref().map(digest).unwrap_or_default());
+    out.0
 }
 
 /// A record on one line, as `tail` and `query` show it; `facts` for an action.
@@ -460,14 +888,20 @@ pub fn one_line(look: &Look, row: &Row, facts: &Facts) -> String {
     let Some(Body::Action(body)) = row.body() else {
         return format!("{head}{}", text::cut_quoted(&sentence(row, &places), left));
     };
-    let said = Verdicts { body, facts: *facts, reason: None, answered_after_ms: None, ended: false };
-    let (effective, word_tone) = said.word();
-    let what = text::cut_quoted(&sentence(row, &places), left.saturating_sub(10).max(20));
-    let rest = left.saturating_sub(text::width(&what) + 2 + effective.len());
+    const MIN_COLUMNS: usize = 20;
+    let said = Verdicts::of(body, *facts);
+    let (mut decided, mut word_tone) = said.words();
+    if text::width(&decided) + 2 + MIN_COLUMNS > left {
+        let (word, tone) = said.word();
+        (decided, word_tone) = (word.to_owned(), tone);
+    }
+    let reserved = text::width(&decided).max(8) + 2;
+    let what = text::cut_quoted(&sentence(row, &places), left.saturating_sub(reserved).max(MIN_COLUMNS));
+    let rest = left.saturating_sub(text::width(&what) + 2 + text::width(&decided));
     let outcome =
         outcome(facts).filter(|_| !matches!(facts.outcome, Some(Outcome::Denied | Outcome::Rejected)));
     let outcome = outcome.map(|outcome| format!(" {outcome}")).filter(|outcome| text::width(outcome) <= rest);
-    format!("{head}{what}  {}{}", look.paint(word_tone, effective), outcome.unwrap_or_default())
+    format!("{head}{what}  {}{}", look.paint(word_tone, &decided), outcome.unwrap_or_default())
 }
 
 /// `claude-code`, `claude-code/reviewer`.

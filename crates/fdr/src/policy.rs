@@ -256,27 +256,25 @@ fn diff(before: &str, after: &str, out: &mut dyn Write) -> anyhow::Result<u8> {
 }
 
 fn test(policy: &[String], files: &[PathBuf], home: &Home, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let base = std::env::current_dir()?;
-    let mut sets: BTreeMap<String, PolicySet> = BTreeMap::new();
+    let mut sets: BTreeMap<Vec<String>, PolicySet> = BTreeMap::new();
     let (mut right, mut wrong) = (0, 0);
     for file in files {
         let text = std::fs::read_to_string(file).with_context(|| format!("can't read {}", file.display()))?;
-        let cases: Vec<Case> =
-            table::parse(&text).with_context(|| format!("{} is no table", file.display()))?;
+        let cases: Vec<Case> = table::parse(&text).map_err(|errors| {
+            let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            anyhow::anyhow!("{} is no table: {}", file.display(), lines.join("; "))
+        })?;
         for case in &cases {
-            let set = match sets.get(&case.set) {
+            let set = match sets.get(&case.sets) {
                 Some(set) => set,
                 None => {
-                    let named = if case.set.is_empty() { policy.to_vec() } else { vec![case.set.clone()] };
-                    let sources = if named.is_empty() {
-                        self::sources(&[], home)?
-                    } else {
-                        named.iter().map(|text| Source::parse(text, &base)).collect()
-                    };
-                    sets.entry(case.set.clone()).or_insert(PolicySet::load(&sources)?)
+                    let named = if case.sets.is_empty() { policy } else { &case.sets };
+                    let loaded = PolicySet::load(&sources(named, home)?)?;
+                    sets.entry(case.sets.clone()).or_insert(loaded)
                 }
             };
-            let got = set.decide(&case.record());
+            let (found, _) = claude_code::normalise(&case.tool, &case.input, &case.cwd, &case.home);
+            let got = set.decide(&case.record(found));
             if got.verdict == case.verdict {
                 right += 1;
             } else {
@@ -288,7 +286,7 @@ fn test(policy: &[String], files: &[PathBuf], home: &Home, out: &mut dyn Write) 
                     case.line,
                     case.verdict.as_str(),
                     got.verdict.as_str(),
-                    text::line(&case.input),
+                    text::line(&case.text),
                     text::line(&got.reason)
                 )?;
             }
@@ -455,12 +453,41 @@ fn explain(id: &str, policy: &[String], json: bool, home: &Home, out: &mut dyn W
         return Ok(0);
     }
     let look = Look::new(&LookArgs::default());
-    let tone = if explanation.verdict == Verdict::Permit { Tone::Good } else { Tone::Bad };
-    writeln!(out, "{}  {}", look.paint(tone, explanation.verdict.as_str()), text::line(&explanation.reason))?;
+    let decision = &explanation.decision;
+    let tone = if decision.verdict == Verdict::Permit { Tone::Good } else { Tone::Bad };
+    writeln!(out, "{}  {}", look.paint(tone, decision.verdict.as_str()), text::line(&decision.reason))?;
     writeln!(out, "call      {}: {}", text::line(&body.tool), text::line(&body.summary))?;
+    writeln!(out, "by        {}", text::line(&explanation.principal))?;
     writeln!(out, "set       {}", set.hash())?;
-    for line in explanation.lines() {
-        writeln!(out, "{}", text::line(&line))?;
+    for request in &explanation.requests {
+        writeln!(out, "\n{} {}  ({})", request.action, text::line(&request.resource), request.resource_type)?;
+        if let Some(error) = &request.error {
+            writeln!(out, "  error    {}", text::line(error))?;
+        }
+        for policy in &request.policies {
+            let place = format!("{}:{}", policy.file, policy.line);
+            writeln!(
+                out,
+                "  policy   {} ({}), {}",
+                text::line(&policy.id),
+                policy.verdict.as_str(),
+                text::line(&place)
+            )?;
+            writeln!(out, "           {}", text::line(&policy.reason))?;
+            writeln!(out, "           {}", text::line(&policy.control))?;
+        }
+        if request.policies.is_empty() {
+            writeln!(out, "  policy   none permits it")?;
+        }
+        for attribute in &request.attributes {
+            writeln!(out, "  was      {} = {}", attribute.name, text::line(&attribute.value.to_string()))?;
+        }
+        for change in &request.changes {
+            writeln!(out, "  turns    {}", text::line(&change.words))?;
+        }
+    }
+    if explanation.requests_left_out > 0 {
+        writeln!(out, "\nand {} more of the same verdict", explanation.requests_left_out)?;
     }
     Ok(0)
 }

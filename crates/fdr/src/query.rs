@@ -4,7 +4,7 @@ use crate::filter::{Filter, FilterArgs, tool_of};
 use crate::line::{self, Places, one_line};
 use crate::tail::{newest, tells_of_action};
 use crate::text::{self, Look, LookArgs, Tone};
-use crate::trail::{self, Brief, Decider, Facts, Row, Trail, action_of};
+use crate::trail::{self, Brief, Decider, Facts, Requests, Row, Trail};
 use fdr_record::{Body, Kind, RecordId};
 use std::collections::HashMap;
 use std::io::{BufWriter, Write};
@@ -99,6 +99,7 @@ fn query(args: &QueryArgs, home: &Path, out: &mut dyn Write) -> anyhow::Result<u
 /// What results and answers say of each action: some 60 bytes for each.
 fn outcomes(trail: &Trail) -> anyhow::Result<HashMap<RecordId, Facts>> {
     let mut outcomes: HashMap<RecordId, Facts> = HashMap::new();
+    let mut requests = Requests::default();
     trail.scan(0, u64::MAX, |entry| {
         if !tells_of_action(&entry.bytes) {
             return Ok(ControlFlow::Continue(()));
@@ -111,9 +112,9 @@ fn outcomes(trail: &Trail) -> anyhow::Result<HashMap<RecordId, Facts>> {
             let row = Row::read(entry);
             if let Some(record) = row.record()
                 && record.kind != Kind::Action
-                && let Some(id) = action_of(record)
+                && let Some(id) = requests.action_of(record)
             {
-                outcomes.entry(id).or_default().add(&record.body);
+                outcomes.entry(id).or_default().add(record);
             }
         }
         Ok(ControlFlow::Continue(()))
@@ -127,7 +128,7 @@ fn facts_of(row: &Row, outcomes: &HashMap<RecordId, Facts>) -> Facts {
         Kind::Action => outcomes.get(&record.id).copied().unwrap_or_default(),
         _ => Facts::default(),
     };
-    facts.add(&record.body);
+    facts.add(record);
     facts
 }
 
@@ -138,7 +139,7 @@ struct Printer<'a> {
     found: u64,
 }
 
-const CSV_HEADINGS: [&str; 16] = [
+const CSV_HEADINGS: [&str; 19] = [
     "index",
     "time",
     "id",
@@ -155,6 +156,9 @@ const CSV_HEADINGS: [&str; 16] = [
     "outcome",
     "duration_ms",
     "destructive",
+    "scope",
+    "policies",
+    "tamper",
 ];
 
 impl Printer<'_> {
@@ -226,14 +230,21 @@ impl Printer<'_> {
         let outcome = facts.outcome.map(|outcome| outcome.as_str()).unwrap_or_default();
         let duration = facts.duration_ms.map(|ms| ms.to_string()).unwrap_or_default();
         let tool = row.body().and_then(tool_of).unwrap_or_default();
-        let line = |verb: &str, resource: &str, summary: &str, destructive: bool| {
+        let (scope, policies) = match row.body() {
+            Some(Body::Action(body)) => (
+                body.intent.as_ref().map(|check| check.scope.as_str()).unwrap_or_default(),
+                body.policy.policies.join(" "),
+            ),
+            _ => ("", String::new()),
+        };
+        let line = |verb: &str, resource: &str, summary: &str, destructive: bool, tamper: bool| {
             let tail = [verb, resource, tool, summary, &decision, by, outcome, &duration];
-            let flag = if matches!(row.body(), Some(Body::Action(_))) {
-                destructive.to_string()
-            } else {
-                String::new()
+            let flag = |flag: bool| match row.body() {
+                Some(Body::Action(_)) => flag.to_string(),
+                _ => String::new(),
             };
-            head.iter().cloned().chain(tail.map(str::to_owned)).chain([flag]).collect::<Vec<String>>()
+            let last = [flag(destructive), scope.to_owned(), policies.clone(), flag(tamper)];
+            head.iter().cloned().chain(tail.map(str::to_owned)).chain(last).collect::<Vec<String>>()
         };
         match row.body() {
             Some(Body::Action(body)) if !body.actions.is_empty() => {
@@ -243,12 +254,13 @@ impl Printer<'_> {
                         action.resource.as_str(),
                         &body.summary,
                         action.destructive,
+                        action.tamper,
                     ))?;
                 }
                 Ok(())
             }
-            Some(Body::Action(body)) => self.csv_line(&line("", "", &body.summary, body.destructive)),
-            _ => self.csv_line(&line("", "", &line::sentence(row, &Places::default()), false)),
+            Some(Body::Action(body)) => self.csv_line(&line("", "", &body.summary, body.destructive, false)),
+            _ => self.csv_line(&line("", "", &line::sentence(row, &Places::default()), false, false)),
         }
     }
 

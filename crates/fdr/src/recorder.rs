@@ -1034,7 +1034,7 @@ mod tests {
         fn send(&self, seq: u64, payload: &str) -> Response {
             let (stream, _other) = UnixStream::pair().unwrap();
             let request = Request::event("claude-code", "PreToolUse", [1; 16], seq, payload.into());
-            self.recorder.answer(request, Some(&stream))
+            self.recorder.answer(request, Some(&stream)).expect("an answer")
         }
 
         fn call(&self, seq: u64) -> Response {
@@ -1100,7 +1100,7 @@ mod tests {
         let bench = Bench::new();
         let (stream, _other) = UnixStream::pair().unwrap();
         let request = Request::event("from-the-future", "x", [2; 16], 0, b"abc".to_vec());
-        assert!(bench.recorder.answer(request, Some(&stream)).recorded);
+        assert!(bench.recorder.answer(request, Some(&stream)).expect("an answer").recorded);
         let record = bench.records().pop().unwrap();
         assert!(matches!(&record.body, Body::Unparsed(body) if body.reason.contains("from-the-future")));
         assert_eq!(record.content[0].len, 3);

@@ -4,7 +4,7 @@ use crate::filter::{Glob, parse_time, words};
 use crate::line;
 use crate::table::{Align, Cell, Table};
 use crate::text::{self, Look, LookArgs, Tone};
-use crate::trail::{self, Brief, Facts, Row, Trail, action_of, concern_of};
+use crate::trail::{self, Brief, Facts, Requests, Row, Trail, concern_of};
 use fdr_log::Entry;
 use fdr_record::{Body, Kind, RecordId, Status, Timestamp};
 use serde::Serialize;
@@ -140,6 +140,7 @@ struct Tally {
     by_agent: HashMap<String, HashMap<String, usize>>,
     /// What is known of each action, and whose it is.
     actions: HashMap<RecordId, (u32, Facts)>,
+    requests: Requests,
     /// Results that no action is named for.
     loose: Vec<(u32, Facts)>,
 }
@@ -200,8 +201,8 @@ impl Tally {
             Body::Action(_) => summary.actions += 1,
             _ => {}
         }
-        match (action_of(record), &record.body) {
-            (Some(id), body) => self.facts(id, at, record.kind).add(body),
+        match (self.requests.action_of(record), &record.body) {
+            (Some(id), _) => self.facts(id, at, record.kind).add(record),
             (None, Body::Result(body)) => {
                 let mut facts = Facts::default();
                 facts.add_result(body);
@@ -249,9 +250,8 @@ impl Tally {
         for (owner, facts) in self.actions.values().chain(&self.loose) {
             let at = *owner as usize;
             let Some(summary) = self.summaries.get_mut(at) else { continue };
-            let (effective, _, _) = facts.effective();
-            summary.denied += u64::from(effective == trail::Effective::Deny && facts.action.is_some());
-            summary.attention += facts.concerns(ended[at]).len() as u64;
+            summary.denied += u64::from(facts.is_denied(ended[at]) && facts.action.is_some());
+            summary.attention += u64::from(!facts.concerns(ended[at]).is_empty());
         }
         for (at, summary) in self.summaries.iter_mut().enumerate() {
             let fresh = line::between_ms(summary.newest, now).is_none_or(|ms| ms < RUNNING_MS);

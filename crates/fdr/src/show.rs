@@ -3,12 +3,16 @@
 //! The timeline is built in two steps: [`Timeline`] turns a [`SessionView`] into lines of
 //! parts, then the parts are laid out for the width of the terminal.
 
-use crate::line::{self, Places, Verdicts};
+use crate::line::{self, Answer, Places, Verdicts, resource_from};
 use crate::text::{self, Look, LookArgs, Tone};
 use crate::trail::{
-    self, Candidates, Concern, Effective, Item, Row, SessionView, Step, Trail, concern_of, is_late,
+    self, Candidates, Concern, Effective, Item, Row, SessionView, Step, Trail, concern_of, is_concluded,
+    is_late, is_of_queue,
 };
-use fdr_record::{ActionBody, Body, ContentRef, Kind, Outcome, Record, RecordId, Timestamp};
+use fdr_record::{
+    ActionBody, Body, ContentRef, DecidedBy, InScope, IntentSource, Kind, Outcome, Reach, Record, RecordId,
+    Status, Timestamp, Verdict,
+};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::io::{BufWriter, Write};
@@ -302,18 +306,34 @@ impl<'a> Timeline<'a> {
         if let Some(sandbox) = records().find_map(|record| record.env.as_ref()?.sandbox.clone()) {
             parts.push(format!("sandbox {}", text::line(&sandbox)));
         }
-        let policy = records().find_map(|record| match &record.body {
-            Body::Action(body) => Some(&body.policy),
-            _ => None,
-        });
-        if let Some(policy) = policy {
-            let set = policy.set.as_deref().map_or("none".to_owned(), short_digest);
-            parts.push(format!("policy {set} ({})", policy.mode.as_str()));
+        if let Some(policy) = self.policy() {
+            parts.push(format!("policy {policy}"));
         }
         if let Some(row) = self.view.rows.first() {
             parts.push(self.look.date(row.when()));
         }
         parts.join(" · ")
+    }
+
+    /// `baseline@4be1… (enforce)`, and what else was in force while the session went on.
+    fn policy(&self) -> Option<String> {
+        let mut said: Vec<String> = Vec::new();
+        for row in &self.view.rows {
+            let Some(Body::Action(body)) = row.body() else { continue };
+            let set = body.policy.set.as_deref().map_or("none".to_owned(), |set| {
+                let name = self.view.set_names.get(set).map(|name| format!("{}@", text::line(name)));
+                format!("{}{}", name.unwrap_or_default(), short_digest(set))
+            });
+            let policy = format!("{set} ({})", body.policy.mode.as_str());
+            if !said.contains(&policy) {
+                said.push(policy);
+            }
+        }
+        const NAMED: usize = 3;
+        let more = said.len().saturating_sub(NAMED);
+        said.truncate(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        (!said.is_empty()).then(|| format!("{}{more}", said.join(", ")))
     }
 
     /// `alice@devbox:~/proj (main, 9c1e…)`.
@@ -391,7 +411,8 @@ impl<'a> Timeline<'a> {
                 && step.approvals.is_empty()
                 && step.facts.outcome == Some(Outcome::Ok)
                 && step.facts.concerns(ended).is_empty()
-                && body.policy.decision == fdr_record::Verdict::Permit;
+                && body.policy.decision == Verdict::Permit
+                && body.intent.as_ref().is_none_or(|check| check.scope != InScope::OutOfScope);
             let (effective, by, basis) = step.facts.effective();
             plain.then(|| {
                 (
@@ -400,6 +421,7 @@ impl<'a> Timeline<'a> {
                     action.resource.kind().to_owned(),
                     effective,
                     by.map(|by| line::by_whom(by, basis)),
+                    body.intent.as_ref().map(|check| check.scope),
                 )
             })
         };
@@ -429,6 +451,8 @@ impl<'a> Timeline<'a> {
         let by = by.map(|by| format!("{} · ", line::by_whom(by, basis))).unwrap_or_default();
         let until = self.look.clock(self.view.rows[last.action].when());
         let took = if total > 0 { format!(", {}", text::duration_ms(total)) } else { String::new() };
+        let in_scope = body.intent.as_ref().is_some_and(|check| check.scope == InScope::InScope);
+        let scope = if in_scope { "in scope · " } else { "" };
         self.entries.push(Entry {
             at: Some(self.view.rows[first.action].when()),
             depth,
@@ -439,7 +463,7 @@ impl<'a> Timeline<'a> {
                 call: text::line(&body.tool),
                 word: effective.as_str().to_owned(),
                 word_tone: line::tone_of(effective),
-                detail: format!("{by}ok{took}, until {until}"),
+                detail: format!("{by}{scope}ok{took}, until {until}"),
             },
             ..Entry::default()
         });
@@ -465,16 +489,7 @@ impl<'a> Timeline<'a> {
         let mut notes = Vec::new();
         if more > 0 && self.args.full {
             for action in body.actions.iter().skip(1) {
-                let to = action
-                    .to
-                    .as_ref()
-                    .map(|to| format!(" → {}", self.places.resource(to)))
-                    .unwrap_or_default();
-                let verb = action.action.as_str().to_uppercase();
-                notes.push((
-                    Tone::Plain,
-                    format!("{verb} {}{to}{}", self.places.resource(&action.resource), flags(action)),
-                ));
+                notes.push((Tone::Plain, line::action_words(action, &self.places)));
             }
             if body.actions_left_out > 0 {
                 notes.push((Tone::Plain, format!("and {} more", text::count(body.actions_left_out))));
@@ -482,8 +497,22 @@ impl<'a> Timeline<'a> {
         } else if more > 0 {
             notes.push((Tone::Plain, format!("and {}", self.more(body, more))));
         }
+        if let Some(path) = body.actions.first().and_then(|action| action.resolves_to.as_deref()) {
+            notes.push((Tone::Warn, format!("leads to {}", self.places.path(path))));
+        }
+        if body.actions.iter().any(|action| action.tamper) {
+            let what = "tamper: this is what records or limits the agent";
+            notes.push((Tone::Bad, what.to_owned()));
+        }
         for reason in &body.opaque {
             notes.push((Tone::Warn, format!("opaque: {}", text::line(reason))));
+        }
+        let taint = body.facts.as_ref().and_then(|facts| line::taint_words(&facts.taint));
+        if body.policy.decision != Verdict::Permit {
+            notes.extend(taint.map(|taint| (Tone::Warn, taint)));
+        }
+        if self.args.full && body.policy.decision == Verdict::Permit && body.policy.set.is_some() {
+            notes.push((Tone::Dim, format!("policy: {}", line::policy_words(&body.policy))));
         }
         if step.facts.arguments_changed {
             notes.push((Tone::Bad, "arguments changed: what ran is not what was decided on".to_owned()));
@@ -502,12 +531,15 @@ impl<'a> Timeline<'a> {
                 content.extend(self.contents(&self.view.rows[*result]));
             }
         }
-        for concern in step.facts.concerns(ended) {
-            let what = format!("{} {resource}", line::verb_of(body));
-            self.warn(row, format!("{}: {what}", concern.as_str()));
-            if matches!(concern, Concern::RanAgainstPolicy) {
+        let concerns = step.facts.concerns(ended);
+        for concern in &concerns {
+            if matches!(concern, Concern::RanAgainstPolicy | Concern::RanWithoutGrant) {
                 notes.push((Tone::Bad, concern.as_str().to_owned()));
             }
+        }
+        if !concerns.is_empty() {
+            let words: Vec<&str> = concerns.iter().map(|concern| concern.as_str()).collect();
+            self.warn(row, format!("{}: {} {resource}", words.join(", "), line::verb_of(body)));
         }
         let call = line::call_of(body, &self.places);
         if self.args.full && text::width(&call) > MAX_CALL_COLUMNS {
@@ -518,7 +550,11 @@ impl<'a> Timeline<'a> {
             at: Some(row.when()),
             depth,
             label: line::verb_of(body),
-            label_tone: if body.destructive { Tone::Warn } else { Tone::Strong },
+            label_tone: match step.facts.action {
+                Some(judged) if judged.tamper => Tone::Bad,
+                _ if body.destructive => Tone::Warn,
+                _ => Tone::Strong,
+            },
             said: Said::Action { resource, call, word: word.to_owned(), word_tone, detail: said.detail() },
             notes,
             content,
@@ -557,37 +593,112 @@ impl<'a> Timeline<'a> {
         let of_action =
             body.runtime_decision.as_ref().and_then(|decision| decision.reason.as_deref()).map(text::line);
         let asked = answers().find(|row| row.kind() == Kind::ApprovalRequest.as_str());
-        let answered = answers().find(|row| row.kind() != Kind::ApprovalRequest.as_str());
+        let answer = self.answer(step);
+        let answered = match &answer {
+            Some((_, row)) => Some(*row),
+            None => answers().find(|row| row.kind() != Kind::ApprovalRequest.as_str()),
+        };
         let answered_after_ms = asked.zip(answered).and_then(|(a, b)| line::between_ms(a.when(), b.when()));
         let reason = of_result.or(of_answer).or(of_action);
-        Verdicts { body, facts: step.facts, reason, answered_after_ms, ended }
+        let grant = body.approved.as_ref().and_then(|approved| {
+            let row = self.view.rows.iter().find(|row| row.id() == Some(approved.grant))?;
+            Some(format!("@{}", row.index))
+        });
+        let answer = answer.map(|(answer, _)| answer);
+        Verdicts { body, facts: step.facts, reason, answer, answered_after_ms, grant, ended }
+    }
+
+    /// What was answered in our queue, and the record by which that was settled: the refusal, or
+    /// the last of the grants that it took.
+    fn answer(&self, step: &Step) -> Option<(Answer, &'a Row)> {
+        let mut answer = Answer::default();
+        let mut settled = None;
+        for at in &step.approvals {
+            let row = &self.view.rows[*at];
+            let Some(record) = row.record() else { continue };
+            let (granted, approval) = match &record.body {
+                Body::ApprovalGrant(approval) => (true, approval),
+                Body::ApprovalDeny(approval) => (false, approval),
+                _ => continue,
+            };
+            // A grant that comes after a refusal is for another call.
+            if !is_of_queue(approval) || granted && step.facts.queue.refused.is_some() {
+                continue;
+            }
+            answer.reason = approval.reason.as_deref().map(text::line).or(answer.reason);
+            answer.for_session |= approval.reach == Some(Reach::Session);
+            let who = line::who(record);
+            answer.who = if answer.who.is_empty() { who } else { format!("{} and {who}", answer.who) };
+            settled = Some(row);
+        }
+        settled.map(|row| (answer, row))
     }
 
     /// `asked for permission at 14:02:20; granted at 14:02:29 by user`. The answer's reason is
-    /// on the action's own line, unless there are several.
+    /// on the action's own line, unless there are several; so is all that a single answer of our
+    /// own queue says.
     fn approval_notes(&self, step: &Step, notes: &mut Vec<(Tone, String)>) {
         let several = step.approvals.len() > 2;
+        let queue_alone = step.facts.queue.asked && !step.facts.asked;
+        if queue_alone && !several && !self.args.full {
+            return;
+        }
         let mut said = Vec::new();
         let mut tone = Tone::Warn;
         for at in &step.approvals {
             let row = &self.view.rows[*at];
-            let (verb, approval) = match row.body() {
-                Some(Body::ApprovalRequest(approval)) => ("asked for permission", approval),
-                Some(Body::ApprovalGrant(approval)) => ("granted", approval),
-                Some(Body::ApprovalDeny(approval)) => ("refused", approval),
+            let Some(record) = row.record() else { continue };
+            let (verb, approval) = match &record.body {
+                Body::ApprovalRequest(approval) if is_of_queue(approval) => ("asked in the queue", approval),
+                Body::ApprovalRequest(approval) => ("asked for permission", approval),
+                Body::ApprovalGrant(approval) => ("granted", approval),
+                Body::ApprovalDeny(approval) => ("refused", approval),
                 _ => continue,
             };
-            if row.kind() != Kind::ApprovalRequest.as_str() {
+            let request = record.kind == Kind::ApprovalRequest;
+            if !request {
                 tone = Tone::Dim;
             }
-            let by = approval.by.map(|by| format!(" by {}", by.as_str())).unwrap_or_default();
-            let reason = approval.reason.as_deref().filter(|_| several);
+            // When a person answered is not known where that is concluded from the outcome.
+            let at = match !request && is_concluded(record) {
+                true => String::new(),
+                false => format!(" at {}", self.look.clock(row.when())),
+            };
+            let basis = if is_concluded(record) { " (inferred)" } else { "" };
+            let by = match approval.by {
+                Some(DecidedBy::Approver) => format!(" by {}", line::who(record)),
+                Some(by) => format!(" by {}{basis}", by.as_str()),
+                None => String::new(),
+            };
+            let eyes = if approval.four_eyes { " (two people have to agree)" } else { "" };
+            let reason = approval.reason.as_deref().filter(|_| several && !request);
             let reason = reason.map(|reason| format!(": {}", text::line(reason))).unwrap_or_default();
-            said.push(format!("{verb} at {}{by}{reason}", self.look.clock(row.when())));
+            said.push(format!("{verb}{at}{by}{eyes}{reason}"));
         }
         if !said.is_empty() {
             notes.push((tone, said.join("; ")));
         }
+    }
+
+    /// What a prompt asks for, as it was read.
+    fn intent_notes(&self, prompt: usize, notes: &mut Vec<(Tone, String)>) {
+        for at in self.view.intents.get(&prompt).into_iter().flatten() {
+            let Some(Body::Intent(intent)) = self.view.rows[*at].body() else { continue };
+            let by = if intent.source == IntentSource::Classifier { " (by the classifier)" } else { "" };
+            notes.push((Tone::Plain, format!("intent{by}: {}", text::line(&intent.summary))));
+            if self.args.full {
+                notes.extend(self.rules(intent));
+                notes.push((Tone::Dim, place_of(&self.view.rows[*at])));
+            }
+        }
+    }
+
+    fn rules(&self, intent: &fdr_record::Intent) -> Vec<(Tone, String)> {
+        let said = |word: &'static str, rules: &[fdr_record::ScopeRule]| {
+            let words = |rule| (Tone::Dim, format!("{word} {}", line::rule_words(rule, &self.places)));
+            rules.iter().map(words).collect::<Vec<_>>()
+        };
+        [said("allow", &intent.allow), said("exclude", &intent.exclude)].concat()
     }
 
     fn decision(&mut self, at: usize, when: Timestamp, depth: usize) -> anyhow::Result<()> {
@@ -675,8 +786,8 @@ impl<'a> Timeline<'a> {
         }
         if let Some(Body::Result(_)) = row.body() {
             let mut facts = crate::trail::Facts::default();
-            if let Some(body) = row.body() {
-                facts.add(body);
+            if let Some(record) = row.record() {
+                facts.add(record);
             }
             for concern in facts.concerns(false) {
                 self.warn(row, format!("{}: {}", concern.as_str(), text::cut(&said, 160)));
@@ -689,6 +800,12 @@ impl<'a> Timeline<'a> {
         {
             notes.push((Tone::Dim, self.late(record)));
         }
+        if let Some(Body::Intent(intent)) = row.body()
+            && self.args.full
+        {
+            notes.extend(self.rules(intent));
+        }
+        self.intent_notes(at, &mut notes);
         let mut content = Vec::new();
         if self.args.full {
             notes.push((Tone::Dim, place_of(row)));
@@ -726,8 +843,8 @@ impl<'a> Timeline<'a> {
     }
 
     fn counts(&self, agent: usize) -> (u64, u64) {
-        let denied =
-            self.view.steps(agent).filter(|step| step.facts.effective().0 == Effective::Deny).count();
+        let ended = self.view.has_ended(agent);
+        let denied = self.view.steps(agent).filter(|step| step.facts.is_denied(ended)).count();
         (self.view.steps(agent).count() as u64, denied as u64)
     }
 
@@ -746,11 +863,12 @@ impl<'a> Timeline<'a> {
             Some(status) => format!("{}{}", status.as_str(), reason.unwrap_or_default()),
             None => "no end recorded".to_owned(),
         }];
+        let ended = self.view.has_ended(agent);
         let mut by: HashMap<&str, u64> = HashMap::new();
         for step in self.view.steps(agent) {
             let word = match (step.facts.effective().0, step.facts.outcome) {
                 (Effective::Permit, Some(outcome)) => outcome.as_str(),
-                (Effective::Deny, _) => "denied",
+                _ if step.facts.is_denied(ended) => "denied",
                 (Effective::Rejected, _) => "rejected",
                 (Effective::Pending | Effective::Ask, _) => "pending",
                 _ => "unknown",
@@ -777,8 +895,8 @@ impl<'a> Timeline<'a> {
         }
         let last = || self.view.rows.last().map(Row::when);
         let tone = match status {
-            Some(fdr_record::Status::Success) => Tone::Good,
-            Some(fdr_record::Status::Failed | fdr_record::Status::Denied) => Tone::Bad,
+            Some(Status::Success) => Tone::Good,
+            Some(Status::Failed | Status::Denied) => Tone::Bad,
             _ => Tone::Warn,
         };
         self.entries.push(Entry {
@@ -853,17 +971,6 @@ impl<'a> Timeline<'a> {
     }
 }
 
-fn flags(action: &fdr_record::Action) -> String {
-    let mut flags = Vec::new();
-    if action.recursive {
-        flags.push("recursive");
-    }
-    if action.destructive {
-        flags.push("destructive");
-    }
-    if flags.is_empty() { String::new() } else { format!(" ({})", flags.join(", ")) }
-}
-
 /// `result @813 01a20d9f-…`.
 fn place_of(row: &Row) -> String {
     let id = row.id().map(|id| format!(" {id}")).unwrap_or_default();
@@ -875,13 +982,6 @@ fn short_digest(digest: &str) -> String {
     let short: String = hex.chars().take(4).collect();
     let name = if name == "sha256" || name.is_empty() { String::new() } else { format!("{name}:") };
     text::line(&format!("{name}{short}…"))
-}
-
-fn resource_from(text: &str) -> fdr_record::Resource {
-    match text.split_once(':') {
-        Some((kind, name)) => fdr_record::Resource::new(kind, name),
-        None => fdr_record::Resource::new("", text),
-    }
 }
 
 /// What all names have in common, up to a `/`: `file:/w/src/**`. `None` if that is nothing.
@@ -1095,11 +1195,12 @@ fn show_record(
         writeln!(out, "{}", line::sentence(&row, &Places::default()))?;
         return Ok(());
     };
-    let mut facts = vec![
-        ("kind", record.kind.as_str().to_owned()),
-        ("said", line::sentence(&row, &Places::of(record).only_home())),
-        ("time", format!("{} {} ({})", look.date(record.ts), look.clock(record.ts), record.ts)),
-    ];
+    let places = Places::of(record).only_home();
+    let mut facts = vec![("kind", record.kind.as_str().to_owned()), ("said", line::sentence(&row, &places))];
+    let details = line::details(record, &places);
+    let has_details = details.is_some();
+    facts.extend(details.unwrap_or_default());
+    facts.push(("time", format!("{} {} ({})", look.date(record.ts), look.clock(record.ts), record.ts)));
     if is_late(record)
         && let Some(ts) = record.claimed.as_ref().and_then(|claimed| claimed.ts)
     {
@@ -1122,7 +1223,7 @@ fn show_record(
     let value: Value = serde_json::from_slice(&row.line).unwrap_or(Value::Null);
     for part in ["principal", "env", "claimed", "observed", "trace", "body"] {
         for (name, said) in value.get(part).map(line::fields).unwrap_or_default() {
-            if part == "body" && name.starts_with("actions.") {
+            if part == "body" && has_details {
                 continue;
             }
             facts.push(("", format!("{part}.{name}\t{said}")));
@@ -1147,11 +1248,7 @@ fn show_record(
         let said = match other {
             Some(other) => {
                 let (word, _) = line::label(&other);
-                format!(
-                    "@{}  {word}  {}",
-                    other.index,
-                    text::cut(&line::sentence(&other, &Places::of(record).only_home()), 100)
-                )
+                format!("@{}  {word}  {}", other.index, text::cut(&line::sentence(&other, &places), 100))
             }
             None => "not in this log".to_owned(),
         };
@@ -1212,6 +1309,26 @@ fn links(trail: &Trail, record: &Record) -> anyhow::Result<Vec<LinkRow>> {
         }
         Ok(ControlFlow::Continue(()))
     })?;
+    // An answer in our queue names the request, not the action.
+    let requests: Vec<(u64, RecordId)> = back
+        .iter()
+        .filter_map(|(_, _, row)| row.as_ref())
+        .filter(|row| record.kind == Kind::Action && row.kind() == Kind::ApprovalRequest.as_str())
+        .filter_map(|row| Some((row.index, row.id()?)))
+        .collect();
+    for (index, request) in requests {
+        let needle = memchr::memmem::Finder::new(request.to_string().as_bytes()).into_owned();
+        trail.scan(index + 1, u64::MAX, |entry| {
+            if needle.find(&entry.bytes).is_some() {
+                let row = Row::read(entry);
+                let other = row.record();
+                if other.is_some_and(|other| other.link(fdr_record::Rel::Approves) == Some(request)) {
+                    back.push(("←", format!("{} @{index}", rel_name(fdr_record::Rel::Approves)), Some(row)));
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+    }
     let forward =
         record.links.iter().map(|link| ("→", rel_name(link.rel), wanted.get(&link.id).cloned().flatten()));
     Ok(forward.chain(back).collect())

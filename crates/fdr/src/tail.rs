@@ -3,7 +3,7 @@
 use crate::filter::{Filter, FilterArgs};
 use crate::line::one_line;
 use crate::text::{self, Look, LookArgs};
-use crate::trail::{self, Facts, Row, Trail, action_of};
+use crate::trail::{self, Facts, Requests, Row, Trail};
 use fdr_record::{Body, RecordId};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::collections::HashMap;
@@ -134,6 +134,7 @@ pub fn tells_of_action(line: &[u8]) -> bool {
 #[derive(Default)]
 struct Known {
     actions: HashMap<RecordId, Facts>,
+    requests: Requests,
 }
 
 impl Known {
@@ -142,13 +143,18 @@ impl Known {
     fn add(&mut self, row: &Row) -> Facts {
         let Some(record) = row.record() else { return Facts::default() };
         let mut alone = Facts::default();
-        alone.add(&record.body);
-        let Some(id) = action_of(record) else { return alone };
+        alone.add(record);
+        let Some(id) = self.requests.action_of(record) else { return alone };
         if self.actions.len() >= MAX_REMEMBERED {
             self.actions.clear();
         }
+        // Read backwards, answers come before their request, and are kept under its id.
+        let early = if record.id == id { None } else { self.actions.remove(&record.id) };
         let known = self.actions.entry(id).or_default();
-        known.add(&record.body);
+        if let Some(early) = early {
+            known.add_answers(&early);
+        }
+        known.add(record);
         match record.body {
             Body::Result(_) => alone,
             _ => *known,

@@ -9,8 +9,8 @@ use crate::text;
 use anyhow::{Context as _, anyhow};
 use fdr_log::{Damage, Entry, ReadError, Reader};
 use fdr_record::{
-    ActionBody, Basis, Body, ContentRef, DecidedBy, Kind, Link, Mode, Outcome, Record, RecordId, Rel,
-    ResultBody, RuntimeDecision, Status, Timestamp, VERSION, Verdict,
+    ActionBody, Approval, Basis, Body, ContentRef, DecidedBy, InScope, Kind, Link, Mode, Outcome, Record,
+    RecordId, Rel, ResultBody, RuntimeDecision, Status, Timestamp, VERSION, Verdict,
 };
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -22,6 +22,8 @@ use std::path::Path;
 
 /// How many damaged places are stepped over before reading gives up.
 const MAX_DAMAGES: usize = 1000;
+/// How many requests for approval are remembered, for their answers.
+const MAX_REQUESTS: usize = 1_000_000;
 
 /// The exit code when something was found, or there was nothing to find fault with.
 pub const FOUND: u8 = 0;
@@ -446,13 +448,28 @@ struct BriefObserved {
 struct BriefBody {
     #[serde(default)]
     destructive: bool,
+    #[serde(default)]
+    actions: Vec<BriefAction>,
+    intent: Option<BriefIntent>,
     policy: Option<BriefPolicy>,
+    approved: Option<serde::de::IgnoredAny>,
     outcome: Option<Outcome>,
     exit_code: Option<i64>,
     duration_ms: Option<u64>,
     runtime_decision: Option<RuntimeDecision>,
     #[serde(default)]
     arguments_changed: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct BriefAction {
+    #[serde(default)]
+    tamper: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct BriefIntent {
+    scope: InScope,
 }
 
 #[derive(Debug, Deserialize)]
@@ -564,8 +581,16 @@ pub enum Concern {
     Destructive,
     /// What ran is not what was asked for.
     ArgumentsChanged,
+    /// It is not what was asked for, can't easily be undone, and was not refused.
+    OutOfScope,
+    /// It touches what keeps the agent's record and its limits, and was not refused.
+    Tamper,
+    /// The same, refused.
+    TriedToTamper,
     /// It ran although the policy refused it.
     RanAgainstPolicy,
+    /// It ran although the policy asked, and no grant is recorded.
+    RanWithoutGrant,
     /// The policy would have refused it, had it been enforced.
     WouldBeDenied,
     /// The session ended, and no outcome was recorded.
@@ -576,6 +601,8 @@ pub enum Concern {
     Gap,
     /// Input that could not be read.
     Unparsed,
+    /// A policy set was refused.
+    PolicyRefused,
     /// A record that this fdr can't read.
     Unread,
 }
@@ -586,13 +613,81 @@ impl Concern {
         match self {
             Concern::Destructive => "destructive",
             Concern::ArgumentsChanged => "arguments changed after the decision",
+            Concern::OutOfScope => "out of scope",
+            Concern::Tamper => "touches what records or limits the agent (tamper)",
+            Concern::TriedToTamper => "tried to touch what records or limits the agent (tamper)",
             Concern::RanAgainstPolicy => "ran although the policy refused it",
+            Concern::RanWithoutGrant => "ran although the policy asked and no grant is recorded",
             Concern::WouldBeDenied => "would be denied if the policy were enforced",
             Concern::NoOutcome => "no outcome recorded by the end of the session",
             Concern::NoAction => "outcome without a recorded action",
             Concern::Gap => "gap",
             Concern::Unparsed => "input that could not be read",
+            Concern::PolicyRefused => "policy",
             Concern::Unread => "record that can't be read",
+        }
+    }
+}
+
+/// What an action's own record says of how it stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged {
+    /// It can't easily be undone.
+    pub destructive: bool,
+    /// It touches what keeps the agent's record and its limits.
+    pub tamper: bool,
+    /// Whether it is what was asked for.
+    pub scope: Option<InScope>,
+    /// Our policy's verdict.
+    pub verdict: Verdict,
+    /// Whether that was made to hold.
+    pub mode: Mode,
+    /// It was let through under a grant that had been given before.
+    pub approved: bool,
+}
+
+/// A request in our own queue, and what people said to it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Queue {
+    /// It was asked.
+    pub asked: bool,
+    /// Two different people have to agree.
+    four_eyes: bool,
+    agreed: bool,
+    /// The user who agreed first, as far as the kernel told.
+    first: Option<u32>,
+    two_agreed: bool,
+    /// It was refused, or its time ran out.
+    pub refused: Option<DecidedBy>,
+}
+
+impl Queue {
+    fn agree(&mut self, uid: Option<u32>) {
+        // Only two users that are known to be different are two.
+        self.two_agreed |= self.first.is_some() && uid.is_some() && self.first != uid;
+        self.first = self.first.or(uid);
+        self.agreed = true;
+    }
+
+    /// Whether everyone agreed who had to. What comes after a refusal is for another call: who
+    /// waited has gone.
+    pub fn is_granted(&self) -> bool {
+        self.refused.is_none() && if self.four_eyes { self.two_agreed } else { self.agreed }
+    }
+
+    /// Whether one has agreed and another one has to.
+    pub fn is_half_granted(&self) -> bool {
+        self.refused.is_none() && self.agreed && !self.is_granted()
+    }
+
+    /// Takes in what is known of the same request from other records.
+    fn merge(&mut self, other: Queue) {
+        self.asked |= other.asked;
+        self.four_eyes |= other.four_eyes;
+        self.refused = self.refused.or(other.refused);
+        self.two_agreed |= other.two_agreed;
+        if other.agreed {
+            self.agree(other.first);
         }
     }
 }
@@ -601,8 +696,8 @@ impl Concern {
 /// Small, because a log has very many.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Facts {
-    /// The action itself was recorded: destructive or not, and our policy's decision.
-    pub action: Option<(bool, Verdict, Mode)>,
+    /// The action itself was recorded.
+    pub action: Option<Judged>,
     /// The runtime's decision, with who made it and how we know.
     pub runtime: Option<(Verdict, DecidedBy, Basis)>,
     /// What came of it.
@@ -615,14 +710,23 @@ pub struct Facts {
     pub arguments_changed: bool,
     /// The runtime asked for permission.
     pub asked: bool,
-    /// The answer to it, and who gave it.
-    pub answer: Option<(bool, DecidedBy)>,
+    /// The answer to that, who gave it, and how we know.
+    pub answer: Option<(bool, DecidedBy, Basis)>,
+    /// Our own queue.
+    pub queue: Queue,
 }
 
 impl Facts {
     /// Takes in the action.
     pub fn add_action(&mut self, body: &ActionBody) {
-        self.action = Some((body.destructive, body.policy.decision, body.policy.mode));
+        self.action = Some(Judged {
+            destructive: body.destructive,
+            tamper: body.actions.iter().any(|action| action.tamper),
+            scope: body.intent.as_ref().map(|check| check.scope),
+            verdict: body.policy.decision,
+            mode: body.policy.mode,
+            approved: body.approved.is_some(),
+        });
         self.add_runtime(body.runtime_decision.as_ref());
     }
 
@@ -637,7 +741,14 @@ impl Facts {
         let body = &brief.body;
         match (brief.kind, &body.policy, body.outcome) {
             (Kind::Action, Some(policy), _) => {
-                self.action = Some((body.destructive, policy.decision, policy.mode));
+                self.action = Some(Judged {
+                    destructive: body.destructive,
+                    tamper: body.actions.iter().any(|action| action.tamper),
+                    scope: body.intent.as_ref().map(|check| check.scope),
+                    verdict: policy.decision,
+                    mode: policy.mode,
+                    approved: body.approved.is_some(),
+                });
             }
             (Kind::Result, _, Some(outcome)) => {
                 self.add_outcome(outcome, body.exit_code, body.duration_ms, body.arguments_changed);
@@ -673,19 +784,61 @@ impl Facts {
     }
 
     /// Takes in whatever a record says about its action.
-    pub fn add(&mut self, body: &Body) {
-        match body {
+    pub fn add(&mut self, record: &Record) {
+        match &record.body {
             Body::Action(body) => self.add_action(body),
             Body::Result(body) => self.add_result(body),
+            Body::ApprovalRequest(body) if is_of_queue(body) => {
+                self.queue.asked = true;
+                self.queue.four_eyes |= body.four_eyes;
+            }
+            Body::ApprovalGrant(body) if is_of_queue(body) => {
+                self.queue.agree(record.observed.as_ref().and_then(|observed| observed.uid));
+            }
+            Body::ApprovalDeny(body) if is_of_queue(body) => {
+                self.queue.refused = self.queue.refused.or(Some(body.by.unwrap_or(DecidedBy::Unknown)));
+            }
             Body::ApprovalRequest(_) => self.asked = true,
-            Body::ApprovalGrant(body) => self.answer = Some((true, body.by.unwrap_or(DecidedBy::Unknown))),
-            Body::ApprovalDeny(body) => self.answer = Some((false, body.by.unwrap_or(DecidedBy::Unknown))),
+            Body::ApprovalGrant(body) => self.add_answer(true, body, record),
+            Body::ApprovalDeny(body) => self.add_answer(false, body, record),
             _ => {}
         }
     }
 
-    fn policy_denies(&self, in_mode: Mode) -> bool {
-        self.action.is_some_and(|(_, verdict, mode)| verdict == Verdict::Deny && mode == in_mode)
+    fn add_answer(&mut self, granted: bool, body: &Approval, record: &Record) {
+        let basis = if is_concluded(record) { Basis::Inferred } else { Basis::Stated };
+        self.answer = Some((granted, body.by.unwrap_or(DecidedBy::Unknown), basis));
+    }
+
+    /// Takes in the answers to a request that were read before the request itself was.
+    pub fn add_answers(&mut self, early: &Facts) {
+        self.queue.merge(early.queue);
+        self.answer = self.answer.or(early.answer);
+    }
+
+    fn policy_says(&self, wanted: Verdict, in_mode: Mode) -> bool {
+        self.action.is_some_and(|judged| judged.verdict == wanted && judged.mode == in_mode)
+    }
+
+    /// Whether our policy held it back until somebody agreed.
+    pub fn is_held(&self) -> bool {
+        self.policy_says(Verdict::Ask, Mode::Enforce)
+    }
+
+    /// Who agreed, where somebody had to, and how that is known; a grant given before counts.
+    pub fn granted(&self) -> Option<(DecidedBy, Basis)> {
+        if self.queue.is_granted() || self.action.is_some_and(|judged| judged.approved) {
+            return Some((DecidedBy::Approver, Basis::Stated));
+        }
+        // What was asked in our queue is not the runtime's to grant.
+        if self.queue.asked || self.queue.refused.is_some() || self.queue.is_half_granted() {
+            return None;
+        }
+        let answer = self.answer.filter(|(granted, _, _)| *granted).map(|(_, by, basis)| (by, basis));
+        let user = |(verdict, by, basis): (Verdict, DecidedBy, Basis)| {
+            (verdict == Verdict::Permit && by == DecidedBy::User).then_some((by, basis))
+        };
+        answer.or_else(|| self.runtime.and_then(user))
     }
 
     /// What holds for the action, who decided so, and how that is known. Without an outcome
@@ -695,40 +848,57 @@ impl Facts {
             self.runtime.filter(|(v, _, _)| *v == verdict).map(|(_, by, basis)| (Decider::Runtime(by), basis))
         };
         let refused = || {
+            // That a hook refused it, as the runtime says then, is no more than our own answer.
+            if let Some(by) = self.queue.refused {
+                return Some((Decider::Runtime(by), Basis::Stated));
+            }
             if let Some((by, basis)) = stated_by(Verdict::Deny) {
                 return Some((by, basis));
             }
-            if self.policy_denies(Mode::Enforce) {
+            if self.policy_says(Verdict::Deny, Mode::Enforce) {
                 return Some((Decider::Policy, Basis::Stated));
             }
-            let (granted, by) = self.answer?;
-            (!granted).then_some((Decider::Runtime(by), Basis::Stated))
+            let (granted, by, basis) = self.answer?;
+            (!granted).then_some((Decider::Runtime(by), basis))
         };
+        // The hook waits for an answer in the queue, and lets nothing through without one.
+        let unanswered = self.is_held() && self.granted().is_none();
         match self.outcome {
             Some(Outcome::Rejected) => {
                 (Effective::Rejected, Some(Decider::Runtime(DecidedBy::Runtime)), Basis::Stated)
             }
             Some(Outcome::Denied) => match refused() {
                 Some((by, basis)) => (Effective::Deny, Some(by), basis),
+                None if unanswered && self.queue.asked => {
+                    (Effective::Deny, Some(Decider::Policy), Basis::Stated)
+                }
                 None => (Effective::Deny, None, Basis::Stated),
             },
             Some(Outcome::Ok | Outcome::Error | Outcome::Interrupted) => {
-                match (stated_by(Verdict::Permit), self.answer) {
-                    (Some((by, basis)), _) => (Effective::Permit, Some(by), basis),
-                    (None, Some((true, by))) => {
-                        (Effective::Permit, Some(Decider::Runtime(by)), Basis::Stated)
+                let granted = self.granted().map(|(by, basis)| (Decider::Runtime(by), basis));
+                // That somebody agreed in our queue is known better than what the runtime says.
+                let known = match stated_by(Verdict::Permit) {
+                    Some((by, basis)) if by != Decider::Runtime(DecidedBy::Unknown) && !self.is_held() => {
+                        Some((by, basis))
                     }
-                    (None, _) => (Effective::Permit, None, Basis::Inferred),
+                    said => granted.or(said),
+                };
+                match known {
+                    Some((by, basis)) => (Effective::Permit, Some(by), basis),
+                    None => (Effective::Permit, None, Basis::Inferred),
                 }
             }
             Some(Outcome::Unknown) => match (refused(), stated_by(Verdict::Permit)) {
                 (Some((by, basis)), _) => (Effective::Deny, Some(by), basis),
                 (None, Some((by, basis))) => (Effective::Permit, Some(by), basis),
+                (None, None) if unanswered && self.queue.asked => {
+                    (Effective::Deny, Some(Decider::Policy), Basis::Stated)
+                }
                 (None, None) => (Effective::Unknown, None, Basis::Inferred),
             },
             None => match refused() {
                 Some((by, basis)) => (Effective::Deny, Some(by), basis),
-                None if self.is_unanswered() => (Effective::Ask, None, Basis::Stated),
+                None if unanswered || self.is_unanswered() => (Effective::Ask, None, Basis::Stated),
                 None => (Effective::Pending, None, Basis::Stated),
             },
         }
@@ -738,31 +908,88 @@ impl Facts {
         self.asked && self.answer.is_none() && self.outcome.is_none()
     }
 
+    /// Whether it counts as denied, given whether the agent's session has ended: it was refused,
+    /// or our policy asked and nobody agreed while there was time.
+    pub fn is_denied(&self, ended: bool) -> bool {
+        match self.effective().0 {
+            Effective::Deny => true,
+            Effective::Ask => ended && self.is_held(),
+            _ => false,
+        }
+    }
+
     /// What needs a look, given whether the agent's session has ended.
     pub fn concerns(&self, ended: bool) -> Vec<Concern> {
         let mut found = Vec::new();
         let (effective, _, _) = self.effective();
-        let refused = matches!(effective, Effective::Deny | Effective::Rejected);
+        let refused = effective == Effective::Rejected || self.is_denied(ended);
         let ran = matches!(self.outcome, Some(Outcome::Ok | Outcome::Error | Outcome::Interrupted));
-        if self.action.is_some_and(|(destructive, _, _)| destructive) && !refused {
-            found.push(Concern::Destructive);
+        if let Some(judged) = self.action {
+            if judged.tamper {
+                found.push(if refused { Concern::TriedToTamper } else { Concern::Tamper });
+            }
+            if judged.destructive && !refused {
+                found.push(Concern::Destructive);
+                if judged.scope == Some(InScope::OutOfScope) {
+                    found.push(Concern::OutOfScope);
+                }
+            }
         }
         if self.arguments_changed {
             found.push(Concern::ArgumentsChanged);
         }
-        if ran && self.policy_denies(Mode::Enforce) {
+        if ran && self.policy_says(Verdict::Deny, Mode::Enforce) {
             found.push(Concern::RanAgainstPolicy);
         }
-        if !refused && self.policy_denies(Mode::Observe) {
+        if ran && self.is_held() && self.granted().is_none() {
+            found.push(Concern::RanWithoutGrant);
+        }
+        if !refused && self.policy_says(Verdict::Deny, Mode::Observe) {
             found.push(Concern::WouldBeDenied);
         }
-        if ended && self.action.is_some() && matches!(effective, Effective::Pending | Effective::Ask) {
+        let open = matches!(effective, Effective::Pending | Effective::Ask);
+        if ended && self.action.is_some() && open && !refused {
             found.push(Concern::NoOutcome);
         }
         if ran && self.action.is_none() {
             found.push(Concern::NoAction);
         }
         found
+    }
+}
+
+/// Whether a request or an answer is one of our own queue, not of the runtime.
+pub fn is_of_queue(approval: &Approval) -> bool {
+    approval.digest.is_some()
+}
+
+/// Whether an answer to the runtime's own prompt was not told but concluded from what came of
+/// the call: no runtime says what its user answered.
+pub fn is_concluded(record: &Record) -> bool {
+    // These come after the call, and tell only what came of it.
+    const AFTER: [&str; 2] = ["hook:PostTool", "transcript"];
+    let source = record.claimed.as_ref().map(|claimed| claimed.source.as_str()).unwrap_or_default();
+    AFTER.iter().any(|after| source.starts_with(after))
+}
+
+/// Which action each request for approval is about: an answer in our queue names the request,
+/// not the action.
+#[derive(Debug, Default)]
+pub struct Requests {
+    about: HashMap<RecordId, RecordId>,
+}
+
+impl Requests {
+    /// As [`action_of`], with an answer to a request that is known led on to the action.
+    pub fn action_of(&mut self, record: &Record) -> Option<RecordId> {
+        let id = action_of(record)?;
+        if record.kind == Kind::ApprovalRequest {
+            if self.about.len() >= MAX_REQUESTS {
+                self.about.clear();
+            }
+            self.about.insert(record.id, id);
+        }
+        Some(self.about.get(&id).copied().unwrap_or(id))
     }
 }
 
@@ -788,6 +1015,7 @@ pub fn concern_of(body: &Body) -> Option<Concern> {
     match body {
         Body::Gap(_) => Some(Concern::Gap),
         Body::Unparsed(_) => Some(Concern::Unparsed),
+        Body::PolicyChange(body) if !body.accepted => Some(Concern::PolicyRefused),
         _ => None,
     }
 }
@@ -868,7 +1096,8 @@ impl Trail {
                 }
             };
             let needles: Vec<_> = new.iter().map(|id| memchr::memmem::Finder::new(id.as_bytes())).collect();
-            let of_recorder = memchr::memmem::Finder::new(b"\"kind\":\"log.");
+            let of_recorder =
+                [&b"\"kind\":\"log."[..], b"\"kind\":\"policy.change\""].map(memchr::memmem::Finder::new);
             self.scan(0, u64::MAX, |entry| {
                 let known = rows.contains_key(&entry.index);
                 if !known && needles.iter().any(|needle| needle.find(&entry.bytes).is_some()) {
@@ -878,7 +1107,7 @@ impl Trail {
                     {
                         rows.insert(row.index, row);
                     }
-                } else if pass == 0 && of_recorder.find(&entry.bytes).is_some() {
+                } else if pass == 0 && of_recorder.iter().any(|needle| needle.find(&entry.bytes).is_some()) {
                     recorder.push(Row::read(entry));
                 }
                 Ok(ControlFlow::Continue(()))
@@ -886,11 +1115,18 @@ impl Trail {
             pass += 1;
         }
         let range = rows.keys().next().copied().unwrap_or(0)..=rows.keys().next_back().copied().unwrap_or(0);
+        let set_names = recorder.iter().filter_map(|row| match row.body() {
+            Some(Body::PolicyChange(body)) if body.accepted => {
+                Some((body.set.clone()?, body.from.join(" + ")))
+            }
+            _ => None,
+        });
+        let set_names = set_names.collect();
         let about_recorder =
             recorder.into_iter().filter(|row| range.contains(&row.index) && row.session().is_none());
         let mut rows: Vec<Row> = rows.into_values().chain(about_recorder).collect();
         rows.sort_by_key(|row| (row.when(), row.index));
-        Ok(SessionView::build(id.to_owned(), rows))
+        Ok(SessionView { set_names, ..SessionView::build(id.to_owned(), rows) })
     }
 }
 
@@ -903,6 +1139,10 @@ pub struct SessionView {
     pub rows: Vec<Row>,
     /// Its agents: the main agent first, then sub-agents in the order in which they appeared.
     pub agents: Vec<AgentView>,
+    /// What the prompts ask for: position of a prompt in `rows`, positions of its intents.
+    pub intents: HashMap<usize, Vec<usize>>,
+    /// Where the policy sets come from, by their digest.
+    pub set_names: HashMap<String, String>,
 }
 
 /// What one agent of a session did.
@@ -996,8 +1236,13 @@ impl SessionView {
                 );
             }
         }
-        // Records that are shown with an action and not by themselves.
+        // Records that are shown with an action or a prompt and not by themselves.
         let mut taken = vec![false; rows.len()];
+        let prompt = |row: &Row| row.id().filter(|_| row.kind() == Kind::Prompt.as_str());
+        let prompts: HashMap<RecordId, usize> =
+            rows.iter().enumerate().filter_map(|(at, row)| Some((prompt(row)?, at))).collect();
+        let mut intents: HashMap<usize, Vec<usize>> = HashMap::new();
+        let mut requests = Requests::default();
         for (at, row) in rows.iter().enumerate() {
             let Some(record) = row.record() else { continue };
             if record.kind == Kind::Decision {
@@ -1020,13 +1265,23 @@ impl SessionView {
                 }
                 continue;
             }
+            if record.kind == Kind::Intent {
+                let prompt = record.link(Rel::DerivedFrom).and_then(|id| prompts.get(&id));
+                if let Some(prompt) = prompt {
+                    intents.entry(*prompt).or_default().push(at);
+                    taken[at] = true;
+                }
+                continue;
+            }
             if record.kind == Kind::Action {
                 continue;
             }
-            let step =
-                action_of(record).and_then(|id| actions.get(&id)).and_then(|target| steps.get_mut(target));
+            let step = requests
+                .action_of(record)
+                .and_then(|id| actions.get(&id))
+                .and_then(|target| steps.get_mut(target));
             if let Some(step) = step {
-                step.facts.add(&record.body);
+                step.facts.add(record);
                 match record.kind {
                     Kind::Result => step.results.push(at),
                     _ => step.approvals.push(at),
@@ -1072,7 +1327,7 @@ impl SessionView {
                 agent.items.push(Item::Row(at));
             }
         }
-        SessionView { id, rows, agents }
+        SessionView { id, rows, agents, intents, set_names: HashMap::new() }
     }
 
     /// Whether an agent, or the one that it works for, has ended.
@@ -1114,5 +1369,93 @@ impl SessionView {
             Item::Action(step) => Some(step),
             _ => None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fdr_record::{Normalised, PolicyDecision};
+
+    fn facts(verdict: Verdict, mode: Mode) -> Facts {
+        let policy = PolicyDecision { decision: verdict, ..PolicyDecision::undecided(mode) };
+        let mut facts = Facts::default();
+        facts.add_action(&ActionBody::new("Bash", String::new(), Normalised::default(), policy));
+        facts
+    }
+
+    /// What holds while the session goes on, and whether it counts as denied after its end.
+    fn holds(facts: Facts, outcome: Option<Outcome>) -> (Effective, bool) {
+        let facts = Facts { outcome, ..facts };
+        (facts.effective().0, facts.is_denied(true))
+    }
+
+    #[test]
+    fn only_a_policy_that_is_enforced_denies() {
+        use Effective::{Ask, Deny, Pending, Permit};
+        let ran = Some(Outcome::Ok);
+        for (verdict, mode, outcome, want) in [
+            (Verdict::Deny, Mode::Enforce, None, (Deny, true)),
+            (Verdict::Deny, Mode::Enforce, Some(Outcome::Denied), (Deny, true)),
+            (Verdict::Deny, Mode::Enforce, ran, (Permit, false)),
+            (Verdict::Deny, Mode::Observe, None, (Pending, false)),
+            (Verdict::Deny, Mode::Observe, ran, (Permit, false)),
+            (Verdict::Ask, Mode::Enforce, None, (Ask, true)),
+            (Verdict::Ask, Mode::Enforce, Some(Outcome::Denied), (Deny, true)),
+            (Verdict::Ask, Mode::Enforce, Some(Outcome::Unknown), (Effective::Unknown, false)),
+            (Verdict::Ask, Mode::Enforce, ran, (Permit, false)),
+            (Verdict::Ask, Mode::Observe, None, (Pending, false)),
+            (Verdict::Ask, Mode::Observe, ran, (Permit, false)),
+            (Verdict::Permit, Mode::Enforce, None, (Pending, false)),
+        ] {
+            assert_eq!(holds(facts(verdict, mode), outcome), want, "{verdict:?} {mode:?} {outcome:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_in_the_queue_is_let_through_by_those_who_must_agree_and_nobody_else() {
+        use Effective::{Ask, Deny, Pending};
+        let asked = Queue { asked: true, ..Queue::default() };
+        let eyes = Queue { four_eyes: true, ..asked };
+        let agreed = |mut queue: Queue, uids: &[Option<u32>]| {
+            uids.iter().for_each(|uid| queue.agree(*uid));
+            queue
+        };
+        let late = Queue { refused: Some(DecidedBy::Timeout), ..agreed(asked, &[Some(1)]) };
+        let user = Some((true, DecidedBy::User, Basis::Stated));
+        for (name, queue, answer, want) in [
+            ("nobody", asked, None, (Ask, true)),
+            ("one", agreed(asked, &[Some(1)]), None, (Pending, false)),
+            ("one of two", agreed(eyes, &[Some(1)]), None, (Ask, true)),
+            ("the same twice", agreed(eyes, &[Some(1), Some(1)]), None, (Ask, true)),
+            ("nobody known, twice", agreed(eyes, &[None, Some(1)]), None, (Ask, true)),
+            ("two", agreed(eyes, &[Some(1), Some(2)]), None, (Pending, false)),
+            ("after the time-out", late, None, (Deny, true)),
+            ("the user of the runtime", asked, user, (Ask, true)),
+        ] {
+            let facts = Facts { queue, answer, ..facts(Verdict::Ask, Mode::Enforce) };
+            assert_eq!(holds(facts, None), want, "{name}");
+            let ran = Facts { outcome: Some(Outcome::Ok), ..facts };
+            let alarmed = ran.concerns(true).contains(&Concern::RanWithoutGrant);
+            assert_eq!(alarmed, want.0 != Pending, "{name}");
+            let silent = holds(facts, Some(Outcome::Unknown)).0;
+            assert_eq!(silent == Deny, want.0 != Pending, "{name}");
+        }
+    }
+
+    #[test]
+    fn answers_that_were_read_before_their_request_say_the_same() {
+        let mut early = Facts::default();
+        early.queue.agree(Some(1));
+        let mut facts = facts(Verdict::Ask, Mode::Enforce);
+        facts.queue = Queue { asked: true, four_eyes: true, ..Queue::default() };
+        facts.add_answers(&early);
+        assert!(facts.queue.is_half_granted());
+        early.queue.agree(Some(2));
+        facts.add_answers(&early);
+        assert!(facts.queue.is_granted());
+        early.queue.refused = Some(DecidedBy::Approver);
+        facts.add_answers(&early);
+        assert_eq!(facts.effective().0, Effective::Deny);
     }
 }

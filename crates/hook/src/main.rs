@@ -21,6 +21,9 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// runtime was given for this hook.
 const LATEST: Duration = Duration::from_secs(fdr_hook::RUNTIME_LIMIT_S as u64 - 10);
 
+/// How long to wait before each new try when the connection broke.
+const RETRIES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(50), Duration::from_millis(500)];
+
 const USAGE: &str = "usage: fdr-hook RUNTIME EVENT [--home DIR] < event\n\
     Gives one event of an agent runtime to the recorder. Called by the runtime; `fdr install` sets it up.\n";
 
@@ -114,18 +117,17 @@ fn record(
     if let Err(error) = read {
         return Err(keep(home, &mut request, &format!("can't read standard input: {error}")));
     }
-    let deadline = start + DEADLINE;
-    let mut waited = false;
-    let mut tell = |longest| {
-        waited = true;
-        waits(longest);
-    };
-    // A second try: the recorder may have died between two events, or while it waited for
-    // somebody to decide; a new one goes on with that.
-    let mut answer = send(&request, home, deadline, &mut tell);
-    if let Err(Error::Broken(_)) = answer {
-        let deadline = if waited { Instant::now() + DEADLINE } else { deadline };
-        answer = send(&request, home, deadline, &mut |longest| waits(longest));
+    let mut deadline = start + DEADLINE;
+    let mut answer = send(&request, home, deadline, waits);
+    // The recorder may have died between two events, or while it waited for somebody to decide;
+    // the next one goes on with that. One that is dying still takes connections for a moment.
+    for pause in RETRIES {
+        let Err(Error::Broken(_)) = answer else { break };
+        std::thread::sleep(pause);
+        if start.elapsed() >= DEADLINE {
+            deadline = Instant::now() + DEADLINE;
+        }
+        answer = send(&request, home, deadline, waits);
     }
     match answer {
         Ok(response) if response.recorded => Ok(response),
@@ -138,11 +140,12 @@ fn send(
     request: &Request,
     home: &Path,
     deadline: Instant,
-    waits: &mut dyn FnMut(Duration),
+    waits: &dyn Fn(Duration),
 ) -> Result<Response, Error> {
     // The spool needs some of the time that is left if this fails.
     let deadline = deadline - Duration::from_secs(2);
-    Client::connect_or_start(home, deadline)?.call_and_tell(request, Some(deadline), waits)
+    Client::connect_or_start(home, deadline)?
+        .call_and_tell(request, Some(deadline), &mut |longest| waits(longest))
 }
 
 fn keep(home: &Path, request: &mut Request, reason: &str) -> String {

@@ -156,9 +156,9 @@ impl Approvals {
         }
         let everyone = request.agreed.iter().cloned().collect::<Vec<_>>().join(" and ");
         let approved = Approved { grant: record.id, by: everyone };
-        // Who waits takes it at once. After that it is for the next call of the same.
-        let waits = request.standing == Standing::Waiting
-            && request.approval.expires.is_none_or(|expires| record.ts < expires);
+        // Who waits takes it at once, until the time-out is recorded. After that it is for the next
+        // call of the same.
+        let waits = request.standing == Standing::Waiting;
         let reach = approval.reach.unwrap_or_default();
         if reach == Reach::Session || !waits {
             self.grants.push(Grant {

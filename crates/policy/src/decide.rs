@@ -2,17 +2,18 @@
 //!
 //! Nothing but the set and the record is looked at, so that a decision can be made again.
 
+use crate::conditions::Var;
 use crate::resource::{Attributes, Place, Type, Value};
-use crate::set::PolicySet;
-use crate::slices::{Slice, Who};
+use crate::set::{Loaded, PolicySet};
+use crate::slices::Who;
 use cedar_policy::{
     Authorizer, Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression,
 };
 use fdr_record::{Action, ActionBody, Body, Facts, Record, Resource, Verb, Verdict};
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::str::FromStr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// How many policies the reason of a decision speaks of.
 const MAX_REASONS: usize = 3;
@@ -42,7 +43,10 @@ pub(crate) struct Question {
     pub leads: Option<String>,
     pub kind: Type,
     pub attributes: Attributes,
+    /// What is told of this action.
     pub context: Attributes,
+    /// What is told of the whole call.
+    pub call: Arc<Attributes>,
 }
 
 /// The answer to a question.
@@ -76,7 +80,8 @@ impl PolicySet {
             };
         };
         let questions = self.questions(record, body);
-        let mut asker = Asker::new(self, &Principal::of(record));
+        let principal = Principal::of(record);
+        let asker = Asker::new(self, &principal);
         let answers: Vec<Answer> = questions.iter().map(|question| asker.ask(question)).collect();
         self.combine(&questions, &answers)
     }
@@ -112,7 +117,7 @@ impl PolicySet {
                 steps.push((action, Verb::Write, to, None));
             }
         }
-        let calls = self.call(record, body, facts, &place, &steps, opaque);
+        let call = Arc::new(self.call(record, body, facts, &place, &steps, opaque));
         let questions = steps.iter().map(|(action, verb, resource, leads)| {
             let in_call =
                 steps.iter().filter(|(_, other, ..)| other == verb).count() as u64 + body.actions_left_out;
@@ -123,14 +128,13 @@ impl PolicySet {
                     verb,
                     Verb::Execute | Verb::Delete | Verb::Send | Verb::Delegate | Verb::Approve
                 );
-            let mut context = calls.clone();
-            context.extend([
+            let context = vec![
                 ("recursive", Value::Bool(action.recursive)),
                 ("destructive", Value::Bool(action.destructive)),
                 ("reversible", Value::Bool(reversible)),
                 ("so_far", long(so_far)),
                 ("in_call", long(in_call)),
-            ]);
+            ];
             Question {
                 verb: *verb,
                 resource: (*resource).clone(),
@@ -138,6 +142,7 @@ impl PolicySet {
                 kind: Type::of(resource),
                 attributes: place.attributes(resource, *leads, action.tamper),
                 context,
+                call: Arc::clone(&call),
             }
         });
         questions.collect()
@@ -255,6 +260,11 @@ impl PolicySet {
 }
 
 impl Question {
+    /// An attribute of the context.
+    pub fn circumstance(&self, name: &str) -> Option<&(&'static str, Value)> {
+        self.context.iter().chain(self.call.iter()).find(|(other, _)| *other == name)
+    }
+
     /// The resource for a person to read.
     pub fn shown(&self) -> String {
         let mut shown = excerpt(self.resource.as_str());
@@ -337,123 +347,105 @@ impl Principal {
 /// Asks questions for one principal.
 pub(crate) struct Asker<'s> {
     set: &'s PolicySet,
-    who: Who,
+    principal: &'s Principal,
     uid: EntityUid,
     entity: Option<Entity>,
     authorizer: Authorizer,
-    context: Option<(Attributes, Context)>,
-    /// All policies of the set, where slices are not to be used.
-    whole: Option<&'s Slice>,
 }
 
 impl<'s> Asker<'s> {
-    pub fn new(set: &'s PolicySet, principal: &Principal) -> Asker<'s> {
+    pub fn new(set: &'s PolicySet, principal: &'s Principal) -> Asker<'s> {
         let uid = uid(principal.who.as_str(), &principal.id);
         let parents: HashSet<EntityUid> =
             principal.parents.iter().map(|(who, id)| self::uid(who.as_str(), id)).collect();
-        let attributes =
-            principal.attributes.iter().map(|(name, value)| ((*name).to_owned(), expression(value)));
-        let entity = Entity::new_with_tags(uid.clone(), attributes, parents, []).ok();
-        Asker {
-            set,
-            who: principal.who,
-            uid,
-            entity,
-            authorizer: Authorizer::new(),
-            context: None,
-            whole: None,
+        let entity = Entity::new_with_tags(uid.clone(), expressions(&principal.attributes), parents, []).ok();
+        Asker { set, principal, uid, entity, authorizer: Authorizer::new() }
+    }
+
+    pub fn ask(&self, question: &Question) -> Answer {
+        let slice = self.set.slices.of(self.principal.who, question.verb, question.kind).iter();
+        let policies = slice.map(|at| (*at, &self.set.policies[*at]));
+        // Most policies are plainly not about this; Cedar is asked about the others, and told
+        // what these can look at.
+        let policies: Vec<(usize, &Loaded)> =
+            policies.filter(|(_, policy)| !policy.conditions.are_false(question, self.principal)).collect();
+        let is_used = |var: Var| {
+            let policies = &policies;
+            move |(name, _): &&(&'static str, Value)| {
+                policies.iter().any(|(_, policy)| policy.conditions.uses(var, name))
+            }
+        };
+        let attributes = question.attributes.iter().filter(is_used(Var::Resource));
+        let context = question.context.iter().chain(question.call.iter()).filter(is_used(Var::Context));
+        let (request, entities) = match self.request(question, attributes, context) {
+            Ok(request) => request,
+            Err(error) => return Answer { verdict: Verdict::Deny, policies: Vec::new(), error: Some(error) },
+        };
+        let mut applies: Vec<usize> = Vec::new();
+        let mut errors: Vec<(usize, String)> = Vec::new();
+        for (at, policy) in policies {
+            let response = self.authorizer.is_authorized(&request, &policy.alone, &entities);
+            if let Some(cedar_policy::AuthorizationError::PolicyEvaluationError(error)) =
+                response.diagnostics().errors().next()
+            {
+                errors.push((at, error.inner().to_string()));
+            } else if response.diagnostics().reason().next().is_some() {
+                applies.push(at);
+            }
         }
-    }
-
-    /// The same without slices.
-    #[cfg(test)]
-    pub fn of_whole(mut self, whole: &'s Slice) -> Asker<'s> {
-        self.whole = Some(whole);
-        self
-    }
-
-    pub fn ask(&mut self, question: &Question) -> Answer {
-        self.try_ask(question).unwrap_or_else(|error| Answer {
-            verdict: Verdict::Deny,
-            policies: Vec::new(),
-            error: Some(error),
-        })
+        self.answer(applies, errors)
     }
 
     /// Fails only where Cedar refuses what we give it, which is a mistake of ours.
-    fn try_ask(&mut self, question: &Question) -> Result<Answer, String> {
+    fn request<'q>(
+        &self,
+        question: &Question,
+        attributes: impl Iterator<Item = &'q (&'static str, Value)>,
+        context: impl Iterator<Item = &'q (&'static str, Value)>,
+    ) -> Result<(Request, Entities), String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
-        let action = &self.set.slices.actions[question.verb as usize];
+        let action = &self.set.actions[question.verb as usize];
         let resource = uid(question.kind.as_str(), question.resource.as_str());
-        let attributes =
-            question.attributes.iter().map(|(name, value)| ((*name).to_owned(), expression(value)));
-        let entity = Entity::new_with_tags(resource.clone(), attributes, [], []).map_err(|e| text(&e))?;
-        let entities = [action.entity.clone(), entity].into_iter().chain(self.entity.clone());
+        let entity = Entity::new_with_tags(resource.clone(), expressions(attributes), [], []);
+        let entities =
+            [action.entity.clone(), entity.map_err(|e| text(&e))?].into_iter().chain(self.entity.clone());
         let entities = Entities::from_entities(entities, None).map_err(|e| text(&e))?;
-        let context = match &self.context {
-            Some((attributes, context)) if *attributes == question.context => context.clone(),
-            _ => {
-                let pairs =
-                    question.context.iter().map(|(name, value)| ((*name).to_owned(), expression(value)));
-                let context = Context::from_pairs(pairs).map_err(|e| text(&e))?;
-                self.context = Some((question.context.clone(), context.clone()));
-                context
-            }
-        };
+        let context = Context::from_pairs(expressions(context)).map_err(|e| text(&e))?;
         let request = Request::new(self.uid.clone(), action.uid.clone(), resource, context, None);
-        let request = request.map_err(|e| text(&e))?;
-        let slice = match self.whole {
-            Some(whole) => whole,
-            None => self.set.slices.of(&self.set.policies, self.who, question.verb, question.kind),
+        Ok((request.map_err(|e| text(&e))?, entities))
+    }
+
+    /// The answer, from the policies that apply and those that can't be evaluated: what these
+    /// would have said is not known.
+    fn answer(&self, applies: Vec<usize>, errors: Vec<(usize, String)>) -> Answer {
+        let of = |verdict: Verdict| {
+            let of = applies.iter().copied().filter(|at| self.set.policies[*at].info.verdict == verdict);
+            self.sorted(of.collect())
         };
-        let rules = self.authorizer.is_authorized(&request, &slice.rules, &entities);
-        if let Some(answer) = self.error(&rules) {
-            return Ok(answer);
+        if let Some((_, error)) = errors.first() {
+            let error = Some(error.clone());
+            let policies = self.sorted(errors.iter().map(|(at, _)| *at).collect());
+            return Answer { verdict: Verdict::Deny, policies, error };
         }
-        let verdict = match rules.decision() {
-            cedar_policy::Decision::Allow => Verdict::Permit,
-            cedar_policy::Decision::Deny => Verdict::Deny,
+        let (denies, asks, permits) = (of(Verdict::Deny), of(Verdict::Ask), of(Verdict::Permit));
+        let (verdict, policies) = match (denies.is_empty(), permits.is_empty(), asks.is_empty()) {
+            (false, ..) | (_, true, _) => (Verdict::Deny, denies),
+            (_, _, false) => (Verdict::Ask, asks),
+            _ => (Verdict::Permit, permits),
         };
-        let mut answer = Answer { verdict, policies: self.determining(&rules), error: None };
-        if slice.has_asks {
-            let asks = self.authorizer.is_authorized(&request, &slice.asks, &entities);
-            if let Some(answer) = self.error(&asks) {
-                return Ok(answer);
-            }
-            let policies = self.determining(&asks);
-            if verdict == Verdict::Permit && !policies.is_empty() {
-                answer = Answer { verdict: Verdict::Ask, policies, error: None };
-            }
-        }
-        Ok(answer)
+        Answer { verdict, policies, error: None }
     }
 
-    fn determining(&self, response: &cedar_policy::Response) -> Vec<usize> {
-        self.sorted(response.diagnostics().reason())
-    }
-
-    fn sorted<'r>(&self, ids: impl Iterator<Item = &'r cedar_policy::PolicyId>) -> Vec<usize> {
-        let mut found: Vec<usize> = ids.filter_map(|id| self.set.by_id.get(id).copied()).collect();
-        found.sort_unstable_by_key(|at| &self.set.policies[*at].info.id);
-        found
-    }
-
-    /// The answer if a policy could not be evaluated: what it would have said is not known.
-    fn error(&self, response: &cedar_policy::Response) -> Option<Answer> {
-        let errors: BTreeMap<usize, String> = response
-            .diagnostics()
-            .errors()
-            .filter_map(|error| {
-                let cedar_policy::AuthorizationError::PolicyEvaluationError(error) = error;
-                let at = *self.set.by_id.get(error.policy_id())?;
-                Some((at, error.inner().to_string()))
-            })
-            .collect();
-        let first = errors.values().next()?.clone();
-        let mut policies: Vec<usize> = errors.into_keys().collect();
+    fn sorted(&self, mut policies: Vec<usize>) -> Vec<usize> {
         policies.sort_unstable_by_key(|at| &self.set.policies[*at].info.id);
-        Some(Answer { verdict: Verdict::Deny, policies, error: Some(first) })
+        policies
     }
+}
+
+fn expressions<'a>(
+    attributes: impl IntoIterator<Item = &'a (&'static str, Value)>,
+) -> impl Iterator<Item = (String, RestrictedExpression)> {
+    attributes.into_iter().map(|(name, value)| ((*name).to_owned(), expression(value)))
 }
 
 /// An entity's id. The names of types are known beforehand.
@@ -474,6 +466,136 @@ fn expression(value: &Value) -> RestrictedExpression {
         Value::Text(value) => RestrictedExpression::new_string(value.clone()),
         Value::Set(values) => {
             RestrictedExpression::new_set(values.iter().cloned().map(RestrictedExpression::new_string))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::set::SetFile;
+    use proptest::prelude::*;
+
+    /// Policies of every form of scope.
+    fn mixed() -> PolicySet {
+        let rules = [
+            "permit (principal, action, resource)",
+            "permit (principal is Agent, action in [Action::\"read\", Action::\"search\"], resource is File)",
+            "forbid (principal, action in Action::\"change\", resource is File) unless { resource.inside }",
+            "forbid (principal, action in Action::\"outward\", resource) unless { resource.allowed }",
+            "ask (principal is SubAgent, action == Action::\"execute\", resource is Process)",
+            "ask (principal in Human::\"uid:0\", action, resource)",
+            "ask (principal == Human::\"uid:1000\", action, resource is Git) when { resource.protected }",
+            "forbid (principal in Agent::\"s1\", action == Action::\"delete\", resource)",
+            "forbid (principal is SubAgent in Human::\"uid:0\", action, resource is Mcp)",
+            "forbid (principal, action, resource == File::\"file:/w/a\") when { context.destructive }",
+            "forbid (principal, action, resource) when { action in Action::\"change\" && resource.kind == \"env\" }",
+            "ask (principal, action, resource) when { resource.secret || context.opaque }",
+            "ask (principal, action, resource) when { context.branch like \"a*b/*\" }",
+            "ask (principal, action, resource) unless { context.branch != \"a\" && context.size >= 5 || context.size < 4 }",
+            "forbid (principal, action, resource) when { context.size + 1 > 5 && context.opaque }",
+            "ask (principal, action, resource) when { context.taint.containsAny([\"web\", \"x\"]) && context.size > 4 }",
+            "ask (principal, action, resource) when { [\"db\", \"env\"].contains(resource.kind) && context.size <= 5 }",
+            "forbid (principal, action, resource) when { resource is File && resource.home }",
+            "ask (principal, action, resource) when { principal is SubAgent && principal.name == \"x\" }",
+            "ask (principal, action, resource) when { principal in Human::\"uid:1\" && resource == Git::\"git:.#x\" }",
+            "ask (principal, action, resource) unless { principal != Agent::\"s1\" || context.size > 0 }",
+            "forbid (principal is Agent in Human::\"uid:1\", action, resource in File::\"file:/etc/x\")",
+        ];
+        let text: String = (0..)
+            .zip(rules)
+            .map(|(at, rule)| {
+                let (decision, rule) = match rule.strip_prefix("ask") {
+                    Some(rule) => ("@decision(\"ask\") ", format!("forbid{rule}")),
+                    None => ("", rule.to_owned()),
+                };
+                format!("@id(\"m/{at}\") @reason(\"r\") @control(\"c\") {decision}{rule};\n")
+            })
+            .collect();
+        let lists = "secrets = [\"**/.env\"]\nprotected_branches = [\"main\"]\nallowed_hosts = [\"h\"]";
+        PolicySet::from_files(vec![
+            SetFile { name: "m/m.cedar".to_owned(), text },
+            SetFile { name: "m/lists.toml".to_owned(), text: lists.to_owned() },
+        ])
+        .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// What Cedar says if it is given all policies and all attributes.
+    fn whole(asker: &Asker<'_>, question: &Question) -> Answer {
+        let context = question.context.iter().chain(question.call.iter());
+        let (request, entities) = asker.request(question, question.attributes.iter(), context).unwrap();
+        let (mut applies, mut errors) = (Vec::new(), Vec::new());
+        for asks in [true, false] {
+            let of = |loaded: &&Loaded| (loaded.info.verdict == Verdict::Ask) == asks;
+            let policies = asker.set.policies.iter().filter(of).map(|loaded| loaded.policy.clone());
+            let policies = cedar_policy::PolicySet::from_policies(policies).unwrap();
+            let response = asker.authorizer.is_authorized(&request, &policies, &entities);
+            let place = |id: &cedar_policy::PolicyId| {
+                asker.set.policies.iter().position(|loaded| loaded.policy.id() == id).unwrap()
+            };
+            applies.extend(response.diagnostics().reason().map(place));
+            errors.extend(response.diagnostics().errors().map(|error| {
+                let cedar_policy::AuthorizationError::PolicyEvaluationError(error) = error;
+                (place(error.policy_id()), error.inner().to_string())
+            }));
+        }
+        errors.sort();
+        asker.answer(applies, errors)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn slices_answer_as_the_whole_set_does(
+            verb in 0..Verb::ALL.len(),
+            who in 0..Who::ALL.len(),
+            id in prop::sample::select(vec!["s1", "uid:0", "uid:1000"]),
+            parent in prop::sample::select(vec![(Who::Human, "uid:0"), (Who::Human, "uid:1"), (Who::Agent, "s1")]),
+            resource in prop::sample::select(vec![
+                "file:/w/a", "file:/w/.env", "file:/etc/x", "url:https://h/", "url:https://x/", "host:h", "proc:make",
+                "git:origin#main", "git:.#x", "db:a/b/c", "mcp:s/t", "env:A", "env:TOKEN", "tool:x", "odd", "",
+            ]),
+            destructive: bool,
+            opaque: bool,
+            size in prop::sample::select(vec![0, 4, 5, 6, i64::MAX]),
+            branch in "[ab*/]{0,6}",
+            taint in prop::collection::btree_set(prop::sample::select(vec!["secret", "web"]), 0..3),
+        ) {
+            static SET: OnceLock<PolicySet> = OnceLock::new();
+            let set = SET.get_or_init(mixed);
+            let (kind, name) = resource.split_once(':').unwrap_or(("", resource));
+            let resource = Resource::new(kind, name);
+            let workspace = ["/w".to_owned()];
+            let place = Place::new(&set.lists, &workspace, "/home/dev", false);
+            let text = || Value::Text(String::new());
+            let attributes = match Who::ALL[who] {
+                Who::Human => vec![("name", text())],
+                _ => vec![("name", text()), ("runtime", text()), ("model", text())],
+            };
+            let principal = Principal {
+                who: Who::ALL[who],
+                id: id.to_owned(),
+                attributes,
+                // Nobody is in themselves.
+                parents: [(parent.0, parent.1.to_owned())].into_iter().filter(|of| *of != (Who::ALL[who], id.to_owned())).collect(),
+            };
+            let question = Question {
+                verb: Verb::ALL[verb],
+                leads: None,
+                kind: Type::of(&resource),
+                attributes: place.attributes(&resource, None, false),
+                resource,
+                context: vec![
+                    ("destructive", Value::Bool(destructive)),
+                    ("size", Value::Long(size)),
+                    ("branch", Value::Text(branch)),
+                    ("taint", Value::Set(taint.into_iter().map(str::to_owned).collect())),
+                ],
+                call: Arc::new(vec![("opaque", Value::Bool(opaque))]),
+            };
+            let asker = Asker::new(set, &principal);
+            prop_assert_eq!(asker.ask(&question), whole(&asker, &question));
         }
     }
 }

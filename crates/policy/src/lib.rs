@@ -6,7 +6,9 @@
 #![forbid(unsafe_code)]
 
 pub mod approvals;
+mod conditions;
 mod decide;
+mod explain;
 pub mod guard;
 pub mod intent;
 mod lists;
@@ -20,6 +22,8 @@ pub mod table;
 mod taint;
 
 pub use decide::Decision;
+pub use explain::{Attribute, Change, Explained, Explanation, Flip, MAX_CHANGES, MAX_REQUESTS};
+pub use resource::Value;
 pub use set::{
     MAX_DEPTH, MAX_ENTRIES, MAX_FILE_BYTES, MAX_SET_BYTES, PolicyInfo, PolicySet, Problem, SCHEMA, SetError,
     SetFile, Source,

@@ -39,7 +39,16 @@ pub(crate) struct Lists {
     pub allowed_mcp: Vec<String>,
     pub secrets: PathList,
     pub privileged: HashSet<String>,
-    pub classes: Vec<(String, PathList, Vec<(String, String)>)>,
+    pub classes: Vec<Class>,
+}
+
+/// A class of data.
+#[derive(Debug, Default)]
+pub(crate) struct Class {
+    pub name: String,
+    pub paths: PathList,
+    /// Patterns of resources that are no files: kind and folded name.
+    pub others: Vec<(String, String)>,
 }
 
 /// The kinds of resources that a pattern of a class may name.
@@ -51,7 +60,7 @@ impl Lists {
     /// Unites the lists of several files.
     pub fn unite(files: &[ListFile]) -> Lists {
         let mut lists = Lists::default();
-        let mut classes: BTreeMap<&str, (PathList, Vec<(String, String)>)> = BTreeMap::new();
+        let mut classes: BTreeMap<&str, Class> = BTreeMap::new();
         for file in files {
             lists.workspace.add(&file.workspace);
             lists.scratch.add(&file.scratch);
@@ -63,18 +72,18 @@ impl Lists {
             lists.allowed_mcp.extend(file.allowed_mcp.iter().cloned());
             lists.privileged.extend(file.privileged.iter().map(|program| fold(program)));
             for (name, patterns) in &file.classes {
-                let (paths, others) = classes.entry(name).or_default();
+                let class = classes.entry(name).or_default();
+                class.name.clone_from(name);
                 for pattern in patterns {
                     match pattern.split_once(':').filter(|(kind, _)| KINDS.contains(kind)) {
-                        Some(("file", path)) => paths.add([path]),
-                        Some((kind, rest)) => others.push((kind.to_owned(), fold(rest))),
-                        None => paths.add([pattern]),
+                        Some(("file", path)) => class.paths.add([path]),
+                        Some((kind, rest)) => class.others.push((kind.to_owned(), fold(rest))),
+                        None => class.paths.add([pattern]),
                     }
                 }
             }
         }
-        lists.classes =
-            classes.into_iter().map(|(name, (paths, others))| (name.to_owned(), paths, others)).collect();
+        lists.classes = classes.into_values().collect();
         lists
     }
 }

@@ -198,16 +198,16 @@ impl<'p> Place<'p> {
     }
 
     fn classes(&self, resource: &Resource, found: &mut Vec<String>) {
-        if self.lists.classes.iter().all(|(_, _, others)| others.is_empty()) {
+        if self.lists.classes.iter().all(|class| class.others.is_empty()) {
             return;
         }
         let (kind, name) = (resource.kind(), fold(resource.name()));
-        for (class, _, patterns) in &self.lists.classes {
-            let is_of = patterns.iter().any(|(of, pattern)| {
+        for class in &self.lists.classes {
+            let is_of = class.others.iter().any(|(of, pattern)| {
                 (of == kind || of == "*") && (name_matches(pattern, &name) || glob_matches(pattern, &name))
             });
             if is_of {
-                found.push(class.clone());
+                found.push(class.name.clone());
             }
         }
     }
@@ -263,8 +263,11 @@ impl<'p> Place<'p> {
             let reference = fold(reference);
             let plain = reference.trim_start_matches('+');
             let plain = plain.strip_prefix("refs/heads/").or(plain.strip_prefix("heads/")).unwrap_or(plain);
-            if let Some(tag) = plain.strip_prefix("refs/tags/").filter(|_| !plain.contains(['$', '`'])) {
-                return self.lists.protected_branches.iter().any(|branch| name_matches(branch, tag));
+            let is_tag = plain.starts_with("refs/tags/") && !plain.contains(['$', '`']);
+            if is_tag {
+                // Tags are protected only where a pattern speaks of them.
+                let patterns = self.lists.protected_branches.iter().filter(|p| p.starts_with("refs/tags/"));
+                return patterns.into_iter().any(|pattern| name_matches(pattern, plain));
             }
             let is_unknown = plain.is_empty()
                 || plain == "head"
@@ -283,12 +286,12 @@ impl<'p> Place<'p> {
         let path = Path::new(&folded, &self.home_segments);
         let below = |list: &PathList| list.has(&path, true);
         let known = self.is_known(name);
-        let scratch = known && (is_device(name) || is_scratch(name) || below(&self.lists.scratch));
+        let scratch = known && (is_device(name) || below(&self.lists.scratch));
         let inside =
             known && (self.workspace.iter().any(|root| is_below(name, root)) || below(&self.lists.workspace));
-        for (class, paths, _) in &self.lists.classes {
-            if paths.has(&path, false) {
-                classes.push(class.clone());
+        for class in &self.lists.classes {
+            if class.paths.has(&path, false) {
+                classes.push(class.name.clone());
             }
         }
         let last = path.segments.last().copied().unwrap_or("");
@@ -439,21 +442,6 @@ fn is_device(path: &str) -> bool {
             | "/dev/stderr"
             | "/dev/tty"
     ) || path.strip_prefix("/dev/fd/").is_some_and(|fd| fd.bytes().all(|b| b.is_ascii_digit()))
-}
-
-/// Folders for temporary files. The folder itself is not scratch: it is everybody's.
-fn is_scratch(path: &str) -> bool {
-    [
-        "/tmp/",
-        "/var/tmp/",
-        "/dev/shm/",
-        "/private/tmp/",
-        "/private/var/tmp/",
-        "/var/folders/",
-        "/private/var/folders/",
-    ]
-    .iter()
-    .any(|folder| path.strip_prefix(folder).is_some_and(|rest| !rest.is_empty()))
 }
 
 fn is_secret_name(name: &str) -> bool {
@@ -898,5 +886,232 @@ fn is_metadata(address: IpAddr) -> bool {
         ),
         (None, IpAddr::V6(v6)) => matches!(v6.segments(), [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254 | 0x23]),
         (None, IpAddr::V4(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lists::ListFile;
+
+    const LISTS: &str = r#"
+        workspace = ["/shared/*"]
+        scratch = ["/tmp/**", "~/.cache/**"]
+        protected_branches = ["main", "master", "release/*"]
+        allowed_hosts = ["github.com", "*.example.com", "db.corp.io:5432", "10.0.0.5", "[2001:db8::1]", "s3://ours"]
+        allowed_mcp = ["github", "files/read_*"]
+        secrets = ["**/.env", "**/.ssh/**", "**/*.pem", "~/.aws/credentials"]
+        privileged = ["become"]
+        [classes]
+        cardholder = ["/srv/cards/**", "db:*/payments/*", "mcp:bank/*"]
+    "#;
+
+    /// The names of the attributes that are true, and of the texts and numbers asked for.
+    fn seen(resource: &str, leads: Option<&str>) -> Vec<String> {
+        let list: ListFile = toml::from_str(LISTS).unwrap();
+        let lists = Lists::unite(&[list]);
+        let workspace = ["/w".to_owned(), "/usr/src/app".to_owned()];
+        let place = Place::new(&lists, &workspace, "/home/dev", false);
+        let (kind, name) = resource.split_once(':').unwrap();
+        let attributes = place.attributes(&Resource::new(kind, name), leads, false);
+        let mut seen = Vec::new();
+        for (name, value) in attributes {
+            match value {
+                Value::Bool(true) => seen.push(name.to_owned()),
+                Value::Set(classes) => seen.extend(classes),
+                _ => {}
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn files_are_told_by_their_path() {
+        for (path, want) in [
+            ("/w/a.rs", "inside allowed"),
+            ("/w", "inside allowed whole"),
+            ("/w/*", "inside allowed whole"),
+            ("/w/*.rs", "inside allowed"),
+            ("/w2/a", ""),
+            ("/work/a", ""),
+            ("/", "whole"),
+            ("/home", "whole"),
+            ("/home/dev", "home whole"),
+            ("/home/dev/notes", "home"),
+            ("/home/develop", ""),
+            ("/w/../etc/passwd", ""),
+            ("/w/.*", "secret whole"),
+            ("w/a", ""),
+            ("/w/$id.tsx", "inside allowed"),
+            ("/w/[id].tsx", "inside allowed"),
+            ("/shared/x/a", "inside allowed"),
+            ("/usr/src/app/main.c", "inside allowed"),
+            ("/usr/src/main.c", "system"),
+            ("/etc/hosts", "system"),
+            ("/tmp/a", "scratch"),
+            ("/tmp", ""),
+            ("/dev/null", "scratch"),
+            ("/dev/sda", "system"),
+            ("/home/dev/.cache/x", "scratch home"),
+            ("/w/.env", "secret inside allowed"),
+            ("/w/.ENV", "secret inside allowed"),
+            ("/w/.e\u{200b}nv", "secret inside allowed"),
+            ("/w/．ｅｎｖ", "secret inside allowed"),
+            ("/w/.en?", "secret inside allowed"),
+            ("/w/.env.example", "inside allowed"),
+            ("/home/dev/.ssh/id_rsa", "secret home"),
+            ("/home/dev/.aws/credentials", "secret home"),
+            ("/home/other/.aws/credentials", ""),
+            ("/w/key.PEM", "secret inside allowed"),
+            ("/w/.claude/agents/a.md", "inside allowed agent_config"),
+            ("/w/CLAUDE.md", "inside allowed agent_config"),
+            ("/w/sub/AGENTS.md", "inside allowed agent_config"),
+            ("/w/.mcp.json", "inside allowed agent_config"),
+            ("/home/dev/.bashrc", "home startup"),
+            ("/home/dev/.config/autostart/x.desktop", "home startup"),
+            ("/etc/cron.d/x", "system startup"),
+            ("/etc/systemd/system/x.service", "system startup"),
+            ("/w/.git/hooks/pre-commit", "inside allowed startup repository"),
+            ("/w/.git/config", "inside allowed repository"),
+            ("/w/.gitignore", "inside allowed"),
+            ("/srv/cards/a", "cardholder"),
+        ] {
+            assert_eq!(seen(&format!("file:{path}"), None).join(" "), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_link_is_where_it_is_and_where_it_leads() {
+        for (path, leads, want) in [
+            ("/w/a", "/w/b", "inside allowed"),
+            ("/w/a", "/etc/passwd", "system"),
+            ("/w/a", "/home/dev/.ssh/id_rsa", "secret home"),
+            ("/etc/a", "/w/b", "system"),
+            ("/tmp/a", "/srv/cards/x", "cardholder"),
+        ] {
+            assert_eq!(seen(&format!("file:{path}"), Some(leads)).join(" "), want, "{path} to {leads}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_read_as_the_network_would_read_them() {
+        for (resource, want) in [
+            ("url:https://github.com/a/b", "allowed"),
+            ("url:https://GitHub.COM./a", "allowed"),
+            ("url:https://github.com:8443/a", "allowed"),
+            ("url:github.com/a", "allowed"),
+            ("url:https://github.com@evil.com/", ""),
+            ("url:https://evil.com#@github.com/", ""),
+            ("url:https://evil.com\\@github.com/", ""),
+            ("url:https://a@b@github.com/", ""),
+            ("url:https://github.com.evil.com/", ""),
+            ("url:https://gith\u{1d62}ub.com/", ""),
+            ("url:https://ɡithub.com/", ""),
+            ("url:https://ｇithub.com/", ""),
+            ("url:https://xn--ithub-jxb.com/", ""),
+            ("url:https://git%68ub.com/", ""),
+            ("url:https:/github.com/", ""),
+            ("url:https:///github.com/", ""),
+            ("url:https://$HOST/", ""),
+            ("url:https://{github.com,evil.com}/", ""),
+            ("url:data:text/plain,x", ""),
+            ("url:https://a.example.com/", "allowed"),
+            ("url:https://a.b.example.com/", "allowed"),
+            ("url:https://example.com/", ""),
+            ("url:https://notexample.com/", ""),
+            ("url:http://localhost:3000/x", "inside allowed loopback"),
+            ("url:http://127.0.0.1/", "inside allowed loopback"),
+            ("url:http://2130706433/", "inside allowed loopback"),
+            ("url:http://0x7f.1/", "inside allowed loopback"),
+            ("url:http://0177.0.0.1/", "inside allowed loopback"),
+            ("url:http://[::1]:8080/", "inside allowed loopback"),
+            ("url:http://[::ffff:127.0.0.1]/", "inside allowed loopback"),
+            ("url:http://localhost.evil.com/", ""),
+            ("url:http://127.0.0.1.nip.io/", ""),
+            ("url:http://10.0.0.5/", "allowed private"),
+            ("url:http://10.0.0.6/", "private"),
+            ("url:http://192.168.1.1/", "private"),
+            ("url:http://169.254.169.254/latest/meta-data", "private metadata"),
+            ("url:http://2852039166/", "private metadata"),
+            ("url:http://0xa9fea9fe/", "private metadata"),
+            ("url:http://[::ffff:a9fe:a9fe]/", "private metadata"),
+            ("url:http://metadata.google.internal/", "private metadata"),
+            ("url:http://ｍetadata.google.internal/", "private metadata"),
+            ("url:http://[2001:db8::1]/", "allowed"),
+            ("url:http://[fd00::1]/", "private"),
+            ("url:http://[zz]/", ""),
+            ("url:s3://ours/key", "allowed"),
+            ("url:s3://localhost/key", ""),
+            ("url:gs://ours/key", ""),
+            ("host:github.com", "allowed"),
+            ("host:db.corp.io:5432", "allowed"),
+            ("host:db.corp.io:22", ""),
+            ("host:evil.com:80", ""),
+            ("host:::1", "inside allowed loopback"),
+            ("host:localhost:4444", "inside allowed loopback"),
+            ("host:github.com::mod/x", "allowed"),
+            ("host:/tmp/", ""),
+            ("host:", ""),
+        ] {
+            assert_eq!(seen(resource, None).join(" "), want, "{resource}");
+        }
+    }
+
+    #[test]
+    fn other_resources_are_told_by_their_name() {
+        for (resource, want) in [
+            ("git:origin#feature/x", "allowed"),
+            ("git:origin#main", "allowed protected"),
+            ("git:origin#refs/heads/main", "allowed protected"),
+            ("git:origin#MAIN", "allowed protected"),
+            ("git:origin#mаin", "allowed protected"),
+            ("git:origin#release/1.2", "allowed protected"),
+            ("git:origin#HEAD", "allowed protected"),
+            ("git:origin#*", "allowed protected"),
+            ("git:origin#$BRANCH", "allowed protected"),
+            ("git:origin#refs/tags/*", "allowed"),
+            ("git:@{push}", "allowed protected"),
+            ("git:https://github.com/x/y.git#dev", "allowed"),
+            ("git:https://evil.com/x/y.git#dev", ""),
+            ("git:evil.com:x/y#dev", ""),
+            ("git:https://evil.com/x#y#main", "protected"),
+            ("git:$REMOTE#dev", ""),
+            ("git:.#HEAD", "inside allowed"),
+            ("git:.#main", "inside allowed protected"),
+            ("git:config#user.name", "inside allowed"),
+            ("db:postgres/payments/cards", "cardholder"),
+            ("db:postgres/*/*", "cardholder"),
+            ("db:postgres/app/users", ""),
+            ("mcp:github/create_issue", "allowed"),
+            ("mcp:files/read_file", "allowed"),
+            ("mcp:files/write_file", ""),
+            ("mcp:*/x", "cardholder"),
+            ("mcp:bank/send", "cardholder"),
+            ("env:PATH", "inside allowed"),
+            ("env:GITHUB_TOKEN", "secret inside allowed"),
+            ("env:*", "secret inside allowed"),
+            ("secret:gpg", "secret"),
+            ("memory:tasks", "inside allowed"),
+            ("agent:explorer", "inside allowed"),
+            ("tool:claude-code/Edit", "inside allowed"),
+            ("tool:kubectl/ns/prod", ""),
+            ("proc:make", "inside allowed"),
+            ("proc:sudo", "inside allowed privileged"),
+            ("proc:become", "inside allowed privileged"),
+            ("pkg:npm/x", ""),
+        ] {
+            assert_eq!(seen(resource, None).join(" "), want, "{resource}");
+        }
+    }
+
+    #[test]
+    fn a_variable_in_a_path_may_lead_anywhere() {
+        let lists = Lists::default();
+        let workspace = ["/w".to_owned()];
+        for (has_unknown, want) in [(true, false), (false, true)] {
+            let place = Place::new(&lists, &workspace, "", has_unknown);
+            let attributes = place.attributes(&Resource::new("file", "/w/$X"), None, false);
+            assert!(attributes.contains(&("inside", Value::Bool(want))));
+        }
     }
 }

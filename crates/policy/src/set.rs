@@ -3,10 +3,11 @@
 //! A set is files and nothing else: [`PolicySet::files`] given to [`PolicySet::from_files`] makes
 //! the same set again, with the same [`PolicySet::hash`].
 
+use crate::conditions::Conditions;
 use crate::lists::{ListFile, Lists};
-use crate::slices::Slices;
+use crate::slices::{ActionEntity, Slices, actions};
 use cedar_policy::{Effect, EntityUid, Policy, PolicyId, Schema, ValidationMode, Validator};
-use fdr_record::{Verdict, hex};
+use fdr_record::{Verb, Verdict, hex};
 use miette::Diagnostic;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -172,19 +173,28 @@ impl std::error::Error for SetError {}
 pub(crate) struct Loaded {
     pub info: PolicyInfo,
     pub policy: Policy,
+    /// A set for Cedar, of this policy alone.
+    pub alone: cedar_policy::PolicySet,
+    pub conditions: Conditions,
     /// Where it begins in its file, in bytes.
     offset: usize,
 }
 
 /// A set of policies, ready to decide with.
-#[derive(Debug)]
 pub struct PolicySet {
     files: Vec<SetFile>,
     hash: String,
     pub(crate) policies: Vec<Loaded>,
-    pub(crate) by_id: HashMap<PolicyId, usize>,
     pub(crate) lists: Lists,
+    /// The verbs as Cedar knows them, with the groups that they are in.
+    pub(crate) actions: Vec<ActionEntity>,
     pub(crate) slices: Slices,
+}
+
+impl fmt::Debug for PolicySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PolicySet({} policies, {})", self.policies.len(), self.hash)
+    }
 }
 
 impl PolicySet {
@@ -306,13 +316,14 @@ impl Reader {
 
     /// `above` are the folders that this one is in, and itself: a link to one of them is a loop.
     fn folder(&mut self, folder: &Path, name: &str, above: &mut Vec<PathBuf>) {
-        let entries =
-            match std::fs::read_dir(folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>()) {
-                Ok(entries) => entries,
-                Err(error) => {
-                    return self.problem(name, &format!("can't be read: {error}"), "let the recorder read it");
-                }
-            };
+        let entries = match std::fs::read_dir(folder)
+            .and_then(|entries| entries.collect::<Result<Vec<_>, _>>())
+        {
+            Ok(entries) => entries,
+            Err(error) => {
+                return self.problem(name, &format!("can't be read: {error}"), "let the recorder read it");
+            }
+        };
         let mut paths: Vec<PathBuf> = entries.iter().map(std::fs::DirEntry::path).collect();
         paths.sort_unstable();
         for path in paths {
@@ -413,11 +424,12 @@ fn build(mut files: Vec<SetFile>, mut problems: Vec<Problem>) -> Result<PolicySe
             help: "give one of the folders another name".to_owned(),
         });
     }
+    let actions = actions();
     let mut policies: Vec<Loaded> = Vec::new();
     let mut lists = Vec::new();
     for file in &files {
         if file.name.ends_with(".cedar") {
-            parse_policies(file, &mut policies, &mut problems);
+            parse_policies(file, &actions, &mut policies, &mut problems);
         } else {
             match toml::from_str::<ListFile>(&file.text) {
                 Ok(list) => lists.push(list),
@@ -450,8 +462,8 @@ fn build(mut files: Vec<SetFile>, mut problems: Vec<Problem>) -> Result<PolicySe
         problems.sort_by(|a, b| (&a.file, a.at).cmp(&(&b.file, b.at)));
         return Err(SetError { problems, files });
     }
-    let slices = Slices::new(&policies);
-    Ok(PolicySet { hash: hash(&files), files, policies, by_id, lists: Lists::unite(&lists), slices })
+    let slices = Slices::new(policies.iter().map(|loaded| &loaded.policy), &actions);
+    Ok(PolicySet { hash: hash(&files), files, policies, lists: Lists::unite(&lists), actions, slices })
 }
 
 fn hash(files: &[SetFile]) -> String {
@@ -505,7 +517,12 @@ fn split(text: &str) -> Vec<(usize, &str)> {
     pieces
 }
 
-fn parse_policies(file: &SetFile, policies: &mut Vec<Loaded>, problems: &mut Vec<Problem>) {
+fn parse_policies(
+    file: &SetFile,
+    actions: &[ActionEntity],
+    policies: &mut Vec<Loaded>,
+    problems: &mut Vec<Problem>,
+) {
     for (from, text) in split(&file.text) {
         let mut problem = |offset: usize, what: String, help: &str| {
             let at = Some(place(&file.text, from + offset));
@@ -515,8 +532,13 @@ fn parse_policies(file: &SetFile, policies: &mut Vec<Loaded>, problems: &mut Vec
             Ok(policy) => policy,
             Err(errors) => {
                 for error in errors.iter() {
-                    let help = error.help().map(|help| help.to_string()).unwrap_or_default();
-                    problem(offset_of(error), error.to_string(), &help);
+                    let what = error.to_string();
+                    let help = match error.help() {
+                        Some(help) => help.to_string(),
+                        None if what.contains("end of input") => "a policy ends with a semicolon".to_owned(),
+                        None => String::new(),
+                    };
+                    problem(offset_of(error), what, &help);
                 }
                 continue;
             }
@@ -580,7 +602,13 @@ fn parse_policies(file: &SetFile, policies: &mut Vec<Loaded>, problems: &mut Vec
             line: place(&file.text, from).0,
             text: text.to_owned(),
         };
-        policies.push(Loaded { policy: policy.new_id(PolicyId::new(&info.id)), info, offset: from });
+        let policy = policy.new_id(PolicyId::new(&info.id));
+        let json = policy.to_json().unwrap_or_default();
+        let conditions = Conditions::new(&json, actions);
+        let mut alone = cedar_policy::PolicySet::new();
+        // A static policy can always be added to an empty set.
+        let _ = alone.add(policy.clone());
+        policies.push(Loaded { policy, info, alone, conditions, offset: from });
     }
 }
 
@@ -628,17 +656,28 @@ fn validate(policies: &[Loaded], files: &[SetFile], problems: &mut Vec<Problem>)
         let more =
             if errors.len() > 1 { format!(" (and {} like it)", errors.len() - 1) } else { String::new() };
         let Some((what, help)) = errors.into_iter().next() else { continue };
-        let help = match help.as_str() {
-            "" if what.contains("attribute") => {
-                "see schema.cedarschema; for an attribute that only some types have, write \
-                 `resource is File &&` before it"
-                    .to_owned()
-            }
-            "" => "see schema.cedarschema".to_owned(),
-            help => help.to_owned(),
-        };
+        let help = remedy(&what, help);
         let at = Some(place(&file.text, start + offset));
         problems.push(Problem { file: info.file.clone(), at, what: format!("{what}{more}"), help });
+    }
+}
+
+/// What to do about a mistake against the schema.
+fn remedy(what: &str, help: String) -> String {
+    let quoted = what.split('`').nth(1).unwrap_or("");
+    if what.starts_with("attribute") && SCHEMA.contains(&format!("\"{quoted}\":")) {
+        // Cedar would propose the name of another attribute.
+        return "not every type has it: write `resource is File &&` before it, or the type in the scope"
+            .to_owned();
+    }
+    if what.starts_with("unrecognized action") {
+        let verbs: Vec<&str> = Verb::ALL.into_iter().map(Verb::as_str).collect();
+        return format!("the actions are {}, and the groups change and outward", verbs.join(", "));
+    }
+    match help.split_once("`, ").filter(|_| help.starts_with("for policy")) {
+        Some((_, help)) => help.to_owned(),
+        None if help.is_empty() => "see schema.cedarschema".to_owned(),
+        None => help,
     }
 }
 

@@ -2,15 +2,14 @@
 //! not looked at.
 
 use crate::resource::Type;
-use crate::set::{Loaded, schema};
+use crate::set::schema;
 use cedar_policy::{
-    ActionConstraint, Entity, EntityId, EntityTypeName, EntityUid, Policy, PolicySet, PrincipalConstraint,
+    ActionConstraint, Entity, EntityId, EntityTypeName, EntityUid, Policy, PrincipalConstraint,
     ResourceConstraint,
 };
-use fdr_record::{Verb, Verdict};
+use fdr_record::Verb;
 use std::collections::HashSet;
 use std::str::FromStr;
-use std::sync::OnceLock;
 
 /// The types of principals in the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,29 +31,6 @@ impl Who {
     }
 }
 
-/// Policies for requests of one kind. Those that ask are apart: what no policy permits is denied
-/// even if one would ask.
-#[derive(Debug, Default)]
-pub(crate) struct Slice {
-    pub rules: PolicySet,
-    pub asks: PolicySet,
-    pub has_asks: bool,
-}
-
-impl Slice {
-    pub fn new<'p>(policies: impl Iterator<Item = &'p Loaded>) -> Slice {
-        let mut slice = Slice::default();
-        for loaded in policies {
-            let asks = loaded.info.verdict == Verdict::Ask;
-            slice.has_asks |= asks;
-            let set = if asks { &mut slice.asks } else { &mut slice.rules };
-            // Ids are unique in a set that was loaded, and policies are static.
-            let _ = set.add(loaded.policy.clone());
-        }
-        slice
-    }
-}
-
 /// The scope of a policy, as far as types go.
 #[derive(Debug)]
 struct Scope {
@@ -63,31 +39,44 @@ struct Scope {
     types: [bool; Type::ALL.len()],
 }
 
-/// All slices of a set; each is built when it is first asked for.
+/// All slices of a set.
 #[derive(Debug)]
 pub(crate) struct Slices {
-    scopes: Vec<Scope>,
-    slices: Vec<OnceLock<Slice>>,
-    /// The verbs as Cedar knows them, with the groups that they are in.
-    pub actions: Vec<ActionEntity>,
+    /// By type of principal, verb and type of resource: places in the set.
+    slices: Vec<Vec<usize>>,
 }
 
 impl Slices {
-    pub fn new(policies: &[Loaded]) -> Slices {
-        let actions = actions();
-        let scopes = policies.iter().map(|loaded| scope(&loaded.policy, &actions)).collect();
-        let count = Who::ALL.len() * Verb::ALL.len() * Type::ALL.len();
-        Slices { scopes, slices: (0..count).map(|_| OnceLock::new()).collect(), actions }
+    pub fn new<'p>(policies: impl Iterator<Item = &'p Policy>, actions: &[ActionEntity]) -> Slices {
+        let mut slices = vec![Vec::new(); Who::ALL.len() * Verb::ALL.len() * Type::ALL.len()];
+        for (at, policy) in policies.enumerate() {
+            let scope = scope(policy, actions);
+            for (who, verb, kind) in scope.all() {
+                slices[place(who, verb, kind)].push(at);
+            }
+        }
+        Slices { slices }
     }
 
-    pub fn of(&self, policies: &[Loaded], who: Who, verb: Verb, kind: Type) -> &Slice {
-        let (who, verb, kind) = (who as usize, verb as usize, kind as usize);
-        let at = (who * Verb::ALL.len() + verb) * Type::ALL.len() + kind;
-        self.slices[at].get_or_init(|| {
-            let is_in = |scope: &Scope| scope.principals[who] && scope.verbs[verb] && scope.types[kind];
-            Slice::new(
-                policies.iter().zip(&self.scopes).filter(|(_, scope)| is_in(scope)).map(|(loaded, _)| loaded),
-            )
+    /// Places in the set of the policies whose scope can match.
+    pub fn of(&self, who: Who, verb: Verb, kind: Type) -> &[usize] {
+        &self.slices[place(who, verb, kind)]
+    }
+}
+
+fn place(who: Who, verb: Verb, kind: Type) -> usize {
+    (who as usize * Verb::ALL.len() + verb as usize) * Type::ALL.len() + kind as usize
+}
+
+impl Scope {
+    fn all(&self) -> impl Iterator<Item = (Who, Verb, Type)> {
+        let principals = Who::ALL.into_iter().filter(|who| self.principals[*who as usize]);
+        principals.flat_map(move |who| {
+            let verbs = Verb::ALL.into_iter().filter(|verb| self.verbs[*verb as usize]);
+            verbs.flat_map(move |verb| {
+                let types = Type::ALL.into_iter().filter(|kind| self.types[*kind as usize]);
+                types.map(move |kind| (who, verb, kind))
+            })
         })
     }
 }
@@ -100,8 +89,15 @@ pub(crate) struct ActionEntity {
     groups: HashSet<EntityUid>,
 }
 
+impl ActionEntity {
+    /// Whether the verb is in a group.
+    pub fn is_in(&self, group: &str) -> bool {
+        self.groups.iter().any(|uid| uid.id().unescaped() == group)
+    }
+}
+
 /// One for each verb, in the order of [`Verb::ALL`].
-fn actions() -> Vec<ActionEntity> {
+pub(crate) fn actions() -> Vec<ActionEntity> {
     let entities = schema().action_entities().expect("the actions of the schema are a tree");
     let name = EntityTypeName::from_str("Action").expect("a plain name");
     let action = |verb: Verb| {

@@ -11,7 +11,7 @@
 //! ```
 //! A case is `VERDICT | set | tool | what is known | input`. The set is a starter or a folder,
 //! several are joined by `+`; `*` is the set that the table is tried with. The input is JSON if it
-//! begins with `{`, else the one argument that the tool is about: a command, a path, a URL. It
+//! begins with `{"`, else the one argument that the tool is about: a command, a path, a URL. It
 //! goes on over lines that begin with `> `. What is known, each word at most once:
 //!
 //! | Word | Meaning | Without it |
@@ -29,8 +29,8 @@
 //! | `known="…"` | the verdict is wanted and not got, and why | it is got |
 
 use fdr_record::{
-    ActionBody, Agent, Body, ContentRef, Count, Env, Facts, InScope, IntentCheck, Kind, Mode, Normalised,
-    PolicyDecision, Principal, Record, IdSource, Taint, Timestamp, Verb, Verdict,
+    ActionBody, Agent, Body, ContentRef, Count, Env, Facts, IdSource, InScope, IntentCheck, Kind, Mode,
+    Normalised, PolicyDecision, Principal, Record, Taint, Timestamp, Verb, Verdict,
 };
 use serde_json::{Value, json};
 
@@ -106,7 +106,8 @@ pub fn parse(text: &str) -> Result<Vec<Case>, Vec<TableError>> {
                 }
                 _ => errors.push(TableError {
                     line: number,
-                    what: "a line that begins with `>` goes on with a case, and none stands before it".to_owned(),
+                    what: "a line that begins with `>` goes on with a case, and none stands before it"
+                        .to_owned(),
                 }),
             }
             continue;
@@ -201,7 +202,8 @@ fn words(text: &str) -> Result<Vec<(String, Option<String>)>, String> {
             None => None,
             Some(after) => Some(match after.strip_prefix('"') {
                 Some(quoted) => {
-                    let close = quoted.find('"').ok_or_else(|| format!("the quote after `{name}=` is not closed"))?;
+                    let close =
+                        quoted.find('"').ok_or_else(|| format!("the quote after `{name}=` is not closed"))?;
                     rest = &quoted[close + 1..];
                     quoted[..close].to_owned()
                 }
@@ -336,7 +338,8 @@ impl Case {
 
 /// What a runtime would give for the one argument of a tool.
 fn input(tool: &str, text: &str) -> Result<Value, String> {
-    if text.starts_with('{') {
+    // A command may begin with a brace as well: `{rm,-rf,x}`.
+    if text.starts_with("{\"") || text == "{}" {
         return serde_json::from_str(text).map_err(|error| format!("the input is not JSON: {error}"));
     }
     let key = match tool {
@@ -367,7 +370,10 @@ mod tests {
         let cases = parse(&table.replace("fix | it", "fix it")).expect("the table is right");
         assert_eq!(cases.len(), 1);
         let case = &cases[0];
-        assert_eq!((case.line, case.verdict, &case.sets[..]), (3, Verdict::Deny, &["a".to_owned(), "./b".to_owned()][..]));
+        assert_eq!(
+            (case.line, case.verdict, &case.sets[..]),
+            (3, Verdict::Deny, &["a".to_owned(), "./b".to_owned()][..])
+        );
         assert_eq!(case.taint, [Taint::Secret, Taint::Web]);
         assert_eq!(case.prompt.as_deref(), Some("fix it"));
         assert_eq!(case.input, json!({"command": "cat x |\ny"}));

@@ -2,7 +2,8 @@
 //!
 //! - [`Record`] is the line that is stored; [`Body`] what happened, by [`Kind`].
 //! - [`Action`] and [`Resource`] are the canonical words for what a tool call means.
-//! - `shell` turns a shell command into them; `scrub` takes secrets out of a payload.
+//! - `shell` turns a shell command into them; `scrub` takes secrets out of a payload;
+//!   `injection` finds phrases that speak to an agent like instructions.
 //! - [`ContentKey`] makes the digests by which a record refers to content kept beside it.
 //!
 //! Nothing here does I/O.
@@ -12,6 +13,7 @@ mod action;
 mod body;
 mod content;
 mod id;
+pub mod injection;
 mod record;
 #[cfg(feature = "schema")]
 mod schema;

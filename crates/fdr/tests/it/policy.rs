@@ -111,7 +111,10 @@ fn an_enforced_policy_is_told_with_its_reason_and_an_observed_one_only_recorded(
     let enforced = start("enforce", 1, &policies(NO_DELETING));
     assert_eq!(told(&call(&enforced, "c1", "ls")), None);
     let reason = told(&call(&enforced, "c2", "rm -rf build")).expect("denied");
-    assert!(reason.contains("nothing is deleted here") && reason.contains("/home/dev/proj/build"), "{reason}");
+    assert!(
+        reason.contains("nothing is deleted here") && reason.contains("/home/dev/proj/build"),
+        "{reason}"
+    );
     let observed = start("observe", 1, &policies(NO_DELETING));
     for (number, command) in ["ls", "rm -rf build", "git push origin main"].iter().enumerate() {
         assert_eq!(told(&call(&observed, &format!("c{number}"), command)), None);
@@ -175,8 +178,8 @@ fn a_bad_set_is_refused_and_the_last_good_one_stays_also_over_a_restart() {
 fn decisions_made_while_the_set_changes_are_by_one_set_or_the_other() {
     let program = start("enforce", 1, &policies(NO_DELETING));
     assert!(told(&call(&program, "c", "rm x")).is_some());
+    let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let stop = std::sync::atomic::AtomicBool::new(false);
         let (program, stop) = (&program, &stop);
         let hooks: Vec<_> = (0..3)
             .map(|thread| {
@@ -196,7 +199,10 @@ fn decisions_made_while_the_set_changes_are_by_one_set_or_the_other() {
         }
         stop.store(true, std::sync::atomic::Ordering::SeqCst);
         let counts: Vec<[u32; 2]> = hooks.into_iter().map(|hook| hook.join().unwrap()).collect();
-        assert!(counts.iter().any(|count| count[0] > 0) && counts.iter().any(|count| count[1] > 0), "{counts:?}");
+        assert!(
+            counts.iter().any(|count| count[0] > 0) && counts.iter().any(|count| count[1] > 0),
+            "{counts:?}"
+        );
     });
     // The change stands before the first decision by it, and each decision comes out again.
     let mut in_force = None;
@@ -207,7 +213,8 @@ fn decisions_made_while_the_set_changes_are_by_one_set_or_the_other() {
             _ => {}
         }
     }
-    let again: Value = serde_json::from_str(&program.ok(&["replay", "--policy", "recorded", "--json"])).unwrap();
+    let again: Value =
+        serde_json::from_str(&program.ok(&["replay", "--policy", "recorded", "--json"])).unwrap();
     assert_eq!((&again["changed"], &again["other_reasons"]), (&Value::from(0), &Value::from(0)), "{again}");
 }
 
@@ -240,13 +247,14 @@ fn of_two_approvers_at_once_one_is_first() {
     std::thread::scope(|scope| {
         let hook = scope.spawn(|| call(&program, "c1", "git push origin main"));
         let id = one_waiting(&program);
-        let answers = [["approvals", "grant", &id], ["approvals", "deny", &id]];
-        let said: Vec<String> = answers
-            .map(|answer| scope.spawn({ let program = &program; move || apart(program, &answer) }))
-            .into_iter()
-            .map(|answer| answer.join().unwrap())
-            .collect();
-        let first = said.iter().filter(|text| text.starts_with("granted") || text.starts_with("refused")).count();
+        let answer = |word: &'static str| {
+            let (program, id) = (&program, id.clone());
+            scope.spawn(move || apart(program, &["approvals", word, &id]))
+        };
+        let said: Vec<String> =
+            [answer("grant"), answer("deny")].into_iter().map(|answer| answer.join().unwrap()).collect();
+        let first =
+            said.iter().filter(|text| text.starts_with("granted") || text.starts_with("refused")).count();
         assert_eq!(first, 1, "{said:?}");
         assert_eq!(told(&hook.join().unwrap()).is_none(), said[0].starts_with("granted"), "{said:?}");
     });
@@ -265,7 +273,10 @@ fn four_eyes_are_not_one_person_twice_and_an_agent_is_nobody() {
         let refused = program.fdr(&["approvals", "grant", &id]);
         assert!(String::from_utf8_lossy(&refused.stderr).contains("an agent"), "{refused:?}");
         assert!(apart(&program, &["approvals", "grant", &id]).contains("one more person"));
-        assert!(apart(&program, &["approvals", "grant", &id, "--reason", "again"]).contains("two different people"));
+        assert!(
+            apart(&program, &["approvals", "grant", &id, "--reason", "again"])
+                .contains("two different people")
+        );
         assert!(told(&hook.join().unwrap()).is_some());
     });
 }
@@ -363,7 +374,12 @@ fn a_decision_is_explained_and_replayed_under_another_set() {
     let changed: Value = serde_json::from_slice(&changed.stdout).unwrap();
     assert_eq!(changed["verdicts"], serde_json::json!({"DENY -> PERMIT": 1}), "{changed}");
     assert_eq!(program.fdr(&["replay", "--policy", "recorded"]).status.code(), Some(0));
-    let diff = program.fdr(&["policy", "diff", program.home().join("policies/").to_str().unwrap(), other.to_str().unwrap()]);
+    let diff = program.fdr(&[
+        "policy",
+        "diff",
+        program.home().join("policies/").to_str().unwrap(),
+        other.to_str().unwrap(),
+    ]);
     assert_eq!(diff.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&diff.stdout).contains("removed t/delete"), "{diff:?}");
 }

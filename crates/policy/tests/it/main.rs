@@ -1,4 +1,5 @@
-//! One binary for all integration tests of the crate.
+//! The policy crate as its users see it.
 
 mod engine;
 mod intent;
+mod tables;

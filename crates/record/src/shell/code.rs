@@ -14,6 +14,7 @@ use super::run::Shell;
 use super::syntax::excerpt;
 use crate::{Hazard, Resource};
 use regex::Regex;
+use regex::bytes::{Regex as BytesRegex, RegexBuilder};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
@@ -93,7 +94,7 @@ const WORDS: &[(Hazard, When, &str)] = &[
         "urlopen urlretrieve smtplib ftplib poplib imaplib telnetlib httpx aiohttp pycurl paramiko socketserver \
          XMLHttpRequest EventSource sendBeacon WebSocket websockets TCPSocket UDPSocket TCPServer UNIXSocket \
          curl_init curl_exec curl_multi_exec fsockopen pfsockopen stream_socket_client socket_connect \
-         create_connection getaddrinfo gethostbyname http2 dgram undici urllib2 urllib3 boto3 botocore psycopg \
+         create_connection open_connection start_server getaddrinfo gethostbyname http2 dgram undici urllib2 urllib3 boto3 botocore psycopg \
          psycopg2 pymysql pymongo asyncpg xmlrpc websocket webbrowser LWP HTTPoison Faraday HTTParty",
     ),
     (
@@ -107,7 +108,7 @@ const WORDS: &[(Hazard, When, &str)] = &[
         Hazard::CodeProcess,
         When::Anywhere,
         "subprocess child_process execSync execFile execFileSync spawnSync execv execve execvp execvpe execl \
-         execle execlp execlpe posix_spawn posix_spawnp spawnl spawnv spawnve spawnvp Popen popen popen2 popen3 \
+         execle execlp execlpe posix_spawn posix_spawnp spawnl spawnv spawnve spawnvp spawnvpe spawnle spawnlp spawnlpe const_get Popen popen popen2 popen3 \
          getoutput getstatusoutput check_output check_call proc_open shell_exec passthru pcntl_exec pcntl_fork \
          create_subprocess_exec create_subprocess_shell pexpect ctypes cffi __import__ importlib import_module \
          runpy run_path __builtins__ builtins __subclasses__ __globals__ __getattribute__ __loader__ __base__ \
@@ -128,7 +129,7 @@ const WORDS: &[(Hazard, When, &str)] = &[
     ),
     (Hazard::CodeProcess, When::Bare, "exec eval compile system execfile Worker start_new_thread qx"),
     (Hazard::CodeProcess, When::Member, "system"),
-    (Hazard::CodeProcess, When::Module, "pty vm cluster Kernel"),
+    (Hazard::CodeProcess, When::Module, "pty vm cluster Kernel sh shelljs execa zx plumbum sarge"),
     (
         Hazard::CodeSecret,
         When::Anywhere,
@@ -153,6 +154,8 @@ const MEMBERS: &[(Hazard, &str, &str)] = &[
     ),
     (Hazard::CodeProcess, "codecs", "decode getdecoder"),
     (Hazard::CodeProcess, "os", "execute"),
+    (Hazard::CodeProcess, "System", "cmd shell"),
+    (Hazard::CodeDestructive, "file", "remove rename delete copy"),
     (Hazard::CodeProcess, "sys", "modules settrace _getframe meta_path path_hooks"),
     (
         Hazard::CodeProcess,
@@ -170,7 +173,7 @@ const MEMBERS: &[(Hazard, &str, &str)] = &[
 /// Pieces of text that mean something by themselves.
 struct Pattern {
     hazard: Hazard,
-    regex: Regex,
+    regex: BytesRegex,
 }
 
 static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
@@ -184,7 +187,10 @@ static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
         (Hazard::CodeNetwork, r"(?i)\b(?:invoke-webrequest|invoke-restmethod|iwr|irm|net\.webclient|start-bitstransfer)\b|open-uri|net/https?|/dev/tcp/"),
         (Hazard::CodeNetwork, r"\b(?:file_get_contents|fopen|copy|readfile|download\.file|url|open)\s*\(?\s*[^)\n]{0,80}\b(?:https?|ftps?)://"),
         (Hazard::CodeProcess, r"(?i)\b(?:do shell script|tell application|invoke-expression|iex|start-process|stop-process|keystroke)\b"),
-        // Texts that are put together of numbers.
+        (Hazard::CodeDestructive, r"\bfile\s+(?:delete|rename|copy)\b"),
+        (Hazard::CodeProcess, r#"["']\s*\.\s*execute\s*\("#),
+        // Texts that are turned round or put together of numbers.
+        (Hazard::CodeProcess, r#"["'\])]\s*\[\s*::\s*-1\s*\]|split\s*\(\s*["']{2}\s*\)\s*\.\s*reverse|\breversed\s*\(\s*["']"#),
         (Hazard::CodeProcess, r#"\bchr\s*\([^)]*\)\s*(?:\+|\.)\s*chr\b|join\s*\(\s*(?:map\s*\(\s*)?\(?\[?chr\b|map\s*\(\s*chr\b|\bchr\s*\(\s*\w+\s*(?:[\^+-][^)]*)?\)\s*for\b|fromCharCode|fromCodePoint|\]\s*\.\s*pack\b|(?:^|[^.\w])pack\s*\(?\s*["'][CUHmuW]"#),
         (Hazard::CodeProcess, r#"\bunpack1?\s*\(?\s*["'](?:[mu]|H\*)|Buffer\s*\.\s*from\s*\([^)]*["'](?:base64|base64url|hex)["']|\.\s*decode\s*\(\s*["'](?:hex|rot|base64|zlib|bz2|unicode_escape|raw_unicode)"#),
         (Hazard::CodeProcess, r#"\b(?:sys\s*\.\s*modules|__dict__\s*(?:\[|\.)|(?:locals|vars)\s*\([^)]*\)\s*(?:\[|\.))"#),
@@ -193,14 +199,18 @@ static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
         (Hazard::CodeProcess, r#"\bsend\s*\(?\s*[:"']|\bmethod\s*\(\s*[:"']|\bconstructor\s*(?:\(|\.\s*constructor|\[)|["']constructor["']\s*\]"#),
         (Hazard::CodeProcess, r#"\brequire\s*\(\s*[^"'`\s)]|\bimport\([^"'`\s)]|\btype\s*\(\s*os\s*\)"#),
         (Hazard::CodeProcess, r"\b(?:nodejs|node|process)\s*\.\s*(?:kill|binding|dlopen|mainModule|abort)\b"),
-        (Hazard::CodeSecret, r#"\bprocess\s*(?:\?\.|\.|\[)\s*["'`]?env\b|\bENV\s*(?:\[|\.|\{)|%ENV\b|\$ENV\b|\$_SERVER\b|\$env:|\bSys\.getenv"#),
+        (Hazard::CodeSecret, r#"\bprocess\s*(?:\?\.|\.|\[)\s*["'`]?env\b|\bENV\s*(?:\[|\.|\{)|\{[^}]*\benv\b[^}]*\}\s*=\s*process\b|%ENV\b|\$ENV\b|\$_SERVER\b|\$env:|\bSys\.getenv"#),
         (
             Hazard::CodeSecret,
             r#"(?i)(?:^|[/'"`\s=(])\.(?:ssh|aws|gnupg|netrc|npmrc|pypirc|kube|docker/config|git-credentials|pgpass|vault-token|azure|config/gcloud|config/gh|htpasswd)\b|/etc/(?:shadow|gshadow|sudoers)|\b(?:credentials|secrets?)\.(?:json|ya?ml|toml|ini|txt|env|db)\b|[/\\]credentials\b|/proc/[\w*{}$]+/(?:environ|mem|maps|cmdline)|\.(?:pem|p12|pfx|kdbx|keystore|jks)\b|login data|cookies\.sqlite|keychain"#,
         ),
     ]
     .into_iter()
-    .map(|(hazard, text)| Pattern { hazard, regex: Regex::new(text).expect("the pattern is valid") })
+    .map(|(hazard, text)| Pattern {
+        hazard,
+        // The cases and classes of ASCII are enough, and quicker.
+        regex: RegexBuilder::new(text).unicode(false).build().expect("the pattern is valid"),
+    })
     .collect()
 });
 
@@ -302,13 +312,22 @@ impl<'t> Scan<'t, '_> {
     fn all(&mut self) {
         self.words(false);
         for pattern in PATTERNS.iter() {
-            if !self.found.hazards.contains(&pattern.hazard) && pattern.regex.is_match(self.text) {
+            if !self.found.hazards.contains(&pattern.hazard) && pattern.regex.is_match(self.text.as_bytes()) {
                 self.found.hazards.insert(pattern.hazard);
             }
         }
         if matches!(self.language, Language::Ruby | Language::Perl | Language::Php | Language::Other)
             && (self.text.contains('`') || self.text.contains("%x") || self.text.contains("qx"))
         {
+            self.found.hazards.insert(Hazard::CodeProcess);
+        }
+        // `&{"name"}(…)` in Perl, `("name")(…)` in PHP.
+        let by_name = match self.language {
+            Language::Perl => ["&{", "&$", "& $"].iter().any(|call| self.text.contains(call)),
+            Language::Php => ["\")(", "')(", "\") (", "') ("].iter().any(|call| self.text.contains(call)),
+            _ => false,
+        };
+        if by_name {
             self.found.hazards.insert(Hazard::CodeProcess);
         }
         self.secret_file();
@@ -398,10 +417,28 @@ impl<'t> Scan<'t, '_> {
             }
         }
         match word.text {
-            "open" | "openSync" | "fopen" | "sysopen" | "ZipFile" | "TarFile" => self.opens(word),
+            "open" | "openSync" | "fopen" | "sysopen" | "FileIO" | "ZipFile" | "TarFile"
+                if word.after != Some(')') =>
+            {
+                self.opens(word)
+            }
             "replace" | "rename" if word.of.is_some() && word.after == Some('(') => self.renames(word),
             "getattr" | "attrgetter" if word.after == Some('(') => self.mark(Hazard::CodeProcess),
             "os" | "posix" if self.language == Language::Python && self.is_passed_about(word) => {
+                self.mark(Hazard::CodeProcess);
+            }
+            // An order that goes by another name: `e = exec`, `map(eval, …)`, `o = open`.
+            "exec" | "eval" | "compile" | "system" | "fetch" | "Function" if self.is_passed_about(word) => {
+                self.mark(Hazard::CodeProcess);
+            }
+            "delete" if self.language == Language::Other && word.of.is_none() && word.after == Some('(') => {
+                self.mark(Hazard::CodeDestructive);
+            }
+            "system" | "exec" | "shell_exec" | "passthru" | "unlink" | "rmdir"
+                if self.language == Language::Php
+                    && matches!(word.before, Some('"' | '\''))
+                    && word.after == word.before =>
+            {
                 self.mark(Hazard::CodeProcess);
             }
             // A function by the name in a variable.
@@ -579,6 +616,9 @@ impl<'t> Scan<'t, '_> {
 
     /// `open` in all its forms: what matters is whether it may write or run something.
     fn opens(&mut self, word: &Word<'t>) {
+        if word.before == Some('=') && self.is_passed_about(word) {
+            self.mark(Hazard::CodeDestructive);
+        }
         let bare = self.language.calls_without_brackets();
         if word.after != Some('(') && !bare || self.is_defined(word) {
             return;
@@ -692,7 +732,8 @@ impl<'t> Scan<'t, '_> {
             ("Path.home", "~"),
             ("Dir.home", "~"),
             ("pardir", ".."),
-            ("os.sep", "/"),
+            ("os.sep +", "/"),
+            ("(os.sep,", "/"),
             ("path.sep +", "/"),
         ] {
             let there = self.text.contains(word);

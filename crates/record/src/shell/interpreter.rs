@@ -309,7 +309,7 @@ pub(super) fn node(shell: &mut Shell<'_>, call: &Call<'_>) {
             _ => shell.execute(call.name),
         };
     }
-    if call.name == "nodejs" || call.name == "node" || call.name == "tsx" || call.name == "ts-node" {
+    if matches!(call.name, "nodejs" | "node" | "tsx" | "ts-node" | "bun") {
         general(
             shell,
             call,
@@ -394,6 +394,14 @@ pub(super) fn java(shell: &mut Shell<'_>, call: &Call<'_>) {
 }
 
 pub(super) fn other(shell: &mut Shell<'_>, call: &Call<'_>) {
+    let encoded = |text: &str| {
+        let text = text.to_ascii_lowercase();
+        text == "-e" || text == "-ec" || text.starts_with("-en")
+    };
+    if matches!(call.name, "pwsh" | "powershell") && call.args.iter().any(|a| encoded(&a.text)) {
+        let reason = format!("{} runs a text that is encoded", call.name);
+        shell.opaque_as(Hazard::CommandWord, reason);
+    }
     general(
         shell,
         call,

@@ -4,6 +4,7 @@
 //! `pkg:cargo/serde`, `pkg:apt/curl`; `*` stands for the dependencies a project lists.
 
 use super::expand::Arg;
+use super::interpreter;
 use super::invoke::Call;
 use super::run::Shell;
 use super::syntax::excerpt;
@@ -63,6 +64,10 @@ fn rest(operands: &[Arg]) -> &[Arg] {
 }
 
 pub(super) fn node(shell: &mut Shell<'_>, call: &Call<'_>) {
+    let is_code = |a: &Arg| matches!(a.text.as_str(), "-e" | "--eval" | "-p" | "--print");
+    if call.name == "bun" && call.args.first().is_some_and(is_code) {
+        return interpreter::node(shell, call);
+    }
     let parsed = shell.options(
         "+ --prefix,-C,--dir,--cwd= -w,--workspace,--filter,-F= -r,--recursive -s,--silent -g,--global --registry= --userconfig=r",
         call.args,

@@ -277,6 +277,34 @@ fn what_multiplies_ends_in_a_reason() {
 }
 
 #[test]
+fn code_of_any_shape_is_looked_at_in_time() {
+    for unit in [
+        "open(",
+        "os.",
+        "'",
+        "'\"",
+        "import ",
+        "const {a ",
+        "getattr(",
+        "{",
+        "x as y,",
+        "qw(",
+        "\\x41",
+        "a[b](",
+        "/a/",
+        "'/a' + ",
+        "fileinput inplace=",
+        "unlink ",
+        "\n",
+    ] {
+        for name in ["python3", "node", "perl", "php"] {
+            let code = unit.repeat(200_000 / unit.len());
+            normalised_in_time(&format!("{name} - <<'END'\n{code}\nEND\n"));
+        }
+    }
+}
+
+#[test]
 fn unknown_places_are_opaque_not_guessed() {
     let nowhere = Context { cwd: "", home: "" };
     for command in ["rm x", "rm ~/x", "rm \"$HOME/x\"", "cat < x", "cd x && rm y"] {
@@ -381,6 +409,16 @@ fn pieces() -> impl Strategy<Value = String> {
         "tar ",
         "ssh h ",
         "printf ",
+        "python3 -c ",
+        "node -e ",
+        "perl -e ",
+        "import os",
+        "open(",
+        "getattr(",
+        "/etc/x",
+        "~/",
+        "as",
+        "qw(",
         "export ",
         "--",
         "-",
