@@ -606,7 +606,11 @@ fn is_task(rule: &ScopeRule) -> bool {
 fn same_task(rule: &str, task: &str) -> bool {
     let rule = rule.strip_prefix("task:").unwrap_or(rule);
     if let Some(command) = rule.strip_prefix("command/") {
-        return task.strip_prefix("command/").is_some_and(|done| done.contains(command));
+        let Some(done) = task.strip_prefix("command/") else { return false };
+        let edge = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '-' && c != '_');
+        return done.match_indices(command).any(|(at, found)| {
+            edge(done[..at].chars().next_back()) && edge(done[at + found.len()..].chars().next())
+        });
     }
     rule == task || task.split_once('#').is_some_and(|(name, _)| name == rule)
 }

@@ -195,6 +195,10 @@ fn is_polite(sentence: &[Token<'_>]) -> bool {
 /// Whether a sentence asks something and not for something.
 fn is_question(sentence: &[Token<'_>]) -> bool {
     let asked = sentence.last().is_some_and(|t| t.kind == Kind::End && t.raw == "?");
+    // "Push?"
+    if asked && sentence.len() <= 2 {
+        return true;
+    }
     asked && QUESTION.has(low(sentence, first_word(sentence))) && !is_polite(sentence)
 }
 
@@ -410,7 +414,8 @@ impl Reader<'_> {
         let word = low(sentence, at);
         let next = low(sentence, at + length);
         let noun = NOUNY.has(word) && AFTER_NOUN.has(next) || COMPOUNDING.has(word) && COMPOUND.has(next);
-        if length == 1 && noun {
+        let tells = word.ends_with("ing") && matches!(next, "is" | "are" | "was" | "to" | "isn't");
+        if length == 1 && noun || tells {
             return false;
         }
         if at == segment {
@@ -438,7 +443,7 @@ impl Reader<'_> {
         }
         if before == "to" || before == "zu" {
             return before == "zu"
-                || at - 1 == segment && at < 2
+                || at - 1 == segment && matches!(low(sentence, at.wrapping_sub(2)), "or" | "nor" | "and")
                 || TO_HEADS.has(low(sentence, at.wrapping_sub(2)));
         }
         if matches!(before, "can" | "could" | "would" | "will" | "might" | "may") {
@@ -797,22 +802,27 @@ impl Reader<'_> {
                 continue;
             }
             let word = low(sentence, at);
-            if matches!(
-                word,
-                "and"
-                    | "or"
-                    | "nor"
-                    | "but"
-                    | "then"
-                    | "und"
-                    | "oder"
-                    | "aber"
-                    | "sondern"
-                    | "dann"
-                    | "noch"
-                    | "&"
-                    | "+"
-            ) {
+            let all_but = word == "but"
+                && at > segment
+                && matches!(low(sentence, at - 1), "everything" | "anything" | "all" | "nothing");
+            if !all_but
+                && matches!(
+                    word,
+                    "and"
+                        | "or"
+                        | "nor"
+                        | "but"
+                        | "then"
+                        | "und"
+                        | "oder"
+                        | "aber"
+                        | "sondern"
+                        | "dann"
+                        | "noch"
+                        | "&"
+                        | "+"
+                )
+            {
                 if matches!(word, "but" | "aber" | "sondern" | "then" | "dann") {
                     negation = Negation::None;
                     (told, how_to) = (false, false);
@@ -934,6 +944,9 @@ impl Reader<'_> {
                                             | "want"
                                             | "see"
                                             | "additional"
+                                            | "do"
+                                            | "a"
+                                            | "an"
                                     ))
                             {
                                 let clause = clauses.last_mut().expect("one was just added");
@@ -955,6 +968,8 @@ impl Reader<'_> {
                                 negative: true,
                                 start: token.start,
                                 end: sentence[at + n].end,
+                                lows: vec!["network".to_owned()],
+                                lead: 1,
                                 ..Clause::default()
                             });
                         }
@@ -986,16 +1001,36 @@ impl Reader<'_> {
                             open = true;
                             continue;
                         }
+                        // "everything but push", "except the deployment": a doing of its own.
+                        let own = (at + count..at + count + 3)
+                            .take_while(|i| {
+                                *i == at + count
+                                    || matches!(
+                                        low(sentence, *i - 1),
+                                        "the" | "to" | "a" | "for" | "das" | "den" | "die"
+                                    )
+                            })
+                            .find_map(|i| {
+                                words::doing(low(sentence, i))
+                                    .or_else(|| self.verb(sentence, i).map(|(ask, _)| ask))
+                                    .map(|ask| (ask, i))
+                            });
+                        let (ask, last) = own.map_or((ask, at + count - 1), |(ask, i)| (Some(ask), i));
+                        let last = last.min(sentence.len() - 1);
+                        let lows: Vec<String> =
+                            if own.is_some() { vec![sentence[last].low.clone()] } else { Vec::new() };
                         clauses.push(Clause {
                             ask,
                             negative: true,
                             start: token.start,
-                            end: token.end,
+                            end: sentence[last].end,
+                            lead: lows.len(),
+                            lows,
                             ..Clause::default()
                         });
                         negation = Negation::Active;
                         open = true;
-                        at += count;
+                        at = last + 1;
                         continue;
                     }
                     Found::Nothing => {
@@ -1298,6 +1333,8 @@ impl Reader<'_> {
             "don't" | "dont" | "never" | "mustn't" | "shouldn't" | "can't" | "cannot" | "won't"
             | "needn't" => 1,
             "do" | "must" | "should" | "may" | "can" | "shall" if next == "not" => 2,
+            // "I'd rather you didn't push"
+            "didn't" if low(sentence, at.wrapping_sub(2)) == "rather" => 1,
             _ => 0,
         };
         if count > 0 {
@@ -1326,6 +1363,23 @@ impl Reader<'_> {
             }
             return Some((Found::Negates, count));
         }
+        // "you are not allowed to push", "forbidden to touch", "pushing is not allowed"
+        let barred = match word {
+            "not" | "never"
+                if matches!(
+                    next,
+                    "allowed" | "permitted" | "supposed" | "meant" | "authorized" | "authorised"
+                ) =>
+            {
+                2
+            }
+            "forbidden" | "prohibited" | "verboten" => 1,
+            _ => 0,
+        };
+        if barred > 0 {
+            let to = usize::from(matches!(low(sentence, at + barred), "to" | "from"));
+            return Some(if to > 0 { (Found::Negates, barred + to) } else { (Found::Nothing, barred) });
+        }
         match word {
             "not" if next == "only" || next == "just" => Some((Found::Positive, 2)),
             "not"
@@ -1349,6 +1403,7 @@ impl Reader<'_> {
             "instead" if next == "of" => Some((Found::Nothing, 2)),
             "no" if next == "need" => Some((Found::Nothing, 2)),
             "no" | "kein" | "keine" | "keinen" | "keinerlei" | "keinem" => Some((Found::Negates, 1)),
+            "but" => Some((Found::Except, 1)),
             "except" | "excluding" | "außer" | "ausser" | "ausgenommen" | "besides" => {
                 Some((Found::Except, 1 + usize::from(matches!(next, "for" | "from" | "in"))))
             }
@@ -1388,6 +1443,7 @@ impl Reader<'_> {
             let filler = matches!(
                 word,
                 "ever"
+                    | "dare"
                     | "even"
                     | "actually"
                     | "just"
@@ -1460,6 +1516,9 @@ impl Reader<'_> {
                 | "file"
                 | "other"
                 | "additional"
+                | "do"
+                | "a"
+                | "an"
                 | "unnecessary"
                 | "the"
                 | "make"
@@ -1696,6 +1755,16 @@ fn passive(sentence: &[Token<'_>], segment: usize, at: usize) -> Option<(Ask, us
         }
         "is" | "are" | "sind" | "ist" if matches!(next, "off-limits" | "tabu" | "frozen") => {
             Some((Ask::Touch, at + 2))
+        }
+        "is" | "isn't" | "ist"
+            if at == segment + 1
+                && (matches!(next, "forbidden" | "prohibited" | "verboten" | "off-limits")
+                    || matches!(third, "allowed" | "permitted" | "erlaubt")
+                    || word == "isn't" && next == "allowed") =>
+        {
+            words::doing(low(sentence, segment))
+                .or_else(|| words::verb(low(sentence, segment)))
+                .map(|ask| (ask, (at + 3).min(sentence.len())))
         }
         "is" | "are" if next == "off" && third == "limits" => Some((Ask::Touch, at + 3)),
         "mustn't" | "shouldn't" | "can't" | "cannot" | "never" if next == "be" => {

@@ -189,7 +189,7 @@ const DOINGS: &[(Ask, &str)] = &[
     (Ask::Merge, "merge|merges|merging"),
     (Ask::Rebase, "rebase|rebases|rebasing"),
     (Ask::Migrate, "migration|migrations|migrationen|migrating"),
-    (Ask::Delete, "deletion|deletions|deleting|deletes|löschung|löschungen"),
+    (Ask::Delete, "rm|deletion|deletions|deleting|deletes|löschung|löschungen"),
     (Ask::Touch, "changes|change|edits|edit|modifications|modification|änderungen|änderung|writes|editing"),
     (
         Ask::Install,

@@ -534,6 +534,9 @@ impl Reader<'_> {
             && (clause.universal() || clause.has(&["any", "commands", "code", "scripts", "befehle"]))
         {
             self.rule(false, &[Verb::Execute], "**".to_owned(), words);
+        } else if !found && let Some(What::Word(word)) = clause.objects.first().map(|o| &o.what) {
+            // "don't run rm": a command by its name.
+            self.task(false, &format!("command/{word}"), words);
         }
     }
 
@@ -578,6 +581,10 @@ impl Reader<'_> {
 
     pub(super) fn excluded(&mut self, clause: &Clause, words: &str) {
         let Some(mut ask) = clause.ask else { return };
+        // "except" and then nothing that the rules know.
+        if clause.lows.is_empty() && clause.objects.is_empty() {
+            return;
+        }
         // "don't run anything that needs the network": that is what is excluded, not all.
         if ask == Ask::Run && !clause.tail.is_empty() && clause.universal() {
             if !clause
