@@ -3,7 +3,7 @@
 mod rules;
 
 use super::object::{folder, group, host, is_branch_name, is_path, is_route, mail, path};
-use super::text::{Kind, Token, own_words, tokens};
+use super::text::{ITEM, Kind, Token, own_words, tokens};
 use super::words::{
     self, AFTER_NOUN, Ask, COMPOUND, COMPOUNDING, FOLDERS, GO_ON, NOUNY, PLAIN, QUESTION, REFERENCE,
     STARTERS, SUBORDINATE, TO_HEADS, TOOLS, WRONG,
@@ -23,12 +23,15 @@ pub fn derive(text: &str, place: &Place<'_>) -> Intent {
         closed: false,
         mentions: Vec::new(),
         code: None,
+        barred_list: false,
     };
     let mut asks = None;
     let mut wrong = None;
     let mut words = 0;
     let mut plain = true;
+    let mut item = false;
     for sentence in tokens.split_inclusive(|token| token.kind == Kind::End) {
+        let is_item = std::mem::replace(&mut item, sentence.last().is_some_and(|t| t.low == ITEM));
         words += sentence.iter().filter(|t| t.kind != Kind::Comma && t.kind != Kind::End).count();
         plain &= sentence.iter().all(|t| t.kind != Kind::Code && (t.kind != Kind::Word || GO_ON.has(&t.low)));
         if is_question(sentence) {
@@ -42,7 +45,7 @@ pub fn derive(text: &str, place: &Place<'_>) -> Intent {
         if wrong.is_none() && is_report(sentence) {
             wrong = Some(excerpt(&text, sentence));
         }
-        reader.sentence(sentence);
+        reader.sentence(sentence, is_item);
     }
     if plain {
         reader.allow.clear();
@@ -310,6 +313,8 @@ struct Reader<'r> {
     exclude: Vec<ScopeRule>,
     closed: bool,
     mentions: Vec<Mention>,
+    /// Whether the items of the list that is read are excluded.
+    barred_list: bool,
     /// The words that say that the code as a whole is not to be changed.
     code: Option<String>,
 }
@@ -395,7 +400,7 @@ impl Reader<'_> {
             let next = low(sentence, at + n);
             let skip = match (words[0].low.as_str(), next) {
                 ("make" | "making", "sure")
-                | ("try", "to" | "and" | "again")
+                | ("try", "to" | "and" | "again" | "not")
                 | ("start", "by" | "with" | "working" | "over")
                 | ("get", "started" | "back") => true,
                 ("check" | "see", "if") => {
@@ -761,12 +766,21 @@ impl Reader<'_> {
         done(What::Word(raw.to_owned()), 1)
     }
 
-    fn sentence(&mut self, sentence: &[Token<'_>]) {
+    fn sentence(&mut self, sentence: &[Token<'_>], item: bool) {
         let mut clauses: Vec<Clause> = Vec::new();
         let mut pending: Vec<Object> = Vec::new();
         let mut segment = 0;
         let mut negation = Negation::None;
-        let mut negation_start = 0;
+        let mut negation_start = sentence.first().map_or(0, |t| t.start);
+        // Below "don't:", each item of the list is excluded.
+        let words_in_it = sentence.iter().any(|t| matches!(t.kind, Kind::Word | Kind::Code));
+        if words_in_it && !item {
+            self.barred_list = false;
+        }
+        let mut barred = self.barred_list && item;
+        if barred {
+            negation = Negation::Active;
+        }
         let mut subordinate = false;
         // Whether the verbs that "and" adds belong to something that is told, not asked for.
         let mut told = false;
@@ -786,7 +800,13 @@ impl Reader<'_> {
                 break;
             }
             if token.kind == Kind::Comma {
-                if !(negation == Negation::Active && last_or.is_some_and(|or| or > at)) {
+                if token.raw == ":" && bars(&sentence[segment.max(at.saturating_sub(4))..at]) {
+                    barred = true;
+                    self.barred_list = true;
+                }
+                if barred {
+                    negation = Negation::Active;
+                } else if !(negation == Negation::Active && last_or.is_some_and(|or| or > at)) {
                     negation = Negation::None;
                 }
                 (subordinate, told, how_to) = (false, false, false);
@@ -1066,7 +1086,8 @@ impl Reader<'_> {
                 let loose = told && joined_by_and && !after_comma && at == segment;
                 let german_no = german_negation(sentence, segment, at);
                 if !subordinate && !loose && self.asks(sentence, segment, at, length) {
-                    let listed = negation == Negation::Active && (joined_by_and || after_comma || open);
+                    let listed =
+                        negation == Negation::Active && (joined_by_and || after_comma || open || barred);
                     let negative = listed || german_no;
                     let ask = self.precise(sentence, at, length, ask);
                     // "git push", "force push": the words before belong to it.
@@ -1294,6 +1315,15 @@ impl Reader<'_> {
                 low(sentence, at.wrapping_sub(1)) == "not" || low(sentence, at.wrapping_sub(1)) == "nicht";
             let conditional =
                 matches!(next, "if" | "when" | "after" | "once" | "wenn" | "falls") || matches!(third, "if");
+            // "edit docs/ only"
+            let trails = ends(at + 1)
+                && before
+                && (segment.max(at.saturating_sub(REACH))..at).any(|i| {
+                    matches!(self.object(sentence, i, None), Some((Object { what: What::Files(_), .. }, _)))
+                });
+            if trails && !negated {
+                self.closed = true;
+            }
             if free
                 && !negated
                 && !conditional
@@ -1386,7 +1416,7 @@ impl Reader<'_> {
                 if before.is_empty()
                     || before == "please"
                     || before == "but"
-                    || matches!(low(sentence, at.wrapping_sub(1)), "to") =>
+                    || matches!(before, "to" | "try") =>
             {
                 Some((Found::Negates, 1))
             }
@@ -1728,6 +1758,32 @@ fn german_negation(sentence: &[Token<'_>], segment: usize, at: usize) -> bool {
         .enumerate()
         .any(|(i, t)| no(t) && low(sentence, at + i + 1) != "nur");
     before || behind
+}
+
+/// Whether what stands before a colon excludes what follows: "not allowed:".
+fn bars(heading: &[Token<'_>]) -> bool {
+    let words =
+        heading.iter().filter(|t| t.kind == Kind::Word).map(|t| t.low.as_str()).collect::<Vec<_>>().join(" ");
+    [
+        "don't",
+        "dont",
+        "do not",
+        "never",
+        "not allowed",
+        "forbidden",
+        "avoid",
+        "don'ts",
+        "no-gos",
+        "not",
+        "out of scope",
+        "off limits",
+        "off-limits",
+        "verboten",
+        "nicht",
+        "please don't",
+    ]
+    .iter()
+    .any(|end| words.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with(' ')))
 }
 
 /// "must not be changed", "should stay as it is" at a token: what is excluded, up to where.

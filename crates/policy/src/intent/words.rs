@@ -217,7 +217,7 @@ pub(super) static STARTERS: List = List::new(
 
 /// Words before "to" that make what follows a request.
 pub(super) static TO_HEADS: List = List::new(
-    "want|need|needs|have|has|like|love|try|trying|going|us|you|sure|ahead|time|got|ought|supposed|remember|forget|task|goal|job|is|proceed|start|begin|help|asked|prefer|ready|continue|feel|free|able|wish|required|plan|planning|attempt|used|allowed|todo",
+    "ok|okay|fine|want|need|needs|have|has|like|love|try|trying|going|us|you|sure|ahead|time|got|ought|supposed|remember|forget|task|goal|job|is|proceed|start|begin|help|asked|prefer|ready|continue|feel|free|able|wish|required|plan|planning|attempt|used|allowed|todo",
 );
 
 /// What follows a word that is a noun here: "the build fails".
