@@ -267,7 +267,10 @@ impl Scope<'_> {
         }
         let verbs = rule.actions.is_empty()
             || rule.actions.contains(&verb)
-            || matches!(verb, Verb::Read | Verb::Search) && rule.resource != "**";
+            || matches!(verb, Verb::Read | Verb::Search) && rule.resource != "**"
+            || verb == Verb::Configure
+                && rule.actions.contains(&Verb::Write)
+                && resource.starts_with("file:");
         // A change of a file is both: what is there, and what is not there yet.
         verbs
             && matches(&rule.resource, resource)
@@ -307,7 +310,7 @@ impl Scope<'_> {
             }
             (Verb::Read | Verb::Search, _) => (Unclear, format!("the prompt doesn't name {resource}")),
             (Verb::Write | Verb::Create | Verb::Move, "file") => self.change(verb, action, resource),
-            (Verb::Configure, "file") if self.inside(resource) => self.change(verb, action, resource),
+            (Verb::Configure, "file") => self.change(verb, action, resource),
             (Verb::Delete, "file") => self.delete(action, resource),
             (Verb::Configure, "env") | (Verb::Memory, _) | (Verb::Configure | Verb::Execute, "tool")
                 if kind != "tool" || resource.starts_with("tool:claude-code/") =>
@@ -603,7 +606,11 @@ fn is_task(rule: &ScopeRule) -> bool {
 fn same_task(rule: &str, task: &str) -> bool {
     let rule = rule.strip_prefix("task:").unwrap_or(rule);
     if let Some(command) = rule.strip_prefix("command/") {
-        return task.strip_prefix("command/").is_some_and(|done| done.contains(command));
+        let Some(done) = task.strip_prefix("command/") else { return false };
+        let edge = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '-' && c != '_');
+        return done.match_indices(command).any(|(at, found)| {
+            edge(done[..at].chars().next_back()) && edge(done[at + found.len()..].chars().next())
+        });
     }
     rule == task || task.split_once('#').is_some_and(|(name, _)| name == rule)
 }
@@ -688,7 +695,7 @@ pub(super) fn is_secret(resource: &str) -> bool {
         || [".pem", ".key", ".p12", ".pfx", ".jks", ".keystore", ".kdbx"]
             .iter()
             .any(|end| file.ends_with(end))
-        || ["id_rsa", "id_ed25519", "id_ecdsa", "id_dsa"].iter().any(|n| file == *n)
+        || ["id_rsa", "id_ed25519", "id_ecdsa", "id_dsa"].contains(&file)
         || matches!(
             file,
             ".netrc"
@@ -996,12 +1003,10 @@ fn tasks(body: &ActionBody) -> Vec<String> {
                     _ => add("send"),
                 }
             }
-            Verb::Configure | Verb::Delete
+            Verb::Configure
                 if kind == "tool" && !name.starts_with("docker/") && !name.starts_with("claude-code/") =>
             {
-                if action.action == Verb::Configure {
-                    add(deploy_to(&part));
-                }
+                add(deploy_to(&part));
             }
             Verb::Configure if kind == "tool" && name.starts_with("docker/") => {
                 add("restart");

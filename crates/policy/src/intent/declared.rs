@@ -156,9 +156,7 @@ fn is_resource(word: &str) -> bool {
 /// A pattern as it stands in a rule: a path is made absolute, a kind is put before it.
 fn resource(word: &str, place: &Place<'_>) -> String {
     let (kind, name) = match word.split_once(':') {
-        Some((kind, _)) if matches!(kind, "http" | "https" | "s3" | "ftp" | "wss" | "ws") => {
-            return format!("url:{word}");
-        }
+        Some(("http" | "https" | "s3" | "ftp" | "wss" | "ws", _)) => return format!("url:{word}"),
         Some((kind, name)) if kind.bytes().all(|b| b.is_ascii_lowercase()) => (kind, name),
         _ if word == "**" => return word.to_owned(),
         _ => ("file", word),

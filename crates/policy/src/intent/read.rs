@@ -1,13 +1,14 @@
 //! Reads a prompt: sentences, clauses, what each asks for or excludes, and on what.
 
-use super::object::{folder, group, host, is_branch_name, is_path, is_route, mail, path, rubbish};
-use super::text::{Kind, Token, own_words, tokens};
+mod rules;
+
+use super::object::{folder, group, host, is_branch_name, is_path, is_route, mail, path};
+use super::text::{ITEM, Kind, Token, own_words, tokens};
 use super::words::{
     self, AFTER_NOUN, Ask, COMPOUND, COMPOUNDING, FOLDERS, GO_ON, NOUNY, PLAIN, QUESTION, REFERENCE,
     STARTERS, SUBORDINATE, TO_HEADS, TOOLS, WRONG,
 };
 use super::{DECLARED, DECLARED_ONLY, MAX_RULES, Place, summary};
-use fdr_record::shell::{Context, normalise};
 use fdr_record::{Intent, IntentSource, ScopeRule, Verb};
 
 /// Reads a prompt. The same text in the same place gives the same intent; any text gives one.
@@ -22,12 +23,15 @@ pub fn derive(text: &str, place: &Place<'_>) -> Intent {
         closed: false,
         mentions: Vec::new(),
         code: None,
+        barred_list: false,
     };
     let mut asks = None;
     let mut wrong = None;
     let mut words = 0;
     let mut plain = true;
+    let mut item = false;
     for sentence in tokens.split_inclusive(|token| token.kind == Kind::End) {
+        let is_item = std::mem::replace(&mut item, sentence.last().is_some_and(|t| t.low == ITEM));
         words += sentence.iter().filter(|t| t.kind != Kind::Comma && t.kind != Kind::End).count();
         plain &= sentence.iter().all(|t| t.kind != Kind::Code && (t.kind != Kind::Word || GO_ON.has(&t.low)));
         if is_question(sentence) {
@@ -41,7 +45,7 @@ pub fn derive(text: &str, place: &Place<'_>) -> Intent {
         if wrong.is_none() && is_report(sentence) {
             wrong = Some(excerpt(&text, sentence));
         }
-        reader.sentence(sentence);
+        reader.sentence(sentence, is_item);
     }
     if plain {
         reader.allow.clear();
@@ -194,6 +198,10 @@ fn is_polite(sentence: &[Token<'_>]) -> bool {
 /// Whether a sentence asks something and not for something.
 fn is_question(sentence: &[Token<'_>]) -> bool {
     let asked = sentence.last().is_some_and(|t| t.kind == Kind::End && t.raw == "?");
+    // "Push?"
+    if asked && sentence.len() <= 2 {
+        return true;
+    }
     asked && QUESTION.has(low(sentence, first_word(sentence))) && !is_polite(sentence)
 }
 
@@ -305,6 +313,8 @@ struct Reader<'r> {
     exclude: Vec<ScopeRule>,
     closed: bool,
     mentions: Vec<Mention>,
+    /// Whether the items of the list that is read are excluded.
+    barred_list: bool,
     /// The words that say that the code as a whole is not to be changed.
     code: Option<String>,
 }
@@ -374,6 +384,15 @@ impl Reader<'_> {
         if method && sentence.get(at + 1).is_some_and(|t| t.raw.starts_with('/')) {
             return None;
         }
+        // "Make sure all tests pass": they have to be run for that.
+        if matches!(low(sentence, at), "make" | "ensure") {
+            let tests = (at + 1..at + 6).any(|i| low(sentence, i) == "tests")
+                && (at + 2..at + 9)
+                    .any(|i| matches!(low(sentence, i), "pass" | "green" | "passing" | "work"));
+            if tests {
+                return Some((Ask::Test, 1 + usize::from(low(sentence, at + 1) == "sure")));
+            }
+        }
         (1..=4).rev().find_map(|n| {
             let words = sentence.get(at..at + n)?;
             let all = words.iter().all(|t| t.kind == Kind::Word);
@@ -381,7 +400,7 @@ impl Reader<'_> {
             let next = low(sentence, at + n);
             let skip = match (words[0].low.as_str(), next) {
                 ("make" | "making", "sure")
-                | ("try", "to" | "and" | "again")
+                | ("try", "to" | "and" | "again" | "not")
                 | ("start", "by" | "with" | "working" | "over")
                 | ("get", "started" | "back") => true,
                 ("check" | "see", "if") => {
@@ -400,7 +419,8 @@ impl Reader<'_> {
         let word = low(sentence, at);
         let next = low(sentence, at + length);
         let noun = NOUNY.has(word) && AFTER_NOUN.has(next) || COMPOUNDING.has(word) && COMPOUND.has(next);
-        if length == 1 && noun {
+        let tells = word.ends_with("ing") && matches!(next, "is" | "are" | "was" | "to" | "isn't");
+        if length == 1 && noun || tells {
             return false;
         }
         if at == segment {
@@ -428,7 +448,7 @@ impl Reader<'_> {
         }
         if before == "to" || before == "zu" {
             return before == "zu"
-                || at - 1 == segment && at < 2
+                || at - 1 == segment && matches!(low(sentence, at.wrapping_sub(2)), "or" | "nor" | "and")
                 || TO_HEADS.has(low(sentence, at.wrapping_sub(2)));
         }
         if matches!(before, "can" | "could" | "would" | "will" | "might" | "may") {
@@ -467,7 +487,7 @@ impl Reader<'_> {
             return matches!(before, "by" | "try" | "start" | "mind" | "avoid");
         }
         // German verbs stand at the end of their clause.
-        let german = word.ends_with(['n']) && !word.is_ascii() || GERMAN_END.contains(&word);
+        let german = word.ends_with("en") && word != "open" || word.ends_with("ern") || word.ends_with("eln");
         let last = sentence.get(at + length).is_none_or(|t| {
             t.kind != Kind::Word || matches!(t.low.as_str(), "und" | "oder" | "dann" | "aber" | "sondern")
         });
@@ -695,7 +715,12 @@ impl Reader<'_> {
                     before,
                     "endpoint" | "route" | "page" | "get" | "post" | "put" | "patch" | "delete" | "url"
                 ));
+        let code = matches!(
+            next,
+            "statement" | "statements" | "call" | "calls" | "usage" | "usages" | "method" | "property"
+        );
         if is_path(raw)
+            && !code
             && !route
             && !(low_word == "/"
                 || at == 0
@@ -741,12 +766,21 @@ impl Reader<'_> {
         done(What::Word(raw.to_owned()), 1)
     }
 
-    fn sentence(&mut self, sentence: &[Token<'_>]) {
+    fn sentence(&mut self, sentence: &[Token<'_>], item: bool) {
         let mut clauses: Vec<Clause> = Vec::new();
         let mut pending: Vec<Object> = Vec::new();
         let mut segment = 0;
         let mut negation = Negation::None;
-        let mut negation_start = 0;
+        let mut negation_start = sentence.first().map_or(0, |t| t.start);
+        // Below "don't:", each item of the list is excluded.
+        let words_in_it = sentence.iter().any(|t| matches!(t.kind, Kind::Word | Kind::Code));
+        if words_in_it && !item {
+            self.barred_list = false;
+        }
+        let mut barred = self.barred_list && item;
+        if barred {
+            negation = Negation::Active;
+        }
         let mut subordinate = false;
         // Whether the verbs that "and" adds belong to something that is told, not asked for.
         let mut told = false;
@@ -766,7 +800,13 @@ impl Reader<'_> {
                 break;
             }
             if token.kind == Kind::Comma {
-                if !(negation == Negation::Active && last_or.is_some_and(|or| or > at)) {
+                if token.raw == ":" && bars(&sentence[segment.max(at.saturating_sub(4))..at]) {
+                    barred = true;
+                    self.barred_list = true;
+                }
+                if barred {
+                    negation = Negation::Active;
+                } else if !(negation == Negation::Active && last_or.is_some_and(|or| or > at)) {
                     negation = Negation::None;
                 }
                 (subordinate, told, how_to) = (false, false, false);
@@ -782,22 +822,27 @@ impl Reader<'_> {
                 continue;
             }
             let word = low(sentence, at);
-            if matches!(
-                word,
-                "and"
-                    | "or"
-                    | "nor"
-                    | "but"
-                    | "then"
-                    | "und"
-                    | "oder"
-                    | "aber"
-                    | "sondern"
-                    | "dann"
-                    | "noch"
-                    | "&"
-                    | "+"
-            ) {
+            let all_but = word == "but"
+                && at > segment
+                && matches!(low(sentence, at - 1), "everything" | "anything" | "all" | "nothing");
+            if !all_but
+                && matches!(
+                    word,
+                    "and"
+                        | "or"
+                        | "nor"
+                        | "but"
+                        | "then"
+                        | "und"
+                        | "oder"
+                        | "aber"
+                        | "sondern"
+                        | "dann"
+                        | "noch"
+                        | "&"
+                        | "+"
+                )
+            {
                 if matches!(word, "but" | "aber" | "sondern" | "then" | "dann") {
                     negation = Negation::None;
                     (told, how_to) = (false, false);
@@ -919,6 +964,9 @@ impl Reader<'_> {
                                             | "want"
                                             | "see"
                                             | "additional"
+                                            | "do"
+                                            | "a"
+                                            | "an"
                                     ))
                             {
                                 let clause = clauses.last_mut().expect("one was just added");
@@ -940,6 +988,8 @@ impl Reader<'_> {
                                 negative: true,
                                 start: token.start,
                                 end: sentence[at + n].end,
+                                lows: vec!["network".to_owned()],
+                                lead: 1,
                                 ..Clause::default()
                             });
                         }
@@ -971,16 +1021,36 @@ impl Reader<'_> {
                             open = true;
                             continue;
                         }
+                        // "everything but push", "except the deployment": a doing of its own.
+                        let own = (at + count..at + count + 3)
+                            .take_while(|i| {
+                                *i == at + count
+                                    || matches!(
+                                        low(sentence, *i - 1),
+                                        "the" | "to" | "a" | "for" | "das" | "den" | "die"
+                                    )
+                            })
+                            .find_map(|i| {
+                                words::doing(low(sentence, i))
+                                    .or_else(|| self.verb(sentence, i).map(|(ask, _)| ask))
+                                    .map(|ask| (ask, i))
+                            });
+                        let (ask, last) = own.map_or((ask, at + count - 1), |(ask, i)| (Some(ask), i));
+                        let last = last.min(sentence.len() - 1);
+                        let lows: Vec<String> =
+                            if own.is_some() { vec![sentence[last].low.clone()] } else { Vec::new() };
                         clauses.push(Clause {
                             ask,
                             negative: true,
                             start: token.start,
-                            end: token.end,
+                            end: sentence[last].end,
+                            lead: lows.len(),
+                            lows,
                             ..Clause::default()
                         });
                         negation = Negation::Active;
                         open = true;
-                        at += count;
+                        at = last + 1;
                         continue;
                     }
                     Found::Nothing => {
@@ -1004,12 +1074,11 @@ impl Reader<'_> {
                 at += 1;
                 continue;
             }
-            if (word == "to" || word == "for")
+            if word == "to"
                 && open
                 && at > segment
                 && !TO_HEADS.has(low(sentence, at - 1))
-                && word == "to"
-                && self.verb(sentence, at + 1).is_some_and(|_| true)
+                && self.verb(sentence, at + 1).is_some()
             {
                 told = true;
             }
@@ -1017,7 +1086,8 @@ impl Reader<'_> {
                 let loose = told && joined_by_and && !after_comma && at == segment;
                 let german_no = german_negation(sentence, segment, at);
                 if !subordinate && !loose && self.asks(sentence, segment, at, length) {
-                    let listed = negation == Negation::Active && (joined_by_and || after_comma || open);
+                    let listed =
+                        negation == Negation::Active && (joined_by_and || after_comma || open || barred);
                     let negative = listed || german_no;
                     let ask = self.precise(sentence, at, length, ask);
                     // "git push", "force push": the words before belong to it.
@@ -1245,6 +1315,15 @@ impl Reader<'_> {
                 low(sentence, at.wrapping_sub(1)) == "not" || low(sentence, at.wrapping_sub(1)) == "nicht";
             let conditional =
                 matches!(next, "if" | "when" | "after" | "once" | "wenn" | "falls") || matches!(third, "if");
+            // "edit docs/ only"
+            let trails = ends(at + 1)
+                && before
+                && (segment.max(at.saturating_sub(REACH))..at).any(|i| {
+                    matches!(self.object(sentence, i, None), Some((Object { what: What::Files(_), .. }, _)))
+                });
+            if trails && !negated {
+                self.closed = true;
+            }
             if free
                 && !negated
                 && !conditional
@@ -1255,6 +1334,13 @@ impl Reader<'_> {
             }
         }
         None
+    }
+
+    /// Whether the segment that goes on at a token has a verb.
+    fn verb_in(&self, sentence: &[Token<'_>], at: usize) -> bool {
+        (at..sentence.len().min(at + REACH))
+            .take_while(|i| matches!(sentence[*i].kind, Kind::Word | Kind::Code))
+            .any(|i| self.verb(sentence, i).is_some())
     }
 
     fn verb_before(&self, sentence: &[Token<'_>], at: usize) -> bool {
@@ -1277,6 +1363,8 @@ impl Reader<'_> {
             "don't" | "dont" | "never" | "mustn't" | "shouldn't" | "can't" | "cannot" | "won't"
             | "needn't" => 1,
             "do" | "must" | "should" | "may" | "can" | "shall" if next == "not" => 2,
+            // "I'd rather you didn't push"
+            "didn't" if low(sentence, at.wrapping_sub(2)) == "rather" => 1,
             _ => 0,
         };
         if count > 0 {
@@ -1305,13 +1393,30 @@ impl Reader<'_> {
             }
             return Some((Found::Negates, count));
         }
+        // "you are not allowed to push", "forbidden to touch", "pushing is not allowed"
+        let barred = match word {
+            "not" | "never"
+                if matches!(
+                    next,
+                    "allowed" | "permitted" | "supposed" | "meant" | "authorized" | "authorised"
+                ) =>
+            {
+                2
+            }
+            "forbidden" | "prohibited" | "verboten" => 1,
+            _ => 0,
+        };
+        if barred > 0 {
+            let to = usize::from(matches!(low(sentence, at + barred), "to" | "from"));
+            return Some(if to > 0 { (Found::Negates, barred + to) } else { (Found::Nothing, barred) });
+        }
         match word {
             "not" if next == "only" || next == "just" => Some((Found::Positive, 2)),
             "not"
                 if before.is_empty()
                     || before == "please"
                     || before == "but"
-                    || matches!(low(sentence, at.wrapping_sub(1)), "to") =>
+                    || matches!(before, "to" | "try") =>
             {
                 Some((Found::Negates, 1))
             }
@@ -1319,6 +1424,7 @@ impl Reader<'_> {
             "without" | "ohne" | "w/o" | "no" | "not" | "avoid" if subordinate => None,
             "without" | "ohne" | "w/o" => Some((Found::Negates, 1)),
             "avoid" | "vermeide" if spoken_to => Some((Found::Negates, 1)),
+            "nicht" if at == segment && !self.verb_in(sentence, at) => Some((Found::Negates, 1)),
             "refrain" if next == "from" => Some((Found::Negates, 2)),
             "hold" if next == "off" && spoken_to => {
                 Some((Found::Negates, 2 + usize::from(matches!(third, "on" | "with"))))
@@ -1327,6 +1433,7 @@ impl Reader<'_> {
             "instead" if next == "of" => Some((Found::Nothing, 2)),
             "no" if next == "need" => Some((Found::Nothing, 2)),
             "no" | "kein" | "keine" | "keinen" | "keinerlei" | "keinem" => Some((Found::Negates, 1)),
+            "but" => Some((Found::Except, 1)),
             "except" | "excluding" | "außer" | "ausser" | "ausgenommen" | "besides" => {
                 Some((Found::Except, 1 + usize::from(matches!(next, "for" | "from" | "in"))))
             }
@@ -1366,6 +1473,7 @@ impl Reader<'_> {
             let filler = matches!(
                 word,
                 "ever"
+                    | "dare"
                     | "even"
                     | "actually"
                     | "just"
@@ -1438,6 +1546,9 @@ impl Reader<'_> {
                 | "file"
                 | "other"
                 | "additional"
+                | "do"
+                | "a"
+                | "an"
                 | "unnecessary"
                 | "the"
                 | "make"
@@ -1447,6 +1558,9 @@ impl Reader<'_> {
                 | "on"
                 | "to"
                 | "from"
+                | "auf"
+                | "für"
+                | "nach"
                 | "want"
                 | "need"
                 | "see"
@@ -1465,7 +1579,8 @@ impl Reader<'_> {
         let object = self.object(sentence, i.min(sentence.len() - 1), None);
         let named = object.is_some_and(|(o, _)| {
             matches!(o.what, What::Files(_) | What::Branch(_) | What::Table(_) | What::Host(_))
-        }) || group(word, self.place).is_some();
+        }) || group(word, self.place).is_some()
+            || matches!(word, "production" | "prod" | "staging" | "live");
         let ask = before.filter(|c| !c.negative).and_then(|c| c.ask)?;
         (bare && named).then(|| Clause {
             ask: Some(ask),
@@ -1613,75 +1728,6 @@ fn is_service(word: &str) -> bool {
     )
 }
 
-/// German infinitives that are plain ASCII.
-const GERMAN_END: &[&str] = &[
-    "beheben",
-    "schreiben",
-    "erstellen",
-    "implementieren",
-    "entfernen",
-    "pushen",
-    "committen",
-    "commiten",
-    "mergen",
-    "deployen",
-    "testen",
-    "lesen",
-    "suchen",
-    "finden",
-    "zeigen",
-    "starten",
-    "stoppen",
-    "bearbeiten",
-    "reparieren",
-    "verbessern",
-    "korrigieren",
-    "aktualisieren",
-    "installieren",
-    "verschieben",
-    "umbenennen",
-    "herunterladen",
-    "hochladen",
-    "senden",
-    "schicken",
-    "veröffentlichen",
-    "publizieren",
-    "migrieren",
-    "sichern",
-    "anfassen",
-    "einbauen",
-    "umbauen",
-    "ersetzen",
-    "anpassen",
-    "anlegen",
-    "arbeiten",
-    "bauen",
-    "kompilieren",
-    "rebasen",
-    "refaktorieren",
-    "dokumentieren",
-    "vereinfachen",
-    "erweitern",
-    "formatieren",
-    "neustarten",
-    "konfigurieren",
-    "analysieren",
-    "untersuchen",
-    "vergleichen",
-    "anschauen",
-    "ansehen",
-    "publishen",
-    "leeren",
-    "verwerfen",
-    "rotieren",
-    "ausrollen",
-    "verschicken",
-    "abrufen",
-    "deinstallieren",
-    "beenden",
-    "machen",
-];
-
 enum Found {
     /// What follows is not to be done.
     Negates,
@@ -1714,6 +1760,32 @@ fn german_negation(sentence: &[Token<'_>], segment: usize, at: usize) -> bool {
     before || behind
 }
 
+/// Whether what stands before a colon excludes what follows: "not allowed:".
+fn bars(heading: &[Token<'_>]) -> bool {
+    let words =
+        heading.iter().filter(|t| t.kind == Kind::Word).map(|t| t.low.as_str()).collect::<Vec<_>>().join(" ");
+    [
+        "don't",
+        "dont",
+        "do not",
+        "never",
+        "not allowed",
+        "forbidden",
+        "avoid",
+        "don'ts",
+        "no-gos",
+        "not",
+        "out of scope",
+        "off limits",
+        "off-limits",
+        "verboten",
+        "nicht",
+        "please don't",
+    ]
+    .iter()
+    .any(|end| words.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with(' ')))
+}
+
 /// "must not be changed", "should stay as it is" at a token: what is excluded, up to where.
 fn passive(sentence: &[Token<'_>], segment: usize, at: usize) -> Option<(Ask, usize)> {
     let word = low(sentence, at);
@@ -1739,6 +1811,16 @@ fn passive(sentence: &[Token<'_>], segment: usize, at: usize) -> Option<(Ask, us
         }
         "is" | "are" | "sind" | "ist" if matches!(next, "off-limits" | "tabu" | "frozen") => {
             Some((Ask::Touch, at + 2))
+        }
+        "is" | "isn't" | "ist"
+            if at == segment + 1
+                && (matches!(next, "forbidden" | "prohibited" | "verboten" | "off-limits")
+                    || matches!(third, "allowed" | "permitted" | "erlaubt")
+                    || word == "isn't" && next == "allowed") =>
+        {
+            words::doing(low(sentence, segment))
+                .or_else(|| words::verb(low(sentence, segment)))
+                .map(|ask| (ask, (at + 3).min(sentence.len())))
         }
         "is" | "are" if next == "off" && third == "limits" => Some((Ask::Touch, at + 3)),
         "mustn't" | "shouldn't" | "can't" | "cannot" | "never" if next == "be" => {
@@ -1801,889 +1883,4 @@ fn leave_alone(sentence: &[Token<'_>], at: usize) -> Option<usize> {
         ("lass" | "lasse", _) => closing(&["ruhe", "unverändert", "unangetastet"]).map(|i| i + 1),
         _ => None,
     }
-}
-
-impl Reader<'_> {
-    /// The files that the objects of a clause stand for, without those that are only referred to.
-    fn targets(&self, clause: &Clause) -> Vec<String> {
-        let mut files: Vec<String> = Vec::new();
-        let own: Vec<&Object> = clause.files();
-        for object in own.iter().filter(|o| !o.referred) {
-            if let What::Files(patterns) = &object.what {
-                files.extend(patterns.iter().cloned());
-            }
-        }
-        files.dedup();
-        files
-    }
-
-    fn groups(&self, clause: &Clause, of: fn(&str, &Place<'_>) -> Option<Vec<String>>) -> Vec<String> {
-        clause.lows.iter().filter_map(|low| of(low, self.place)).flatten().collect()
-    }
-
-    fn words_of(clause: &Clause) -> Vec<String> {
-        clause
-            .objects
-            .iter()
-            .filter_map(|o| match &o.what {
-                What::Word(word) | What::Code(word) if !o.referred => Some(word.clone()),
-                _ => None,
-            })
-            .collect()
-    }
-
-    fn allowed(&mut self, clause: &Clause, words: &str) {
-        let Some(ask) = clause.ask else { return };
-        // "push when I say so": it isn't said yet.
-        let later = clause.tail.iter().any(|w| w == "i")
-            && clause
-                .tail
-                .iter()
-                .any(|w| matches!(w.as_str(), "say" | "tell" | "approve" | "confirm" | "ask"));
-        if later && ask != Ask::Look {
-            return;
-        }
-        let files = self.targets(clause);
-        for object in &clause.objects {
-            match &object.what {
-                What::Table(table)
-                    if !matches!(ask, Ask::Push | Ask::Delete | Ask::Migrate | Ask::Backup) =>
-                {
-                    let verbs: &[Verb] = match ask {
-                        Ask::Look | Ask::Run => LOOKS,
-                        Ask::Change => &[Verb::Read, Verb::Search, Verb::Write, Verb::Create],
-                        _ => LOOKS,
-                    };
-                    self.rule(true, verbs, table.clone(), words);
-                }
-                _ => {}
-            }
-        }
-        match ask {
-            Ask::Look => {
-                let files: Vec<String> = clause
-                    .files()
-                    .iter()
-                    .flat_map(|o| match &o.what {
-                        What::Files(files) => files.clone(),
-                        _ => Vec::new(),
-                    })
-                    .collect();
-                let files = if files.is_empty() { vec![self.place.all()] } else { files };
-                for file in files {
-                    self.rule(true, LOOKS, file, words);
-                }
-            }
-            Ask::Change | Ask::Touch | Ask::Move => self.change(clause, files, words),
-            Ask::Delete => self.delete(clause, words),
-            Ask::Revert => {
-                self.task(true, "revert", words);
-                self.change(clause, files, words);
-            }
-            Ask::Run => self.run(true, clause, files, words),
-            Ask::Test => self.task(true, "test", words),
-            Ask::Build => {
-                self.task(true, "build", words);
-                if clause.has(&["image", "docker"]) {
-                    self.rule(true, &[Verb::Create], "pkg:docker/*".to_owned(), words);
-                }
-            }
-            Ask::Lint => self.task(true, "lint", words),
-            Ask::Commit => {
-                self.task(true, if clause.has(&["amend", "squash"]) { "rebase" } else { "commit" }, words)
-            }
-            Ask::Branch => self.task(true, "branch", words),
-            Ask::Merge => {
-                self.task(true, "merge", words);
-                if clause.has(&["pr", "prs", "request", "mr"]) {
-                    self.task(true, "pr", words);
-                }
-            }
-            Ask::Rebase => self.task(true, "rebase", words),
-            Ask::Pull => {
-                self.task(true, "pull", words);
-                self.rule(true, &[Verb::Network], "git:**".to_owned(), words);
-            }
-            Ask::Push => {
-                let aside =
-                    clause.objects.iter().all(|o| !matches!(o.what, What::Branch(_) | What::Remote(_)))
-                        && clause.has(&[
-                            "right",
-                            "left",
-                            "top",
-                            "bottom",
-                            "edge",
-                            "px",
-                            "stack",
-                            "queue",
-                            "array",
-                            "list",
-                            "notification",
-                            "notifications",
-                        ]);
-                if aside {
-                    return self.change(clause, files, words);
-                }
-                if clause.has(&["image", "images", "docker", "container"]) {
-                    return self.rule(true, &[Verb::Send], "pkg:docker/**".to_owned(), words);
-                }
-                for target in git_targets(clause) {
-                    self.rule(true, &[Verb::Send], target, words);
-                }
-            }
-            Ask::PullRequest => self.task(true, "pr", words),
-            Ask::Deploy => {
-                let name = environment(clause).map_or("deploy".to_owned(), |e| format!("deploy#{e}"));
-                self.task(true, &name, words);
-            }
-            Ask::Publish => {
-                self.task(true, "publish", words);
-            }
-            Ask::Release => {
-                self.task(true, "release", words);
-                self.rule(true, CHANGES, self.place.all(), words);
-            }
-            Ask::Send => self.send(clause, files, words),
-            Ask::Fetch => {
-                let hosts = self.hosts(clause);
-                if hosts.is_empty() {
-                    self.rule(true, &[Verb::Network], "**".to_owned(), words);
-                }
-                for host in hosts {
-                    self.rule(true, &[Verb::Network], format!("host:{host}"), words);
-                }
-                for file in files {
-                    self.rule(true, CHANGES, file, words);
-                }
-            }
-            Ask::Install | Ask::Uninstall => {
-                for package in packages(clause) {
-                    let verbs = [Verb::Network, Verb::Configure, Verb::Write, Verb::Execute];
-                    let more = [Verb::Network, Verb::Configure, Verb::Write, Verb::Execute, Verb::Delete];
-                    self.rule(true, if ask == Ask::Uninstall { &more } else { &verbs }, package, words);
-                }
-            }
-            Ask::Configure => {
-                for file in &files {
-                    self.rule(true, &[Verb::Configure], file.clone(), words);
-                }
-                if clause.has(&["git"]) {
-                    self.rule(true, &[Verb::Configure], "git:config#**".to_owned(), words);
-                }
-                self.change(clause, files, words);
-            }
-            Ask::Restart => {
-                let mut named = false;
-                for word in Self::words_of(clause) {
-                    let word = word.to_lowercase();
-                    if !matches!(
-                        word.as_str(),
-                        "server"
-                            | "service"
-                            | "container"
-                            | "containers"
-                            | "process"
-                            | "app"
-                            | "daemon"
-                            | "dienst"
-                            | "dev"
-                            | "neu"
-                    ) && !word.contains(' ')
-                    {
-                        named = true;
-                        self.rule(true, &[Verb::Configure, Verb::Execute], format!("proc:{word}"), words);
-                        self.rule(true, &[Verb::Configure, Verb::Execute], format!("tool:**/{word}"), words);
-                    }
-                }
-                if !named {
-                    self.task(true, "restart", words);
-                }
-            }
-            Ask::Migrate => self.task(true, "migrate", words),
-            Ask::Backup => {
-                self.task(true, "backup", words);
-                let files = if files.is_empty() { vec![self.place.all()] } else { files };
-                for file in files {
-                    self.rule(true, &[Verb::Read, Verb::Search, Verb::Create], file, words);
-                }
-                self.rule(true, LOOKS, "db:**".to_owned(), words);
-            }
-            Ask::Delegate => self.rule(true, &[Verb::Delegate], "agent:**".to_owned(), words),
-        }
-    }
-
-    fn hosts(&self, clause: &Clause) -> Vec<String> {
-        clause
-            .objects
-            .iter()
-            .filter_map(|o| match &o.what {
-                What::Host(host) => Some(host.clone()),
-                _ => None,
-            })
-            .collect()
-    }
-
-    fn change(&mut self, clause: &Clause, files: Vec<String>, words: &str) {
-        for object in &clause.objects {
-            if let What::Branch(name) = &object.what {
-                self.rule(true, &[Verb::Create], format!("git:.#{name}"), words);
-                self.task(true, "branch", words);
-                if clause.objects.len() == 1 {
-                    return;
-                }
-            }
-        }
-        let for_use = clause.has(&["use", "using", "take"])
-            && clause.has(&["reference", "example", "template", "blueprint", "inspiration", "vorlage"]);
-        if for_use {
-            return;
-        }
-        let dependency = clause.has(&[
-            "dependency",
-            "dependencies",
-            "package",
-            "packages",
-            "crate",
-            "library",
-            "deps",
-            "npm",
-            "pip",
-            "abhängigkeit",
-            "abhängigkeiten",
-            "paket",
-        ]);
-        if dependency {
-            for package in packages(clause) {
-                self.rule(
-                    true,
-                    &[Verb::Network, Verb::Configure, Verb::Write, Verb::Execute],
-                    package,
-                    words,
-                );
-            }
-        }
-        if clause.has(&["install"]) && !dependency {
-            self.rule(true, &[Verb::Network], "pkg:**".to_owned(), words);
-        }
-        // What an implementation follows is no place to write to.
-        let plan = clause.has(&["implement", "follow", "complete", "finish", "execute", "implementiere"]);
-        let mut files: Vec<String> = files
-            .into_iter()
-            .filter(|f| !(plan && f.ends_with(".md") | f.ends_with(".txt") | f.ends_with(".pdf")))
-            .collect();
-        if files.is_empty() {
-            let by_name: Vec<String> = clause
-                .lows
-                .iter()
-                .filter(|low| {
-                    matches!(
-                        low.as_str(),
-                        "docs"
-                            | "documentation"
-                            | "readme"
-                            | "changelog"
-                            | "dockerfile"
-                            | "makefile"
-                            | "ci"
-                            | "workflow"
-                            | "dokumentation"
-                            | "doku"
-                            | "license"
-                    ) || self.closed && group(low, self.place).is_some()
-                })
-                .filter_map(|low| group(low, self.place))
-                .flatten()
-                .collect();
-            files = by_name;
-        }
-        if files.is_empty() {
-            let pronoun = clause.objects.iter().any(|o| o.what == What::Pronoun)
-                && !clause.objects.iter().any(|o| matches!(o.what, What::Word(_)));
-            files = if pronoun { self.mentioned_or_all() } else { vec![self.place.all()] };
-        }
-        for file in files {
-            self.rule(true, CHANGES, file, words);
-        }
-    }
-
-    fn delete(&mut self, clause: &Clause, words: &str) {
-        let mut done = false;
-        let stuff = clause.universal()
-            || clause.has(&[
-                "files",
-                "file",
-                "folder",
-                "folders",
-                "contents",
-                "artifacts",
-                "logs",
-                "all",
-                "directory",
-                "dateien",
-                "datei",
-                "inhalt",
-                "stuff",
-                "alles",
-                "alle",
-                "caches",
-                "backups",
-                "outputs",
-            ]);
-        let endings: Vec<String> = clause
-            .files()
-            .iter()
-            .filter(|o| !o.located)
-            .filter_map(|o| match &o.what {
-                What::Files(files) => files.first().cloned(),
-                _ => None,
-            })
-            .filter_map(|f| f.rsplit('/').next().filter(|last| last.starts_with('*')).map(str::to_owned))
-            .collect();
-        for object in &clause.objects {
-            match &object.what {
-                What::Files(files) if !object.located => {
-                    // "all .log files in logs/": the pattern goes with the place.
-                    let located =
-                        clause.objects.iter().any(|o| o.located && matches!(o.what, What::Files(_)));
-                    let ending = files
-                        .first()
-                        .is_some_and(|f| f.rsplit('/').next().is_some_and(|l| l.starts_with('*')));
-                    if located && ending {
-                        continue;
-                    }
-                    for file in files {
-                        self.rule(true, &[Verb::Delete], file.clone(), words);
-                    }
-                    if clause.has(&["tests", "test"]) {
-                        for test in tests_of(files, self.place) {
-                            self.rule(true, &[Verb::Delete], test, words);
-                        }
-                    }
-                    done = true;
-                }
-                What::Files(files) if !endings.is_empty() => {
-                    for file in files {
-                        let folder = file.strip_suffix("/**").unwrap_or(file);
-                        for ending in &endings {
-                            self.rule(true, &[Verb::Delete], format!("{folder}/**/{ending}"), words);
-                        }
-                    }
-                    done = true;
-                }
-                What::Files(files) if stuff => {
-                    for file in files {
-                        self.rule(true, &[Verb::Delete], file.clone(), words);
-                    }
-                    done = true;
-                }
-                What::Files(files) => {
-                    for file in files {
-                        self.rule(true, CHANGES, file.clone(), words);
-                    }
-                    done = true;
-                }
-                What::Branch(name) => {
-                    self.rule(true, &[Verb::Delete], format!("git:*#{name}"), words);
-                    done = true;
-                }
-                What::Table(table)
-                    if table == "db:**"
-                        && tables(&clause.objects.iter().map(|o| o.what.clone()).collect::<Vec<_>>())
-                            .len()
-                            > 1 => {}
-                What::Table(table) => {
-                    self.rule(true, &[Verb::Delete, Verb::Read, Verb::Search], table.clone(), words);
-                    done = true;
-                }
-                _ => {}
-            }
-        }
-        if done {
-            return;
-        }
-        if clause.has(&[
-            "dependency",
-            "dependencies",
-            "package",
-            "packages",
-            "crate",
-            "library",
-            "deps",
-            "abhängigkeit",
-        ]) {
-            for package in packages(clause) {
-                self.rule(true, &[Verb::Delete, Verb::Write, Verb::Execute, Verb::Configure], package, words);
-            }
-            self.rule(true, CHANGES, self.place.all(), words);
-            return;
-        }
-        let files = self.groups(clause, rubbish);
-        if !files.is_empty() {
-            for file in files {
-                self.rule(true, &[Verb::Delete], file, words);
-            }
-            return;
-        }
-        if clause.objects.iter().any(|o| o.what == What::Pronoun) && !self.mentions.is_empty() {
-            for file in self.mentioned_or_all() {
-                self.rule(true, &[Verb::Delete], file, words);
-            }
-            return;
-        }
-        self.task(true, "delete", words);
-        self.rule(true, CHANGES, self.place.all(), words);
-    }
-
-    fn run(&mut self, allow: bool, clause: &Clause, files: Vec<String>, words: &str) {
-        let mut found = false;
-        for object in &clause.objects {
-            match &object.what {
-                What::Code(code) if code.contains(' ') || TOOLS.has(code) => {
-                    found = true;
-                    if !allow {
-                        self.task(false, &format!("command/{code}"), words);
-                        continue;
-                    }
-                    let context = Context { cwd: self.place.cwd, home: self.place.home };
-                    for action in normalise(code, &context).actions {
-                        let mut resource = action.resource.as_str().to_owned();
-                        if action.recursive {
-                            resource.push_str("/**");
-                        }
-                        self.rule(true, &[action.action], resource, words);
-                    }
-                    self.task(true, &format!("command/{code}"), words);
-                }
-                What::Word(word) if TOOLS.has(&word.to_lowercase()) => {
-                    found = true;
-                    self.rule(allow, &[Verb::Execute], format!("proc:{}", word.to_lowercase()), words);
-                }
-                What::Host(host) => {
-                    found = true;
-                    self.rule(allow, &[Verb::Execute, Verb::Network], format!("host:{host}"), words);
-                }
-                What::Branch(_) | What::Remote(_) | What::Table(_) => found |= allow,
-                _ => {}
-            }
-        }
-        for file in files {
-            found = true;
-            self.rule(allow, &[Verb::Execute], file, words);
-        }
-        for (names, task) in [
-            (
-                &["tests", "test", "testsuite", "specs", "benchmark", "benchmarks", "bench", "unit", "e2e"][..],
-                "test",
-            ),
-            (&["build", "compiler", "compilation"][..], "build"),
-            (&["migrations", "migration", "migrationen"][..], "migrate"),
-            (&["linter", "lint", "formatter", "clippy", "typecheck", "checks"][..], "lint"),
-            (&["deploy", "deployment"][..], "deploy"),
-            (&["backup"][..], "backup"),
-        ] {
-            if clause.has(names) {
-                found = true;
-                self.task(allow, task, words);
-            }
-        }
-        if !found && allow {
-            self.task(true, "run", words);
-        } else if !found
-            && (clause.universal() || clause.has(&["any", "commands", "code", "scripts", "befehle"]))
-        {
-            self.rule(false, &[Verb::Execute], "**".to_owned(), words);
-        }
-    }
-
-    fn send(&mut self, clause: &Clause, files: Vec<String>, words: &str) {
-        let mut named = false;
-        for object in &clause.objects {
-            match &object.what {
-                What::Mail(address) => {
-                    named = true;
-                    self.rule(true, &[Verb::Send], format!("url:mailto:{address}"), words);
-                }
-                What::Host(host) => {
-                    named = true;
-                    self.rule(true, &[Verb::Send, Verb::Network], format!("host:{host}"), words);
-                }
-                _ => {}
-            }
-        }
-        for (names, host) in [
-            (&["slack"][..], "*.slack.com"),
-            (&["discord"][..], "*.discord.com"),
-            (&["telegram"][..], "api.telegram.org"),
-            (&["github", "issue", "pr", "gist"][..], "github.com"),
-            (&["jira", "confluence"][..], "*.atlassian.net"),
-        ] {
-            if clause.has(names) {
-                named = true;
-                self.rule(true, &[Verb::Send, Verb::Network], format!("host:{host}"), words);
-            }
-        }
-        for file in files {
-            self.rule(true, LOOKS, file, words);
-        }
-        if clause.has(&["s3", "bucket"]) {
-            named = true;
-            self.rule(true, &[Verb::Send], "url:s3://**".to_owned(), words);
-        }
-        if !named {
-            self.task(true, "send", words);
-        }
-    }
-
-    fn excluded(&mut self, clause: &Clause, words: &str) {
-        let Some(mut ask) = clause.ask else { return };
-        // "don't run anything that needs the network": that is what is excluded, not all.
-        if ask == Ask::Run && !clause.tail.is_empty() && clause.universal() {
-            if !clause
-                .tail
-                .iter()
-                .any(|w| matches!(w.as_str(), "network" | "internet" | "online" | "netzwerk"))
-            {
-                return;
-            }
-            ask = Ask::Fetch;
-        }
-        // "don't include anything from .env"
-        if clause.has(&["include", "including"]) {
-            ask = Ask::Look;
-        }
-        let mut files = self.targets(clause);
-        files.extend(clause.files().iter().filter(|o| o.referred).flat_map(|o| match &o.what {
-            What::Files(files) => files.clone(),
-            _ => Vec::new(),
-        }));
-        if clause.inverted {
-            // "nothing except x": x is what may be touched, and nothing else.
-            self.closed = true;
-            files.extend(self.groups(clause, group));
-            for file in files {
-                self.rule(true, CHANGES, file, words);
-            }
-            return;
-        }
-        // "don't change anything else": closes the scope, and excludes nothing by itself.
-        if clause.has(&["else", "other", "another", "others", "anderes", "anderen", "sonst", "andere"])
-            && files.is_empty()
-        {
-            self.closed = true;
-            return;
-        }
-        let names: Vec<What> = clause.objects.iter().map(|o| o.what.clone()).collect();
-        let bare = !clause.objects.iter().any(|o| matches!(o.what, What::Word(_) | What::Code(_)));
-        let adjectives = clause.objects.iter().any(|o| matches!(&o.what, What::Word(w) if !matches!(w.to_lowercase().as_str(), "files" | "code" | "file" | "sources" | "source" | "dateien" | "datei" | "yet")));
-        let all_files = clause.universal()
-            || !adjectives
-                && clause.has(&["files", "code", "file", "sources", "dateien", "datei", "anything"]);
-        match ask {
-            Ask::Change | Ask::Touch | Ask::Move | Ask::Revert => {
-                let by_doing = clause
-                    .lows
-                    .iter()
-                    .skip(clause.lead)
-                    .find_map(|w| words::doing(w))
-                    .filter(|_| files.is_empty());
-                if let Some(doing) = by_doing.filter(|d| !matches!(d, Ask::Touch)) {
-                    let inner = Clause { ask: Some(doing), ..clause.clone() };
-                    return self.excluded(&inner, words);
-                }
-                files.extend(self.groups(clause, group));
-                let verbs: &[Verb] = if clause.has(&[
-                    "create",
-                    "creating",
-                    "add",
-                    "adding",
-                    "erstelle",
-                    "erstellen",
-                    "anlegen",
-                ]) && files.is_empty()
-                    && all_files
-                {
-                    &[Verb::Create]
-                } else {
-                    TOUCHES
-                };
-                let verbs = if ask == Ask::Move { &[Verb::Move] } else { verbs };
-                let tables: Vec<String> = tables(&names);
-                if files.is_empty() && tables.is_empty() && clause.universal() {
-                    // "anything in infra": a folder, whatever it is called.
-                    let folders: Vec<String> = clause
-                        .objects
-                        .iter()
-                        .filter_map(|o| match &o.what {
-                            What::Word(word) if o.located => Some(folder(word, self.place)),
-                            _ => None,
-                        })
-                        .flatten()
-                        .collect();
-                    files.extend(folders);
-                }
-                if files.is_empty() && tables.is_empty() {
-                    let free = ask == Ask::Touch
-                        && (bare || by_doing.is_some())
-                        && !clause.has(&["behaviour", "behavior", "api"]);
-                    if by_doing == Some(Ask::Touch) || free || clause.universal() {
-                        files.push("**".to_owned());
-                    } else if all_files
-                        && !clause.has(&[
-                            "create",
-                            "creating",
-                            "add",
-                            "adding",
-                            "delete",
-                            "erstelle",
-                            "erstellen",
-                        ])
-                        && ask != Ask::Move
-                    {
-                        self.code = self.code.take().or(Some(words.to_owned()));
-                    } else if all_files {
-                        files.push(self.place.all());
-                    }
-                }
-                for file in files.into_iter().chain(tables) {
-                    self.rule(false, verbs, file, words);
-                }
-            }
-            Ask::Delete => {
-                files.extend(self.groups(clause, group));
-                files.extend(tables(&names));
-                files.extend(names.iter().filter_map(|n| match n {
-                    What::Branch(name) => Some(format!("git:*#{name}")),
-                    _ => None,
-                }));
-                if files.is_empty()
-                    && clause
-                        .has(&["data", "daten", "rows", "records", "table", "tables", "database", "tabellen"])
-                {
-                    files.push("db:**".to_owned());
-                }
-                if files.is_empty() && (bare || all_files) {
-                    files.push("**".to_owned());
-                }
-                for file in files {
-                    self.rule(false, &[Verb::Delete], file, words);
-                }
-            }
-            Ask::Look => {
-                files.extend(tables(&names));
-                for file in files {
-                    self.rule(false, LOOKS, file, words);
-                }
-            }
-            Ask::Run => self.run(false, clause, files, words),
-            Ask::Test => self.task(false, "test", words),
-            Ask::Build => {
-                if bare || clause.has(&["project", "image", "app"]) {
-                    self.task(false, "build", words);
-                }
-            }
-            Ask::Lint => self.task(false, "lint", words),
-            Ask::Commit if clause.has(&["amend"]) => self.task(false, "amend", words),
-            Ask::Commit if clause.has(&["squash"]) => self.task(false, "rebase", words),
-            Ask::Commit => self.task(false, "commit", words),
-            Ask::Branch => self.task(false, "branch", words),
-            Ask::Merge => self.task(false, "merge", words),
-            Ask::Rebase => self.task(false, "rebase", words),
-            Ask::Pull => self.task(false, "pull", words),
-            Ask::Push => {
-                if clause.has(&["force", "force-push", "force-pushing"]) {
-                    return self.task(false, "force-push", words);
-                }
-                for target in git_targets(clause) {
-                    self.rule(false, &[Verb::Send], target, words);
-                }
-            }
-            Ask::PullRequest => self.task(false, "pr", words),
-            Ask::Deploy => {
-                let name = environment(clause).map_or("deploy".to_owned(), |e| format!("deploy#{e}"));
-                self.task(false, &name, words);
-            }
-            Ask::Publish => self.task(false, "publish", words),
-            Ask::Release => self.task(false, "release", words),
-            Ask::Migrate => self.task(false, "migrate", words),
-            Ask::Backup => self.task(false, "backup", words),
-            Ask::Send => {
-                let hosts = self.hosts(clause);
-                for host in &hosts {
-                    self.rule(false, &[Verb::Send], format!("host:{host}"), words);
-                }
-                if hosts.is_empty() {
-                    self.rule(false, &[Verb::Send], "**".to_owned(), words);
-                }
-            }
-            Ask::Fetch => {
-                let hosts = self.hosts(clause);
-                for host in &hosts {
-                    self.rule(false, &[Verb::Network, Verb::Send], format!("host:{host}"), words);
-                }
-                if hosts.is_empty() {
-                    self.rule(false, &[Verb::Network, Verb::Send], "**".to_owned(), words);
-                }
-            }
-            Ask::Install | Ask::Uninstall => {
-                for package in packages(clause) {
-                    let verbs = [Verb::Delete];
-                    self.rule(false, if ask == Ask::Uninstall { &verbs } else { &[] }, package, words);
-                }
-            }
-            Ask::Configure => {
-                if files.is_empty() && (bare || clause.universal()) {
-                    files.push("**".to_owned());
-                }
-                for file in files {
-                    self.rule(false, &[Verb::Configure], file, words);
-                }
-            }
-            Ask::Restart => {
-                let named: Vec<String> = Self::words_of(clause)
-                    .into_iter()
-                    .filter(|w| {
-                        !matches!(w.to_lowercase().as_str(), "server" | "service" | "services" | "container")
-                    })
-                    .collect();
-                for word in &named {
-                    self.rule(
-                        false,
-                        &[Verb::Configure, Verb::Execute],
-                        format!("proc:{}", word.to_lowercase()),
-                        words,
-                    );
-                }
-                if named.is_empty() {
-                    self.task(false, "restart", words);
-                }
-            }
-            Ask::Delegate => self.rule(false, &[Verb::Delegate], "**".to_owned(), words),
-        }
-    }
-}
-
-/// The tests of a file, by its name: "src/a.py and its tests".
-fn tests_of(files: &[String], place: &Place<'_>) -> Vec<String> {
-    let root = place.root().trim_end_matches('/');
-    let name = files.first().and_then(|f| f.rsplit('/').next()).and_then(|f| f.split('.').next());
-    let Some(name) = name.filter(|n| !n.is_empty() && !n.contains('*')) else { return Vec::new() };
-    let forms = [
-        format!("test_{name}.*"),
-        format!("{name}_test.*"),
-        format!("{name}.test.*"),
-        format!("{name}.spec.*"),
-        format!("{name}Test.*"),
-    ];
-    forms.into_iter().map(|form| format!("file:{root}/**/{form}")).collect()
-}
-
-fn tables(names: &[What]) -> Vec<String> {
-    names
-        .iter()
-        .filter_map(|n| match n {
-            What::Table(table) => Some(table.clone()),
-            _ => None,
-        })
-        .collect()
-}
-
-/// Where a push goes: `git:REMOTE#BRANCH`.
-fn git_targets(clause: &Clause) -> Vec<String> {
-    let remote = clause.objects.iter().find_map(|o| match &o.what {
-        What::Remote(name) => Some(name.as_str()),
-        _ => None,
-    });
-    let branches: Vec<&str> = clause
-        .objects
-        .iter()
-        .filter_map(|o| match &o.what {
-            What::Branch(name) => Some(name.as_str()),
-            _ => None,
-        })
-        .collect();
-    match (remote, branches.is_empty()) {
-        (None, true) => vec!["git:**".to_owned()],
-        (Some(remote), true) => vec![format!("git:{remote}#**")],
-        (remote, false) => branches.iter().map(|b| format!("git:{}#{b}", remote.unwrap_or("*"))).collect(),
-    }
-}
-
-fn environment(clause: &Clause) -> Option<&'static str> {
-    if clause.has(&["production", "prod", "live", "produktion"]) {
-        Some("production")
-    } else if clause.has(&["staging", "stage", "preview", "test"]) {
-        Some("staging")
-    } else {
-        None
-    }
-}
-
-/// The packages that a clause names; all, if none.
-fn packages(clause: &Clause) -> Vec<String> {
-    let generic = |w: &str| {
-        matches!(
-            w,
-            "dependencies"
-                | "dependency"
-                | "deps"
-                | "packages"
-                | "package"
-                | "requirements"
-                | "libraries"
-                | "library"
-                | "everything"
-                | "crate"
-                | "crates"
-                | "modules"
-                | "npm"
-                | "pip"
-                | "cargo"
-                | "latest"
-                | "version"
-                | "dev"
-                | "npm's"
-                | "yarn"
-                | "pnpm"
-                | "brew"
-                | "apt"
-                | "abhängigkeiten"
-                | "abhängigkeit"
-                | "pakete"
-                | "paket"
-                | "project"
-                | "tools"
-                | "missing"
-                | "system"
-                | "global"
-                | "globally"
-                | "locally"
-                | "neuen"
-                | "external"
-                | "third-party"
-                | "needed"
-                | "necessary"
-                | "required"
-                | "nach"
-        ) || w.starts_with(|c: char| c.is_ascii_digit())
-            || w.starts_with('-')
-    };
-    let mut found: Vec<String> = clause
-        .objects
-        .iter()
-        .filter(|o| !o.located || matches!(o.what, What::Code(_)))
-        .filter_map(|o| match &o.what {
-            What::Word(word) | What::Code(word) => Some(word.as_str()),
-            _ => None,
-        })
-        .flat_map(str::split_whitespace)
-        .filter(|w| !generic(&w.to_lowercase()) && words::verb(&w.to_lowercase()).is_none())
-        .filter(|w| w.chars().all(|c| c.is_alphanumeric() || "@/._-+=^~".contains(c)))
-        .map(|w| {
-            let name = w.split("==").next().unwrap_or(w);
-            let at = name.rfind('@').filter(|at| *at > 0).unwrap_or(name.len());
-            format!("pkg:*/{}", &name[..at])
-        })
-        .collect();
-    found.dedup();
-    if found.is_empty() { vec!["pkg:**".to_owned()] } else { found }
 }

@@ -251,7 +251,7 @@ fn without_quotations(text: &str) -> String {
                 {
                     let inner = &text[chars[at + 1].0..chars[end].0];
                     if inner.trim().contains(char::is_whitespace) {
-                        kept.push_str("\u{fffc}");
+                        kept.push('\u{fffc}');
                     } else {
                         kept.push_str(inner);
                     }
@@ -303,6 +303,10 @@ pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
             let item = next.starts_with(['-', '*', '•', '\n', '#', '\r']) || is_numbered(next);
             if item {
                 mark(&mut tokens, Kind::End, text, at, at + 1);
+                let listed = next.starts_with(['-', '*', '•']) || is_numbered(next);
+                if listed && let Some(token) = tokens.last_mut() {
+                    token.low = ITEM.to_owned();
+                }
             }
             line_start = true;
             at += 1;
@@ -365,6 +369,9 @@ fn push<'t>(tokens: &mut Vec<Token<'t>>, kind: Kind, text: &'t str, start: usize
     let low = raw.to_lowercase().replace('’', "'");
     tokens.push(Token { kind, raw, low, start, end });
 }
+
+/// The `low` of the mark before the item of a list.
+pub(super) const ITEM: &str = "item";
 
 /// Words that end with a dot of their own.
 const SHORT: &[&str] = &["e.g.", "i.e.", "z.b.", "etc.", "d.h.", "vs.", "bzw.", "ggf.", "usw.", "cf."];

@@ -94,7 +94,7 @@ const VERBS: &[(Ask, &str)] = &[
          count|audit|verify|see|examine|explore|identify|diagnose|figure out|determine|outline|propose|suggest|think|research|\
          study|trace|evaluate|assess|estimate|query|print|open|view|double check|double-check|walk|give|answer|report|recommend|\
          erkläre|erklär|erklären|prüfe|prüf|prüfen|überprüfe|überprüfen|lies|lesen|suche|suchen|such|finde|finden|zeige|zeig|zeigen|\
-         beschreibe|beschreiben|analysiere|analysieren|fasse|zusammenfassen|untersuche|untersuchen|vergleiche|vergleichen|liste|auflisten|schau|schaue|anschauen|ansehen|sieh|sag|sage",
+         beschreibe|beschreiben|analysiere|analysieren|fasse|zusammenfassen|untersuche|untersuchen|vergleiche|vergleichen|liste|auflisten|schau|schaue|anschauen|ansehen|sieh|sag|sage|sagen|verraten|erläutern|erläutere",
     ),
     (
         Ask::Change,
@@ -189,7 +189,7 @@ const DOINGS: &[(Ask, &str)] = &[
     (Ask::Merge, "merge|merges|merging"),
     (Ask::Rebase, "rebase|rebases|rebasing"),
     (Ask::Migrate, "migration|migrations|migrationen|migrating"),
-    (Ask::Delete, "deletion|deletions|deleting|deletes|löschung|löschungen"),
+    (Ask::Delete, "rm|deletion|deletions|deleting|deletes|löschung|löschungen"),
     (Ask::Touch, "changes|change|edits|edit|modifications|modification|änderungen|änderung|writes|editing"),
     (
         Ask::Install,
@@ -217,7 +217,7 @@ pub(super) static STARTERS: List = List::new(
 
 /// Words before "to" that make what follows a request.
 pub(super) static TO_HEADS: List = List::new(
-    "want|need|needs|have|has|like|love|try|trying|going|us|you|sure|ahead|time|got|ought|supposed|remember|forget|task|goal|job|is|proceed|start|begin|help|asked|prefer|ready|continue|feel|free|able|wish|required|plan|planning|attempt|used|allowed|todo",
+    "ok|okay|fine|want|need|needs|have|has|like|love|try|trying|going|us|you|sure|ahead|time|got|ought|supposed|remember|forget|task|goal|job|is|proceed|start|begin|help|asked|prefer|ready|continue|feel|free|able|wish|required|plan|planning|attempt|used|allowed|todo",
 );
 
 /// What follows a word that is a noun here: "the build fails".

@@ -1,7 +1,7 @@
 //! What prompts are read as, and what actions are marked as: `intent/*.txt` are tables.
 //!
-//! The expectations were written by judgement, before the program was asked. A prompt goes on over
-//! lines that begin with `> `. `FDR_SHOW=1` prints all differences instead of the first.
+//! The expectations are by judgement, most of them written before the program was asked. A prompt
+//! goes on over lines that begin with `> `.
 
 use fdr_policy::intent::{Place, check, declared, derive, merge};
 use fdr_record::shell::{Context, normalise};
