@@ -255,7 +255,8 @@ impl Search<'_> {
         found
     }
 
-    /// What can be tried: attributes of the resource first, then of the call, then the verb.
+    /// What can be tried, the plainest first: what is true or not of the resource, then of the
+    /// call, sets and scopes, numbers, other texts, and in the end another verb.
     fn candidates(&self, policies: &[usize]) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         for ((var, name), compared) in self.mentions(policies) {
@@ -269,6 +270,13 @@ impl Search<'_> {
                 candidates.push(Candidate { flip, words, apply: Apply::Set(var, name, to) });
             }
         }
+        candidates.sort_by_key(|candidate| match &candidate.apply {
+            Apply::Set(Var::Resource, _, Value::Bool(_)) => 0,
+            Apply::Set(_, _, Value::Bool(_)) => 1,
+            Apply::Set(_, _, Value::Set(_)) | Apply::Set(_, "scope", _) => 2,
+            Apply::Set(_, _, Value::Long(_)) => 3,
+            Apply::Set(..) | Apply::Verb(_) => 4,
+        });
         for verb in Verb::ALL.into_iter().filter(|verb| *verb != self.question.verb) {
             let text = |verb: Verb| Value::Text(verb.as_str().to_owned());
             candidates.push(Candidate {
@@ -341,6 +349,8 @@ impl Search<'_> {
                 match (name, &gone[..], &come[..]) {
                     ("taint", [gone], []) => format!("the agent had not taken in anything of kind {gone:?}"),
                     ("taint", [], [come]) => format!("the agent had taken in something of kind {come:?}"),
+                    ("hazards", [gone], []) => format!("the call had no hazard {gone:?}"),
+                    ("hazards", [], [come]) => format!("the call had the hazard {come:?}"),
                     (_, gone, []) => format!("{}.{name} had no {}", var.as_str(), listed(gone)),
                     (_, _, come) => format!("{}.{name} had {}", var.as_str(), listed(come)),
                 }

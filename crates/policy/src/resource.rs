@@ -896,7 +896,7 @@ mod tests {
 
     const LISTS: &str = r#"
         workspace = ["/shared/*"]
-        scratch = ["/tmp/**", "~/.cache/**"]
+        scratch = ["/tmp/*", "~/.cache/*"]
         protected_branches = ["main", "master", "release/*"]
         allowed_hosts = ["github.com", "*.example.com", "db.corp.io:5432", "10.0.0.5", "[2001:db8::1]", "s3://ours"]
         allowed_mcp = ["github", "files/read_*"]

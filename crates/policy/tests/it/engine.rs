@@ -345,7 +345,7 @@ fn the_smallest_change_is_found_and_said_in_words() {
     let words = changes(&opaque);
     assert_eq!(
         words[0],
-        "if context.branch were other than \"main\" and the call were known in full: PERMIT"
+        "if the call were known in full and context.branch were other than \"main\": PERMIT"
     );
 
     let mut late = record(vec![act(Verb::Memory, "memory:a")]);

@@ -243,3 +243,37 @@ fn every_starter_policy_says_why_and_on_what_grounds() {
         }
     }
 }
+
+/// The tables of policies in `docs/policy.md`, made from the sets themselves; with `FDR_BLESS=1`
+/// they are written.
+#[test]
+fn the_documentation_lists_every_policy() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/policy.md");
+    let text = std::fs::read_to_string(&path).expect("the documentation is part of the sources");
+    let mut fresh = text.clone();
+    for name in PolicySet::STARTERS {
+        let set = PolicySet::load(&[Source::Starter((*name).to_owned())])
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut table =
+            String::from("\n| Policy | Verdict | What the agent is told | Controls |\n|---|---|---|---|\n");
+        let mut policies: Vec<_> = set.policies().filter(|p| p.id.starts_with(&format!("{name}/"))).collect();
+        policies.sort_by_key(|policy| policy.line);
+        for policy in policies {
+            let verdict = match (policy.verdict, policy.four_eyes) {
+                (verdict, true) => format!("{}, four eyes", verdict.as_str()),
+                (verdict, false) => verdict.as_str().to_owned(),
+            };
+            let _ =
+                writeln!(table, "| `{}` | {verdict} | {} | {} |", policy.id, policy.reason, policy.control);
+        }
+        let (begin, end) = (format!("<!-- policies of {name} -->"), format!("<!-- end of {name} -->"));
+        let from = fresh.find(&begin).unwrap_or_else(|| panic!("{begin} is missing")) + begin.len();
+        let to = fresh.find(&end).unwrap_or_else(|| panic!("{end} is missing"));
+        fresh.replace_range(from..to, &table);
+    }
+    if std::env::var_os("FDR_BLESS").is_some() {
+        std::fs::write(&path, fresh).expect("the documentation can be written");
+    } else {
+        assert!(fresh == text, "docs/policy.md is behind the sets: run the test with FDR_BLESS=1");
+    }
+}

@@ -13,14 +13,16 @@ use super::expand::Arg;
 use super::run::Shell;
 use super::syntax::excerpt;
 use crate::{Hazard, Resource};
-use regex::Regex;
-use regex::bytes::{Regex as BytesRegex, RegexBuilder};
+use regex::bytes::{Regex as BytesRegex, RegexBuilder as BytesRegexBuilder};
+use regex::{Regex, RegexBuilder};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 /// How many names of one piece of code are looked at.
 const MAX_NAMES: usize = 200;
+/// How much of one piece of code is looked at, counting what is looked at again.
+const MAX_WORK_BYTES: usize = 8 << 20;
 /// How long the arguments of a call may be to be looked at.
 const MAX_CALL_BYTES: usize = 2000;
 
@@ -48,6 +50,19 @@ pub(super) struct Found {
     pub hazards: BTreeSet<Hazard>,
     /// Paths as they are written, and addresses with their scheme.
     pub names: BTreeSet<String>,
+    /// Not all of it was looked at.
+    pub left_out: bool,
+    /// How much was looked at, in bytes; what stands close by is looked at more than once.
+    work: usize,
+}
+
+impl Found {
+    /// Pays for looking at `bytes`; `false` when there is no more to be had.
+    fn pay(&mut self, bytes: usize) -> bool {
+        self.work = self.work.saturating_add(bytes);
+        self.left_out |= self.work > MAX_WORK_BYTES;
+        !self.left_out
+    }
 }
 
 /// When a word counts.
@@ -170,70 +185,193 @@ const MEMBERS: &[(Hazard, &str, &str)] = &[
     (Hazard::CodeSecret, "Deno process Bun", "env"),
 ];
 
-/// Pieces of text that mean something by themselves.
-struct Pattern {
-    hazard: Hazard,
-    regex: BytesRegex,
+/// Pieces of text that mean something by themselves, each with words of lower case of which one
+/// stands in it.
+const PATTERNS: &[(Hazard, &[&str], &str)] = &[
+    (
+        Hazard::CodeDestructive,
+        &["drop", "delete", "truncate", "alter", "replace", "update"],
+        r"(?i)\b(?:drop\s+(?:table|database|schema|index|view|column|user|role)|delete\s+from|truncate\s+table|alter\s+table|replace\s+into)\b|\bupdate\s+[\w.`]+\s+set\b",
+    ),
+    (
+        Hazard::CodeDestructive,
+        &["fileinput"],
+        r"\binplace\s*=\s*(?:True|1)\b.*\bfileinput\b|\bfileinput\b[\s\S]*\binplace\s*=\s*(?:True|1)\b",
+    ),
+    (
+        Hazard::CodeDestructive,
+        &["-item", "-content", "out-file"],
+        r"(?i)\b(?:remove-item|set-content|add-content|clear-content|out-file|move-item|rename-item|copy-item)\b",
+    ),
+    (
+        Hazard::CodeNetwork,
+        &["invoke-", "iwr", "irm", "webclient", "bitstransfer", "open-uri", "net/http", "/dev/tcp"],
+        r"(?i)\b(?:invoke-webrequest|invoke-restmethod|iwr|irm|net\.webclient|start-bitstransfer)\b|open-uri|net/https?|/dev/tcp/",
+    ),
+    (
+        Hazard::CodeNetwork,
+        &["://"],
+        r"\b(?:file_get_contents|fopen|copy|readfile|download\.file|url|open)\s*\(?\s*[^)\n]{0,80}\b(?:https?|ftps?)://",
+    ),
+    (
+        Hazard::CodeProcess,
+        &["do shell", "tell app", "invoke-expr", "iex", "-process", "keystroke"],
+        r"(?i)\b(?:do shell script|tell application|invoke-expression|iex|start-process|stop-process|keystroke)\b",
+    ),
+    (Hazard::CodeDestructive, &["file"], r"\bfile\s+(?:delete|rename|copy)\b"),
+    (Hazard::CodeProcess, &["execute"], r#"["']\s*\.\s*execute\s*\("#),
+    // Texts that are turned round or put together of numbers.
+    (
+        Hazard::CodeProcess,
+        &["reverse", "-1"],
+        r#"["'\])]\s*\[\s*::\s*-1\s*\]|split\s*\(\s*["']{2}\s*\)\s*\.\s*reverse|\breversed\s*\(\s*["']"#,
+    ),
+    (
+        Hazard::CodeProcess,
+        &["chr", "pack", "fromc"],
+        r#"\bchr\s*\([^)]*\)\s*(?:\+|\.)\s*chr\b|join\s*\(\s*(?:map\s*\(\s*)?\(?\[?chr\b|map\s*\(\s*chr\b|\bchr\s*\(\s*\w+\s*(?:[\^+-][^)]*)?\)\s*for\b|fromCharCode|fromCodePoint|\]\s*\.\s*pack\b|(?:^|[^.\w])pack\s*\(?\s*["'][CUHmuW]"#,
+    ),
+    (
+        Hazard::CodeProcess,
+        &["unpack", "buffer", "decode"],
+        r#"\bunpack1?\s*\(?\s*["'](?:[mu]|H\*)|Buffer\s*\.\s*from\s*\([^)]*["'](?:base64|base64url|hex)["']|\.\s*decode\s*\(\s*["'](?:hex|rot|base64|zlib|bz2|unicode_escape|raw_unicode)"#,
+    ),
+    (
+        Hazard::CodeProcess,
+        &["modules", "__dict__", "locals", "vars"],
+        r#"\b(?:sys\s*\.\s*modules|__dict__\s*(?:\[|\.)|(?:locals|vars)\s*\([^)]*\)\s*(?:\[|\.))"#,
+    ),
+    // `x[y](…)`: what is called is computed; a number is only a number.
+    (Hazard::CodeProcess, &["](", "] ("], r#"[\w)\]]\[[^\]\n]*[A-Za-z_$][^\]\n]*\]\s*\("#),
+    (
+        Hazard::CodeProcess,
+        &["send", "method", "constructor"],
+        r#"\bsend\s*\(?\s*[:"']|\bmethod\s*\(\s*[:"']|\bconstructor\s*(?:\(|\.\s*constructor|\[)|["']constructor["']\s*\]"#,
+    ),
+    (
+        Hazard::CodeProcess,
+        &["require", "import(", "type"],
+        r#"\brequire\s*\(\s*[^"'`\s)]|\bimport\([^"'`\s)]|\btype\s*\(\s*os\s*\)"#,
+    ),
+    (
+        Hazard::CodeProcess,
+        &["node", "process"],
+        r"\b(?:nodejs|node|process)\s*\.\s*(?:kill|binding|dlopen|mainModule|abort)\b",
+    ),
+    (
+        Hazard::CodeSecret,
+        &["env", "_server"],
+        r#"\bprocess\s*(?:\?\.|\.|\[)\s*["'`]?env\b|\bENV\s*(?:\[|\.|\{)|\{[^}]*\benv\b[^}]*\}\s*=\s*process\b|%ENV\b|\$ENV\b|\$_SERVER\b|\$env:|\bSys\.getenv"#,
+    ),
+    (
+        Hazard::CodeSecret,
+        &[
+            "/etc/",
+            "credentials",
+            "secret",
+            "/proc/",
+            ".ssh",
+            ".aws",
+            ".gnupg",
+            ".netrc",
+            ".npmrc",
+            ".pypirc",
+            ".kube",
+            ".docker",
+            ".git-cred",
+            ".pgpass",
+            ".vault",
+            ".azure",
+            ".config",
+            ".htpasswd",
+            ".pem",
+            ".p12",
+            ".pfx",
+            ".kdbx",
+            ".keystore",
+            ".jks",
+            "login data",
+            "cookies",
+            "keychain",
+        ],
+        r#"(?i)(?:^|[/'"`\s=(])\.(?:ssh|aws|gnupg|netrc|npmrc|pypirc|kube|docker/config|git-credentials|pgpass|vault-token|azure|config/gcloud|config/gh|htpasswd)\b|/etc/(?:shadow|gshadow|sudoers)|\b(?:credentials|secrets?)\.(?:json|ya?ml|toml|ini|txt|env|db)\b|[/\\]credentials\b|/proc/[\w*{}$]+/(?:environ|mem|maps|cmdline)|\.(?:pem|p12|pfx|kdbx|keystore|jks)\b|login data|cookies\.sqlite|keychain"#,
+    ),
+];
+static COMPILED: LazyLock<Vec<OnceLock<BytesRegex>>> =
+    LazyLock::new(|| PATTERNS.iter().map(|_| OnceLock::new()).collect());
+
+/// Whether a pattern is in a text. It is compiled only once a text has one of its triggers.
+fn is_in(index: usize, text: &str) -> bool {
+    COMPILED[index]
+        .get_or_init(|| {
+            // The cases and classes of ASCII are enough, and quicker.
+            let builder = BytesRegexBuilder::new(PATTERNS[index].2).unicode(false).build();
+            builder.expect("the pattern is valid")
+        })
+        .is_match(text.as_bytes())
 }
 
-static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
-    [
-        (
-            Hazard::CodeDestructive,
-            r"(?i)\b(?:drop\s+(?:table|database|schema|index|view|column|user|role)|delete\s+from|truncate\s+table|alter\s+table|replace\s+into)\b|\bupdate\s+[\w.`]+\s+set\b",
-        ),
-        (Hazard::CodeDestructive, r"\binplace\s*=\s*(?:True|1)\b.*\bfileinput\b|\bfileinput\b[\s\S]*\binplace\s*=\s*(?:True|1)\b"),
-        (Hazard::CodeDestructive, r"(?i)\b(?:remove-item|set-content|add-content|clear-content|out-file|move-item|rename-item|copy-item)\b"),
-        (Hazard::CodeNetwork, r"(?i)\b(?:invoke-webrequest|invoke-restmethod|iwr|irm|net\.webclient|start-bitstransfer)\b|open-uri|net/https?|/dev/tcp/"),
-        (Hazard::CodeNetwork, r"\b(?:file_get_contents|fopen|copy|readfile|download\.file|url|open)\s*\(?\s*[^)\n]{0,80}\b(?:https?|ftps?)://"),
-        (Hazard::CodeProcess, r"(?i)\b(?:do shell script|tell application|invoke-expression|iex|start-process|stop-process|keystroke)\b"),
-        (Hazard::CodeDestructive, r"\bfile\s+(?:delete|rename|copy)\b"),
-        (Hazard::CodeProcess, r#"["']\s*\.\s*execute\s*\("#),
-        // Texts that are turned round or put together of numbers.
-        (Hazard::CodeProcess, r#"["'\])]\s*\[\s*::\s*-1\s*\]|split\s*\(\s*["']{2}\s*\)\s*\.\s*reverse|\breversed\s*\(\s*["']"#),
-        (Hazard::CodeProcess, r#"\bchr\s*\([^)]*\)\s*(?:\+|\.)\s*chr\b|join\s*\(\s*(?:map\s*\(\s*)?\(?\[?chr\b|map\s*\(\s*chr\b|\bchr\s*\(\s*\w+\s*(?:[\^+-][^)]*)?\)\s*for\b|fromCharCode|fromCodePoint|\]\s*\.\s*pack\b|(?:^|[^.\w])pack\s*\(?\s*["'][CUHmuW]"#),
-        (Hazard::CodeProcess, r#"\bunpack1?\s*\(?\s*["'](?:[mu]|H\*)|Buffer\s*\.\s*from\s*\([^)]*["'](?:base64|base64url|hex)["']|\.\s*decode\s*\(\s*["'](?:hex|rot|base64|zlib|bz2|unicode_escape|raw_unicode)"#),
-        (Hazard::CodeProcess, r#"\b(?:sys\s*\.\s*modules|__dict__\s*(?:\[|\.)|(?:locals|vars)\s*\([^)]*\)\s*(?:\[|\.))"#),
-        // `x[y](…)`: what is called is computed; a number is only a number.
-        (Hazard::CodeProcess, r#"[\w)\]]\[[^\]\n]*[A-Za-z_$][^\]\n]*\]\s*\("#),
-        (Hazard::CodeProcess, r#"\bsend\s*\(?\s*[:"']|\bmethod\s*\(\s*[:"']|\bconstructor\s*(?:\(|\.\s*constructor|\[)|["']constructor["']\s*\]"#),
-        (Hazard::CodeProcess, r#"\brequire\s*\(\s*[^"'`\s)]|\bimport\([^"'`\s)]|\btype\s*\(\s*os\s*\)"#),
-        (Hazard::CodeProcess, r"\b(?:nodejs|node|process)\s*\.\s*(?:kill|binding|dlopen|mainModule|abort)\b"),
-        (Hazard::CodeSecret, r#"\bprocess\s*(?:\?\.|\.|\[)\s*["'`]?env\b|\bENV\s*(?:\[|\.|\{)|\{[^}]*\benv\b[^}]*\}\s*=\s*process\b|%ENV\b|\$ENV\b|\$_SERVER\b|\$env:|\bSys\.getenv"#),
-        (
-            Hazard::CodeSecret,
-            r#"(?i)(?:^|[/'"`\s=(])\.(?:ssh|aws|gnupg|netrc|npmrc|pypirc|kube|docker/config|git-credentials|pgpass|vault-token|azure|config/gcloud|config/gh|htpasswd)\b|/etc/(?:shadow|gshadow|sudoers)|\b(?:credentials|secrets?)\.(?:json|ya?ml|toml|ini|txt|env|db)\b|[/\\]credentials\b|/proc/[\w*{}$]+/(?:environ|mem|maps|cmdline)|\.(?:pem|p12|pfx|kdbx|keystore|jks)\b|login data|cookies\.sqlite|keychain"#,
-        ),
-    ]
-    .into_iter()
-    .map(|(hazard, text)| Pattern {
-        hazard,
-        // The cases and classes of ASCII are enough, and quicker.
-        regex: RegexBuilder::new(text).unicode(false).build().expect("the pattern is valid"),
-    })
-    .collect()
-});
+fn ascii(pattern: &str) -> Regex {
+    RegexBuilder::new(pattern).unicode(false).build().expect("the pattern is valid")
+}
 
-static JOINT: LazyLock<Regex> = LazyLock::new(|| {
-    // Two literals that stand beside each other or are joined: what is between them goes.
-    Regex::new(r#"["'`]\s*(?:\+|\.|\.\.|<>|&|\|\||\\\n)?\s*[fFrRbBuU]?["'`]"#).expect("the pattern is valid")
-});
+/// The text without what stands between two literals that are beside each other or joined.
+fn joined(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let is_quote = |b: Option<&u8>| matches!(b, Some(b'"' | b'\'' | b'`'));
+    let blank = |mut i: usize| {
+        while bytes.get(i).is_some_and(u8::is_ascii_whitespace) {
+            i += 1;
+        }
+        i
+    };
+    let mut plain = String::new();
+    let (mut from, mut at) = (0, 0);
+    while at < bytes.len() {
+        if !is_quote(bytes.get(at)) {
+            at += 1;
+            continue;
+        }
+        let mut end = blank(at + 1);
+        for operator in ["..", "<>", "||", "\\\n", "+", ".", "&"] {
+            if bytes[end..].starts_with(operator.as_bytes()) {
+                end = blank(end + operator.len());
+                break;
+            }
+        }
+        if matches!(bytes.get(end), Some(b'f' | b'F' | b'r' | b'R' | b'b' | b'B' | b'u' | b'U')) {
+            end += 1;
+        }
+        if is_quote(bytes.get(end)) {
+            plain.push_str(&text[from..at]);
+            from = end + 1;
+            at = from;
+        } else {
+            at += 1;
+        }
+    }
+    (from > 0).then(|| plain + &text[from..])
+}
+
 static GETATTR: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"\b(?:getattr|attrgetter)\s*\(\s*(?:([\w.]+)\s*,\s*)?["'](\w+)["']\s*(?:,[^()]*)?\)"#)
-        .expect("the pattern is valid")
+    ascii(r#"\b(?:getattr|attrgetter)\s*\(\s*(?:([\w.]+)\s*,\s*)?["'](\w+)["']\s*(?:,(?u:[^()])*)?\)"#)
 });
-static MEMBER_BY_NAME: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r#"\[\s*["'`](\w+)["'`]\s*\]"#).expect("the pattern is valid"));
+static MEMBER_BY_NAME: LazyLock<Regex> = LazyLock::new(|| ascii(r#"\[\s*["'`](\w+)["'`]\s*\]"#));
 static ESCAPE: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|u\{([0-9A-Fa-f]{1,6})\}|U([0-9A-Fa-f]{8})|([0-3][0-7]{2}))")
-        .expect("the pattern is valid")
+    ascii(
+        r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|u\{([0-9A-Fa-f]{1,6})\}|U([0-9A-Fa-f]{8})|([0-3][0-7]{2}))",
+    )
 });
 static ALIAS: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(
+    ascii(
         r#"\b(?:import\s+|,\s*)([A-Za-z_]\w*)\s+as\s+(\w+)|([A-Za-z_$][\w$]*)\s*=\s*(?:await\s+)?(?:require\s*\(\s*["'`](?:node:)?([\w/]+)["'`]\s*\)(?:\s*\.\s*promises)?|(os|posix|shutil|sys|fs|File|Dir|IO|builtins|Kernel|Process|Deno|process|codecs)\s*(?:[;\n,)]|$))|\bimport\s+(?:\*\s+as\s+)?([A-Za-z_$][\w$]*)\s+from\s+["'`](?:node:)?([\w/]+)["'`]"#,
     )
-    .expect("the pattern is valid")
 });
+/// Modules that may go under another name by an assignment.
+const MODULES: [&str; 14] = [
+    "os", "posix", "shutil", "sys", "fs", "File", "Dir", "IO", "builtins", "Kernel", "Process", "Deno",
+    "process", "codecs",
+];
 /// How many arguments of a call are told apart.
 const MAX_ARGUMENTS: usize = 8;
 
@@ -248,9 +386,15 @@ static RULES: LazyLock<HashMap<&str, Vec<(Hazard, When)>>> = LazyLock::new(|| {
 });
 /// An import over several lines, which is read as one.
 static FOLDED: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"\\\n|import\s*\([^)]*\)|\{[^{}]*\}\s*(?:=\s*(?:await\s+)?(?:require|import)|from)\b")
-        .expect("the pattern is valid")
+    ascii(r"\\\n|import\s*\((?u:[^)])*\)|\{(?u:[^{}])*\}\s*(?:=\s*(?:await\s+)?(?:require|import)|from)\b")
 });
+
+fn one_line_imports(text: &str) -> Cow<'_, str> {
+    if !text.contains('\n') || !["import", "require", "\\\n"].iter().any(|word| text.contains(word)) {
+        return Cow::Borrowed(text);
+    }
+    FOLDED.replace_all(text, |groups: &regex::Captures<'_>| groups[0].replace(['\\', '\n'], " "))
+}
 
 /// Looks at a piece of code.
 pub(super) fn scan(text: &str, language: Language) -> Found {
@@ -270,19 +414,15 @@ pub(super) fn scan(text: &str, language: Language) -> Found {
             versions.push(Cow::Owned(plain));
         }
     }
-    let mut joined: Vec<Cow<'_, str>> = Vec::new();
-    for version in &versions {
-        if let Cow::Owned(text) = JOINT.replace_all(version, "") {
-            joined.push(Cow::Owned(text));
-        }
-    }
-    versions.extend(joined);
+    let texts: Vec<String> = versions.iter().filter_map(|version| joined(version)).collect();
+    versions.extend(texts.into_iter().map(Cow::Owned));
     for version in versions {
-        let folded =
-            FOLDED.replace_all(&version, |groups: &regex::Captures<'_>| groups[0].replace(['\\', '\n'], " "));
-        let named = GETATTR.replace_all(&folded, "$1.$2(");
-        Scan { text: &named, language, found: &mut found }.all();
-        if let Cow::Owned(members) = MEMBER_BY_NAME.replace_all(&named, ".$1") {
+        let text = one_line_imports(&version);
+        let text = if text.contains("attr") { GETATTR.replace_all(&text, "$1.$2(") } else { text };
+        Scan { text: &text, language, found: &mut found }.all();
+        if ["](", "] (", "]`"].iter().any(|call| text.contains(call))
+            && let Cow::Owned(members) = MEMBER_BY_NAME.replace_all(&text, ".$1")
+        {
             Scan { text: &members, language, found: &mut found }.words(true);
         }
     }
@@ -311,9 +451,13 @@ struct Word<'t> {
 impl<'t> Scan<'t, '_> {
     fn all(&mut self) {
         self.words(false);
-        for pattern in PATTERNS.iter() {
-            if !self.found.hazards.contains(&pattern.hazard) && pattern.regex.is_match(self.text.as_bytes()) {
-                self.found.hazards.insert(pattern.hazard);
+        let lower = self.text.to_ascii_lowercase();
+        for (i, (hazard, triggers, _)) in PATTERNS.iter().enumerate() {
+            if !self.found.hazards.contains(hazard)
+                && triggers.iter().any(|t| lower.contains(t))
+                && is_in(i, self.text)
+            {
+                self.found.hazards.insert(*hazard);
             }
         }
         if matches!(self.language, Language::Ruby | Language::Perl | Language::Php | Language::Other)
@@ -375,7 +519,11 @@ impl<'t> Scan<'t, '_> {
     /// Names under which modules go in this code.
     fn aliases(&self) -> Vec<(&'t str, &'t str)> {
         let mut aliases = Vec::new();
-        if !self.text.contains('=') && !self.text.contains(" as ") && !self.text.contains(" from ") {
+        let given = self.text.contains(" as ")
+            || self.text.contains("require")
+            || self.text.contains("import ") && self.text.contains(" from ")
+            || MODULES.iter().any(|module| self.is_assigned(module));
+        if !given {
             return aliases;
         }
         for groups in ALIAS.captures_iter(self.text).take(64) {
@@ -394,7 +542,16 @@ impl<'t> Scan<'t, '_> {
         aliases
     }
 
+    fn is_assigned(&self, module: &str) -> bool {
+        self.text.match_indices(module).any(|(at, _)| self.text[..at].trim_end_matches(' ').ends_with('='))
+    }
+
     fn word(&mut self, word: &Word<'t>, aliases: &[(&str, &str)]) {
+        // What its rules look at around it, at most.
+        let is_ruled = RULES.contains_key(word.text) || matches!(word.text, "open" | "rename" | "replace");
+        if !self.found.pay(if is_ruled { MAX_CALL_BYTES } else { word.text.len() }) {
+            return;
+        }
         if is_look_alike(word.text)
             && (word.of.is_some() || matches!(word.after, Some('(' | '.')) || self.is_imported(word))
         {
@@ -431,7 +588,15 @@ impl<'t> Scan<'t, '_> {
             "exec" | "eval" | "compile" | "system" | "fetch" | "Function" if self.is_passed_about(word) => {
                 self.mark(Hazard::CodeProcess);
             }
-            "delete" if self.language == Language::Other && word.of.is_none() && word.after == Some('(') => {
+            // Of an object-relational mapper, as a rule; sets of JavaScript have one as well.
+            "delete"
+                if word.after == Some('(')
+                    && match self.language {
+                        Language::Python => word.of.is_some(),
+                        Language::Other => word.of.is_none(),
+                        _ => false,
+                    } =>
+            {
                 self.mark(Hazard::CodeDestructive);
             }
             "system" | "exec" | "shell_exec" | "passthru" | "unlink" | "rmdir"
@@ -595,7 +760,7 @@ impl<'t> Scan<'t, '_> {
                 (None, '"' | '\'' | '`') => quote = Some(c),
                 (None, '(' | '[' | '{') => depth += 1,
                 (None, ')' | ']' | '}') if depth > 0 => depth -= 1,
-                (None, ')' | ']' | '}' | ';') if bracket && c != ';' || !bracket => {
+                (None, ')' | ']' | '}' | ';') if !bracket || c != ';' => {
                     arguments.push(rest[start..i].trim());
                     return arguments;
                 }
@@ -696,6 +861,7 @@ impl<'t> Scan<'t, '_> {
     fn names(&mut self) {
         for (at, quote) in self.text.match_indices(['"', '\'', '`']) {
             if self.found.names.len() >= MAX_NAMES {
+                self.found.left_out = true;
                 return;
             }
             let rest = &self.text[at + 1..];
@@ -708,23 +874,13 @@ impl<'t> Scan<'t, '_> {
                 // A quote right behind a word closes something.
                 continue;
             }
+            if !self.found.pay(end) {
+                return;
+            }
             self.literal(&rest[..end], before, &rest[end..]);
         }
-        for (at, word) in self.text.match_indices(['(', '[', '{', '<', '|', '!']) {
-            // `qw(/a /b)`, `%w[/a /b]`, `q{/a}`, `<~/x>`
-            let before = &self.text[..at];
-            let quoting = ["qw", "qq", "q", "%w", "%W", "%q", "%Q", "%"]
-                .iter()
-                .any(|q| before.ends_with(q) && !before[..before.len() - q.len()].ends_with(is_word));
-            if !(quoting || word == "<" && self.language == Language::Perl)
-                || self.found.names.len() >= MAX_NAMES
-            {
-                continue;
-            }
-            let inside = self.text[at + 1..].split([')', ']', '}', '>', '|', '!', '\n']).next().unwrap_or("");
-            for text in inside.split_whitespace() {
-                self.literal(text, "(", ")");
-            }
+        if matches!(self.language, Language::Ruby | Language::Perl | Language::Other) {
+            self.quoted_words();
         }
         for (word, name) in [
             ("expanduser", "~"),
@@ -740,6 +896,26 @@ impl<'t> Scan<'t, '_> {
             // What is expanded stands in the code as a rule, with its tilde.
             if there && !(word == "expanduser" && self.found.names.iter().any(|n| n.starts_with('~'))) {
                 self.found.names.insert(name.to_owned());
+            }
+        }
+    }
+
+    /// `qw(/a /b)`, `%w[/a /b]`, `q{/a}`, `<~/x>`.
+    fn quoted_words(&mut self) {
+        for (at, bracket) in self.text.match_indices(['(', '[', '{', '<', '|', '!']) {
+            let before = &self.text[..at];
+            let quoting = ["qw", "qq", "q", "%w", "%W", "%q", "%Q", "%"]
+                .iter()
+                .any(|q| before.ends_with(q) && !before[..before.len() - q.len()].ends_with(is_word));
+            if !(quoting || bracket == "<" && self.language == Language::Perl) {
+                continue;
+            }
+            let inside = self.text[at + 1..].split([')', ']', '}', '>', '|', '!', '\n']).next().unwrap_or("");
+            if !self.found.pay(inside.len()) {
+                return;
+            }
+            for text in inside.split_whitespace() {
+                self.literal(text, "(", ")");
             }
         }
     }
@@ -777,7 +953,7 @@ impl<'t> Scan<'t, '_> {
                 ]
                 .contains(&call.as_str())
                     // `"/".join(…)` is another matter than `os.path.join("/", …)`.
-                    && !(call == "join" && !after.get(1..).unwrap_or("").trim_start().starts_with(','))
+                    && (call != "join" || after.get(1..).unwrap_or("").trim_start().starts_with(','))
             });
             let joins = after.get(1..).unwrap_or("").trim_start().starts_with('+')
                 && !before.trim_end().ends_with(['+', '.']);
@@ -883,6 +1059,10 @@ impl Shell<'_> {
         let found = scan(&text.text, language);
         for hazard in found.hazards {
             self.hazard(hazard);
+        }
+        if found.left_out {
+            let reason = format!("the code that {name} runs is too large to be looked at to its end");
+            self.opaque_as(Hazard::LeftOut, reason);
         }
         for name in found.names {
             self.code_names(&name);

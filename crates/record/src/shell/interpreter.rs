@@ -181,7 +181,17 @@ pub(super) fn python(shell: &mut Shell<'_>, call: &Call<'_>) {
                 let rest: Vec<Arg> = args.cloned().collect();
                 return python_module(shell, call.name, &value, &rest);
             }
-            _ => return program(shell, call.name, Some(arg)),
+            _ => {
+                let rest: Vec<Arg> = args.cloned().collect();
+                // Django's `manage.py shell -c` takes code.
+                if arg.text.ends_with("manage.py") && rest.first().is_some_and(|a| a.text == "shell") {
+                    let parsed = shell.options("-c,--command= -i,--interface=", &rest);
+                    if let Some(text) = parsed.value("-c").cloned() {
+                        shell.inline_code(call.name, Language::Python, &quoted(&text), &text);
+                    }
+                }
+                return program(shell, call.name, Some(arg));
+            }
         }
     }
     program(shell, call.name, None);
@@ -196,6 +206,17 @@ fn python_module(shell: &mut Shell<'_>, name: &str, module: &Arg, rest: &[Arg]) 
             let mut args = vec![Arg::new(module.text.clone())];
             args.extend(rest.iter().cloned());
             shell.invoke(&args);
+        }
+        "IPython" | "ipython" => {
+            let mut args = vec![Arg::new("ipython")];
+            args.extend(rest.iter().cloned());
+            shell.invoke(&args);
+        }
+        "timeit" => {
+            let parsed = shell.options("-n,--number= -r,--repeat= -s,--setup= -p -u,--unit= -v", rest);
+            for text in parsed.values("-s").chain(&parsed.operands).cloned().collect::<Vec<_>>() {
+                foreign(shell, name, &quoted(&text), &text);
+            }
         }
         "venv" | "virtualenv" => {
             shell.execute(name);
@@ -268,13 +289,16 @@ fn general(shell: &mut Shell<'_>, call: &Call<'_>, spec: &str, code_options: &[&
         }
         return code_arguments(shell, &parsed.operands);
     }
-    if let Some(option) = code_options.iter().find(|o| parsed.has(o)) {
-        // `node -p` without a value reads its input.
+    if code_options.iter().any(|o| parsed.has(o)) {
+        // The code for `node -p` stands behind all options, or comes from its input.
         let input = shell.stdin.clone();
-        if matches!(input, Stdin::Inherited) {
-            return foreign(shell, call.name, option, &Arg::new(""));
-        }
-        return foreign_input(shell, call.name, input);
+        return match parsed.operands.split_first() {
+            Some((code, rest)) => {
+                foreign(shell, call.name, &quoted(code), code);
+                code_arguments(shell, rest);
+            }
+            None => foreign_input(shell, call.name, input),
+        };
     }
     if parsed.operands.is_empty() && !call.args.is_empty() && matches!(shell.stdin, Stdin::Inherited) {
         return shell.execute(call.name);
@@ -324,8 +348,42 @@ pub(super) fn ruby(shell: &mut Shell<'_>, call: &Call<'_>) {
     general(shell, call, "+ -e= -r= -I= -C= -n -p -i?", &["-e"], &[]);
 }
 
+/// The letters of perl's options each for itself: `-lane` is `-l -a -n -e`, where `-l` and `-0`
+/// may be followed by digits and `-i` by what remains.
+fn apart(args: &[Arg]) -> Vec<Arg> {
+    let mut plain = Vec::new();
+    let mut rest = args.iter();
+    while let Some(arg) = rest.next() {
+        let cluster = arg.text.strip_prefix('-').filter(|c| !c.is_empty() && !c.starts_with('-'));
+        let Some(cluster) = cluster else {
+            // What follows the options is for the program.
+            plain.push(arg.clone());
+            break;
+        };
+        let mut at = 0;
+        while let Some(letter) = cluster[at..].chars().next() {
+            let after = at + letter.len_utf8();
+            let takes_rest = "eEMmIFixDC".contains(letter);
+            let end = match letter {
+                _ if takes_rest => cluster.len(),
+                // `-0777`, `-l012`
+                '0' | 'l' => after + cluster[after..].bytes().take_while(u8::is_ascii_digit).count(),
+                _ => after,
+            };
+            plain.push(Arg { text: format!("-{}", &cluster[at..end]), ..arg.tail(at) });
+            if matches!(letter, 'e' | 'E' | 'M' | 'm' | 'I') && end == after {
+                plain.extend(rest.next().cloned());
+            }
+            at = end;
+        }
+    }
+    plain.extend(rest.cloned());
+    plain
+}
+
 pub(super) fn perl(shell: &mut Shell<'_>, call: &Call<'_>) {
-    let parsed = shell.options("+ -e= -E= -I= -M= -m= -i? -F= -0? -l? -n -p", call.args);
+    let args = apart(call.args);
+    let parsed = shell.options("+ -e= -E= -I= -M= -m= -i? -F= -0? -l? -n -p", &args);
     let codes: Vec<Arg> = parsed.values("-e").chain(parsed.values("-E")).cloned().collect();
     // `-pi -e`: an in-place edit of the files, by code.
     if let Some(first) = codes.first() {

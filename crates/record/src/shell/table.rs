@@ -429,7 +429,7 @@ pub(super) const FAMILIES: &[Family] = &[
             row("ruby irb jruby", "", Own(interpreter::ruby)),
             row("php", "", Own(interpreter::php)),
             row(
-                "lua luajit Rscript R julia osascript tclsh expect groovy elixir escript pwsh powershell gnuplot octave m4",
+                "lua luajit Rscript R julia osascript tclsh expect groovy elixir escript jshell ghci scala clojure racket sbcl guile pwsh powershell gnuplot octave m4",
                 "",
                 Own(interpreter::other),
             ),
