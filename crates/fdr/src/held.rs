@@ -252,7 +252,7 @@ impl Recorder {
             (self.approvals.notify.clone(), serde_json::to_vec(&shown(asked)).unwrap_or_default());
         std::thread::spawn(move || {
             if let Err(error) = crate::command::output_of(&command, &text, Duration::from_secs(10)) {
-                eprintln!("warning: can't notify of a request for approval: {error:#}");
+                crate::text::say!("warning: can't notify of a request for approval: {error:#}");
             }
         });
     }
