@@ -23,6 +23,8 @@ const MCP_WAIT_S: u32 = 45;
 const LOOK: Duration = Duration::from_millis(500);
 /// How long a grant can be used that nobody waited for, in minutes, unless it says otherwise.
 const GRANT_MINUTES: u64 = 60;
+/// Actions of a call that a request shows.
+const MAX_SHOWN_ACTIONS: usize = 32;
 /// The longest lifetime of a grant, in minutes: 30 days.
 const MAX_GRANT_MINUTES: u64 = 30 * 24 * 60;
 
@@ -99,45 +101,57 @@ pub struct Declare {
 }
 
 impl Recorder {
-    /// Whether this action is held, and how. `ask` puts a request into the queue, and gives the id
-    /// of its record.
+    /// Whether the actions of a message are held, and how. `ask` puts a request into the queue, and
+    /// gives the id of its record.
     pub(crate) fn held(
         &self,
-        action: &Record,
+        actions: &[&Record],
         request: &Request,
-        ask: &mut dyn FnMut(Body) -> RecordId,
+        ask: &mut dyn FnMut(&Record, Body) -> RecordId,
     ) -> Option<Held> {
-        let Body::Action(body) = &action.body else { return None };
-        let policy = &body.policy;
-        if policy.mode != Mode::Enforce || body.approved.is_some() {
-            return None;
-        }
-        match policy.decision {
-            Verdict::Permit => None,
-            Verdict::Deny => Some(Held::Denied(format!("denied: {}", policy.reason))),
-            Verdict::Ask if self.runtime_asks(request, action) => {
-                Some(Held::Asked(format!("please confirm: {}", policy.reason)))
+        let mut undecided = Vec::new();
+        for action in actions {
+            let Body::Action(body) = &action.body else { continue };
+            if body.policy.mode != Mode::Enforce || body.approved.is_some() {
+                continue;
             }
-            Verdict::Ask => match approvals::digest(action) {
-                None => Some(Held::Denied(format!("denied, nothing names this action: {}", policy.reason))),
-                Some(digest) => {
-                    let wait = self.approval_wait(&request.runtime);
-                    let set = self.decider.set();
-                    let asked = Approval {
-                        tool: body.tool.clone(),
-                        summary: body.summary.clone(),
-                        reason: Some(policy.reason.clone()),
-                        digest: Some(digest),
-                        expires: Some(Timestamp(action.ts.0 + u64::from(wait) * 1_000_000_000)),
-                        four_eyes: set.is_some_and(|set| set.needs_four_eyes(&policy.policies)),
-                        policies: policy.policies.clone(),
-                        actions: body.actions.iter().take(32).cloned().collect(),
-                        ..Approval::default()
-                    };
-                    Some(Held::Queued(ask(Body::ApprovalRequest(asked)), policy.reason.clone()))
-                }
-            },
+            match body.policy.decision {
+                Verdict::Permit => {}
+                // One denial denies the whole message.
+                Verdict::Deny => return Some(Held::Denied(format!("denied: {}", body.policy.reason))),
+                Verdict::Ask => undecided.push((*action, body)),
+            }
         }
+        let (action, body) = match undecided.as_slice() {
+            [] => return None,
+            [one] => *one,
+            _ => {
+                return Some(Held::Denied(
+                    "denied: more than one call needs a person; send one at a time".to_owned(),
+                ));
+            }
+        };
+        let policy = &body.policy;
+        if self.runtime_asks(request, action) {
+            return Some(Held::Asked(format!("please confirm: {}", policy.reason)));
+        }
+        let Some(digest) = approvals::digest(action) else {
+            return Some(Held::Denied(format!("denied, nothing names this action: {}", policy.reason)));
+        };
+        let wait = self.approval_wait(&request.runtime);
+        let set = self.decider.set();
+        let asked = Approval {
+            tool: body.tool.clone(),
+            summary: body.summary.clone(),
+            reason: Some(policy.reason.clone()),
+            digest: Some(digest),
+            expires: Some(Timestamp(action.ts.0 + u64::from(wait) * 1_000_000_000)),
+            four_eyes: set.is_some_and(|set| set.needs_four_eyes(&policy.policies)),
+            policies: policy.policies.clone(),
+            actions: body.actions.iter().take(MAX_SHOWN_ACTIONS).cloned().collect(),
+            ..Approval::default()
+        };
+        Some(Held::Queued(ask(action, Body::ApprovalRequest(asked)), policy.reason.clone()))
     }
 
     /// Whether a person sits in front of the runtime, as far as it says.

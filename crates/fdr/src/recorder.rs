@@ -506,25 +506,16 @@ impl Recorder {
                 // Nothing new in it (a transcript read before).
                 return Some(Response { recorded: true, index: self.size(), ..Response::default() });
             }
-            let action = captured.held.and_then(|id| captured.records.iter().find(|record| record.id == id));
+            let asked = captured.records.iter().filter(|record| captured.held.contains(&record.id));
+            let asked: Vec<&Record> = asked.filter(|_| stream.is_some()).collect();
             let mut queued = None;
-            let held = action.filter(|_| stream.is_some()).and_then(|action| {
-                self.held(action, &request, &mut |body| {
-                    let (session, links) = (
-                        action.session.as_deref().unwrap_or_default(),
-                        vec![Link { rel: Rel::About, id: action.id }],
-                    );
-                    let record = self.session_record(
-                        &mut order.state,
-                        session,
-                        action.agent.clone(),
-                        body,
-                        links,
-                        None,
-                    );
-                    queued = Some(record.to_line());
-                    record.id
-                })
+            let held = self.held(&asked, &request, &mut |action, body| {
+                let session = action.session.as_deref().unwrap_or_default();
+                let links = vec![Link { rel: Rel::About, id: action.id }];
+                let agent = action.agent.clone();
+                let record = self.session_record(&mut order.state, session, agent, body, links, None);
+                queued = Some(record.to_line());
+                record.id
             });
             lines.extend(queued);
             let answer = Answer {
