@@ -281,7 +281,8 @@ impl Recorder {
 
     fn try_approvals(&self, request: &Request, stream: Option<&UnixStream>) -> anyhow::Result<Vec<u8>> {
         let ask: Ask = serde_json::from_slice(&request.payload)?;
-        let (id, body): (&str, Box<dyn Fn(&Approval) -> Body>) = match &ask {
+        let words = |reason: &str| Some(preview(reason)).filter(|reason| !reason.is_empty());
+        let (id, answer, is_granted) = match &ask {
             Ask::List => {
                 let desk = self.decider.desk();
                 let all: Vec<Shown> = desk.approvals.requests().into_iter().map(shown).collect();
@@ -293,35 +294,27 @@ impl Recorder {
                     (1..=MAX_GRANT_MINUTES).contains(&minutes),
                     "a grant lasts from 1 to {MAX_GRANT_MINUTES} minutes"
                 );
-                let expires = Timestamp(self.now().0 + minutes * 60_000_000_000);
-                let (reason, reach) = (reason.clone(), *reach);
-                let body = move |asked: &Approval| {
-                    Body::ApprovalGrant(Approval {
-                        by: Some(DecidedBy::Approver),
-                        reason: Some(preview(&reason)).filter(|reason| !reason.is_empty()),
-                        expires: Some(expires),
-                        reach: Some(reach),
-                        ..bare(asked)
-                    })
-                };
-                (id, Box::new(body))
+                let expires = Some(Timestamp(self.now().0 + minutes * 60_000_000_000));
+                let answer =
+                    Approval { reason: words(reason), expires, reach: Some(*reach), ..Approval::default() };
+                (id, answer, true)
             }
             Ask::Deny { id, reason } => {
-                let reason = reason.clone();
-                let body = move |asked: &Approval| {
-                    Body::ApprovalDeny(Approval {
-                        by: Some(DecidedBy::Approver),
-                        reason: Some(preview(&reason)).filter(|reason| !reason.is_empty()),
-                        ..bare(asked)
-                    })
-                };
-                (id, Box::new(body))
+                (id, Approval { reason: words(reason), ..Approval::default() }, false)
             }
         };
         let observed = self.person(stream)?;
         let by = self.name_of(&observed);
         let asked = self.decider.desk().approvals.answerable(id, &by)?.clone();
-        self.record_answer(&asked, body(&asked.approval), Some(observed))?;
+        let answer = Approval {
+            by: Some(DecidedBy::Approver),
+            tool: asked.approval.tool.clone(),
+            summary: asked.approval.summary.clone(),
+            digest: asked.approval.digest.clone(),
+            ..answer
+        };
+        let body = if is_granted { Body::ApprovalGrant(answer) } else { Body::ApprovalDeny(answer) };
+        self.record_answer(&asked, body, Some(observed))?;
         let desk = self.decider.desk();
         let now = desk.approvals.request(asked.id).map(shown);
         Ok(serde_json::to_vec(&now)?)
@@ -414,16 +407,6 @@ impl Recorder {
             Ok(stdout) => Response { stdout, recorded: true, ..Response::default() },
             Err(error) => Response::failed(format!("{error:#}")),
         }
-    }
-}
-
-/// What an answer repeats of the request.
-fn bare(asked: &Approval) -> Approval {
-    Approval {
-        tool: asked.tool.clone(),
-        summary: asked.summary.clone(),
-        digest: asked.digest.clone(),
-        ..Approval::default()
     }
 }
 
