@@ -215,9 +215,10 @@ impl<'p> Place<'p> {
     fn is_privileged(&self, name: &str) -> bool {
         let name = fold(name);
         let name = name.rsplit('/').next().unwrap_or(&name);
-        const PRIVILEGED: [&str; 14] = [
+        const PRIVILEGED: [&str; 17] = [
             "sudo",
             "sudoedit",
+            "dzdo",
             "su",
             "doas",
             "pkexec",
@@ -226,6 +227,8 @@ impl<'p> Place<'p> {
             "run0",
             "gosu",
             "nsenter",
+            "unshare",
+            "setcap",
             "visudo",
             "machinectl",
             "sg",

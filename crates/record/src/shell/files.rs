@@ -138,9 +138,12 @@ impl Shell<'_> {
                 action.recursive = source.tree;
                 self.push(action);
             }
-            (Some(from), None) => self.act(Verb::Move, "file", &from),
+            (Some(from), None) => {
+                self.act(Verb::Move, "file", &from);
+                self.act(Verb::Write, "unknown", "file");
+            }
             (None, Some(to)) => self.act(Verb::Write, "file", &to),
-            (None, None) => {}
+            (None, None) => self.act(Verb::Write, "unknown", "file"),
         }
     }
 }
@@ -176,6 +179,7 @@ pub(super) fn ln(shell: &mut Shell<'_>, call: &Call<'_>) {
     let verb = if parsed.has("-f") { Verb::Write } else { Verb::Create };
     for (source, link) in copies(shell, &operands, folder.as_ref(), parsed.has("-T")) {
         let Some(link_path) = shell.path(&link) else {
+            shell.act(verb, "unknown", "file");
             continue;
         };
         let action = Action::new(verb, Resource::new("file", &link_path));

@@ -418,6 +418,9 @@ impl<'c> Shell<'c> {
         let Some(path) = self.path(arg) else {
             if arg.unknown.is_some() || !arg.text.is_empty() {
                 self.lost_delete |= effect.is_destructive();
+                if let Some(verb @ (Verb::Write | Verb::Create)) = effect.verb() {
+                    self.act(verb, "unknown", "file");
+                }
             }
             return;
         };
@@ -1098,7 +1101,12 @@ impl<'c> Shell<'c> {
                     // Where it goes is settled before the command runs.
                     let settled = match self.path(&arg) {
                         Some(path) => Arg { text: path, ..arg },
-                        None => return,
+                        None => {
+                            if !arg.text.is_empty() || arg.unknown.is_some() {
+                                self.act(Verb::Write, "unknown", "file");
+                            }
+                            return;
+                        }
                     };
                     io.written.push((Effect::Write, settled));
                 }

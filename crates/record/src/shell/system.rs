@@ -34,6 +34,20 @@ pub(super) fn chmod(shell: &mut Shell<'_>, call: &Call<'_>) {
     }
 }
 
+/// Gives a program rights that whoever runs it does not have.
+pub(super) fn setcap(shell: &mut Shell<'_>, call: &Call<'_>) {
+    let parsed = shell.options("-n= -r -q -v -f", call.args);
+    shell.execute(call.name);
+    if parsed.has("-v") {
+        return;
+    }
+    // `setcap -r file`, else capabilities and files in turns.
+    let (skip, step) = if parsed.has("-r") { (0, 1) } else { (1, 2) };
+    for file in parsed.operands.iter().skip(skip).step_by(step) {
+        shell.touch(Effect::Configure, file);
+    }
+}
+
 pub(super) fn chattr(shell: &mut Shell<'_>, call: &Call<'_>) {
     let recursive = call.args.iter().any(|a| a.text == "-R");
     let files = call.args.iter().filter(|a| !a.text.starts_with(['-', '+', '=']));
