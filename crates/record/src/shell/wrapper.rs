@@ -487,10 +487,16 @@ fn after_bwrap(args: &[Arg]) -> &[Arg] {
 pub(super) fn sandbox(shell: &mut Shell<'_>, call: &Call<'_>) {
     let spec = match call.name {
         "pkexec" => "+ -u,--user= --disable-internal-agent --keep-cwd",
-        "run0" => "+ -u,--user= -g,--group= --nice= -D,--chdir= --setenv= --property= --unit= --slice= --description= --machine= --background= --empower",
+        "run0" => {
+            "+ -u,--user= -g,--group= --nice= -D,--chdir= --setenv= --property= --unit= --slice= --description= --machine= --background= --empower"
+        }
         "nsenter" => "+ -t,--target= -S,--setuid= -G,--setgid= -r,--root? -w,--wd? -W,--wdns=",
-        "unshare" => "+ --map-user= --map-group= --map-users= --map-groups= --propagation= --setgroups= -R,--root= -w,--wd= -S,--setuid= -G,--setgid= --monotonic= --boottime= -l,--load-interp=",
-        _ => "+ -t= -S= -G= -R,--root= -w= --user= -p,--property= -E,--setenv= --bind= --ro-bind= --dev= --proc= --tmpfs= --chdir= --profile= --caps= --gid= --uid=",
+        "unshare" => {
+            "+ --map-user= --map-group= --map-users= --map-groups= --propagation= --setgroups= -R,--root= -w,--wd= -S,--setuid= -G,--setgid= --monotonic= --boottime= -l,--load-interp="
+        }
+        _ => {
+            "+ -t= -S= -G= -R,--root= -w= --user= -p,--property= -E,--setenv= --bind= --ro-bind= --dev= --proc= --tmpfs= --chdir= --profile= --caps= --gid= --uid="
+        }
     };
     let args = if call.name == "bwrap" { after_bwrap(call.args) } else { call.args };
     let parsed = shell.options(spec, args);
