@@ -328,7 +328,7 @@ fn fed(shell: &mut Shell<'_>, engine: &str, database: &str, name: &str) {
             shell.act(Verb::Execute, "db", &format!("{engine}/{database}/*"));
             shell.opaque_as(Hazard::Arguments, format!("{name} reads statements that are not known"));
         }
-        Stdin::Partly(_) | Stdin::From(_) => {
+        Stdin::Partly(_) | Stdin::From(_) | Stdin::Found(_) => {
             shell.act(Verb::Execute, "db", &format!("{engine}/{database}/*"));
             shell.opaque_as(Hazard::CommandWord, format!("{name} reads statements that are not known"));
         }

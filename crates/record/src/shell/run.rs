@@ -46,6 +46,8 @@ pub(super) struct Output {
     pub text: Option<String>,
     /// The command it comes from, for a message.
     pub from: String,
+    /// Where it is a list of files: below what they all are.
+    pub listed: Vec<Arg>,
 }
 
 /// Where standard input comes from.
@@ -62,6 +64,8 @@ pub(super) enum Stdin {
     File(Arg),
     /// The output of something, which is not known.
     From(Rc<str>),
+    /// A list of files that another command has found.
+    Found(Rc<Output>),
 }
 
 /// What the shell knows at one point.
@@ -162,6 +166,8 @@ pub(super) struct Shell<'c> {
     pub stdin: Stdin,
     /// What the command being looked at prints, if that is certain.
     pub printed: Option<String>,
+    /// Where it prints a list of files: below what they all are.
+    pub listed: Vec<Arg>,
     /// How many actions have been named so far, repeated ones included.
     pub pushes: usize,
     /// A builtin without an effect of its own, named if nothing else is.
@@ -217,6 +223,7 @@ impl<'c> Shell<'c> {
             },
             stdin: Stdin::Inherited,
             printed: None,
+            listed: Vec::new(),
             pushes: 0,
             silent: None,
             lost_delete: false,
@@ -598,7 +605,7 @@ impl<'c> Shell<'c> {
     // --- commands ---
 
     pub fn script(&mut self, script: &Script) -> Output {
-        let mut output = Output { text: None, from: "a group of commands".to_owned() };
+        let mut output = Output { from: "a group of commands".to_owned(), ..Output::default() };
         for item in script {
             let dead = self.state.dead.then(|| self.state.clone());
             let mine = self.item(item);
@@ -615,7 +622,7 @@ impl<'c> Shell<'c> {
     fn item(&mut self, item: &Item) -> Output {
         if item.background {
             let Output { from, .. } = self.subshell(|shell| shell.list(item));
-            return Output { text: None, from };
+            return Output { from, ..Output::default() };
         }
         self.list(item)
     }
@@ -676,7 +683,7 @@ impl<'c> Shell<'c> {
             self.state = merged(state, now);
         }
         self.doubt(item, &start, guarded);
-        Output { text: None, from }
+        Output { from, ..Output::default() }
     }
 
     /// Notes that a `cd` which nothing guards may have failed.
@@ -712,12 +719,12 @@ impl<'c> Shell<'c> {
         let mut output = Output::default();
         for (i, stage) in pipeline.stages.iter().enumerate() {
             if i > 0 {
-                self.stdin = match output.text.take() {
-                    Some(text) => Stdin::Text(text.into()),
-                    None => Stdin::From(std::mem::take(&mut output.from).into()),
-                };
+                self.stdin = output_stdin(&output);
             }
             output = self.subshell(|shell| shell.stage(stage));
+            if !matches!(stage, Command::Simple { .. }) {
+                output.listed.clear();
+            }
         }
         self.stdin = outer;
         output
@@ -833,7 +840,7 @@ impl<'c> Shell<'c> {
             }
             Compound::For { variable, words, body } => self.for_loop(variable, words.as_deref(), body),
         }
-        Output { text: None, from: "a group of commands".to_owned() }
+        Output { from: "a group of commands".to_owned(), ..Output::default() }
     }
 
     /// A loop that runs an unknown number of times.
@@ -967,6 +974,7 @@ impl<'c> Shell<'c> {
         self.written(&io.written);
         if io.redirected {
             output.text = None;
+            output.listed.clear();
         }
         output
     }
@@ -1128,7 +1136,7 @@ impl<'c> Shell<'c> {
         self.called.insert(name.to_owned());
         if self.active.iter().any(|f| f == name) {
             self.opaque_as(Hazard::CommandWord, format!("function `{}` calls itself", excerpt(name)));
-            return Output { text: None, from: name.to_owned() };
+            return Output { from: name.to_owned(), ..Output::default() };
         }
         self.active.push(name.to_owned());
         let outer = self.state.positional.replace(args.to_vec());
@@ -1182,7 +1190,19 @@ fn text_stdin(arg: Arg) -> Stdin {
 pub(super) fn output_stdin(output: &Output) -> Stdin {
     match &output.text {
         Some(text) => Stdin::Text(text.as_str().into()),
+        None if !output.listed.is_empty() => Stdin::Found(Rc::new(output.clone())),
         None => Stdin::From(output.from.as_str().into()),
+    }
+}
+
+impl Stdin {
+    /// The command whose output it is.
+    pub fn source(&self) -> &str {
+        match self {
+            Stdin::From(source) => source,
+            Stdin::Found(output) => &output.from,
+            _ => "",
+        }
     }
 }
 

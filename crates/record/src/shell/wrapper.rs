@@ -279,11 +279,18 @@ pub(super) fn xargs(shell: &mut Shell<'_>, call: &Call<'_>) {
         items(shell, parsed.has("-0"), marker.is_some())
     };
     const MOST_ITEMS: usize = 128;
-    let read = known.filter(|k| k.len() <= MOST_ITEMS).unwrap_or_else(|| {
-        let mut arg = Arg::unknown("xargs input", "xargs reads it from its input");
-        arg.splits = marker.is_none();
-        vec![arg]
-    });
+    let read = match (known, &shell.stdin) {
+        (Some(known), _) if known.len() <= MOST_ITEMS => known,
+        (_, Stdin::Found(output)) if !parsed.has("-a") => output.listed.clone(),
+        _ => {
+            let mut arg = Arg::unknown("xargs input", "xargs reads it from its input");
+            arg.splits = marker.is_none();
+            vec![arg]
+        }
+    };
+    if matches!(shell.stdin, Stdin::Found(_)) && !parsed.has("-0") && !parsed.has("-a") {
+        shell.opaque_as(Hazard::Arguments, "a found name with a blank in it is several names for xargs");
+    }
     let command = if parsed.operands.is_empty() { vec![Arg::new("echo")] } else { parsed.operands };
     let stdin = std::mem::replace(&mut shell.stdin, Stdin::Text("".into()));
     match marker.filter(|m| !m.is_empty()) {
