@@ -91,13 +91,21 @@ pub(crate) struct Place<'p> {
     pub home_segments: Vec<String>,
     /// Whether arguments of the call are not known: a `$` in a path may be a variable then.
     pub has_unknown: bool,
+    /// The branch that is checked out; empty if it is not known.
+    pub branch: &'p str,
 }
 
 impl<'p> Place<'p> {
     pub fn new(lists: &'p Lists, workspace: &'p [String], home: &'p str, has_unknown: bool) -> Place<'p> {
         let home_segments =
             fold(home).split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
-        Place { lists, workspace, home, home_segments, has_unknown }
+        Place { lists, workspace, home, home_segments, has_unknown, branch: "" }
+    }
+
+    /// The same, where it is known what is checked out.
+    pub fn on_branch(mut self, branch: Option<&'p str>) -> Place<'p> {
+        self.branch = branch.unwrap_or_default();
+        self
     }
 
     /// The attributes of a resource. `leads` is where a link leads.
@@ -197,6 +205,23 @@ impl<'p> Place<'p> {
         }
     }
 
+    /// The same of what is read: what belongs to a class counts as secret, because what was read
+    /// can be sent on by any later action.
+    pub fn taken_in(&self, resource: &Resource, leads: Option<&str>) -> (bool, bool) {
+        let (secret, outside) = self.secret_outside(resource, leads);
+        if secret || self.lists.classes.is_empty() {
+            return (secret, outside);
+        }
+        let mut classes = Vec::new();
+        if resource.kind() == "file" {
+            for name in [Some(resource.name()), leads].into_iter().flatten() {
+                self.file(name, &mut classes);
+            }
+        }
+        self.classes(resource, &mut classes);
+        (!classes.is_empty(), outside)
+    }
+
     fn classes(&self, resource: &Resource, found: &mut Vec<String>) {
         if self.lists.classes.iter().all(|class| class.others.is_empty()) {
             return;
@@ -271,6 +296,12 @@ impl<'p> Place<'p> {
                 // Tags are protected only where a pattern speaks of them.
                 let patterns = self.lists.protected_branches.iter().filter(|p| p.starts_with("refs/tags/"));
                 return patterns.into_iter().any(|pattern| name_matches(pattern, plain));
+            }
+            // `git push` without a name, and HEAD, are the branch that is checked out.
+            let is_head = matches!(plain, "head" | "@") || (plain.is_empty() && remote == "@{push}");
+            if is_head && remote != "." && !self.branch.is_empty() && self.branch != "HEAD" {
+                let branch = fold(self.branch);
+                return self.lists.protected_branches.iter().any(|pattern| name_matches(pattern, &branch));
             }
             let is_unknown = plain.is_empty()
                 || plain == "head"

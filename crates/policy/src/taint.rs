@@ -15,9 +15,7 @@ impl PolicySet {
         let mut found = Vec::new();
         for action in &body.actions {
             let (secret, outside) = match action.action {
-                Verb::Read | Verb::Search => {
-                    place.secret_outside(&action.resource, action.resolves_to.as_deref())
-                }
+                Verb::Read | Verb::Search => place.taken_in(&action.resource, action.resolves_to.as_deref()),
                 _ => (false, false),
             };
             let web = action.action == Verb::Network && matches!(action.resource.kind(), "url" | "host");

@@ -2,7 +2,8 @@
 //!
 //! Resources: `git:REMOTE#REF` for another repository, `git:.#REF` for this one (`.` is git's own
 //! name for it as a remote), `git:config#KEY` for a setting. A push without a remote goes to
-//! `git:@{push}`, git's own name for wherever that is.
+//! `git:@{push}`, git's own name for wherever that is; a branch that was switched to before it
+//! is named, `*` where it is not known which one that is.
 
 use super::expand::Arg;
 use super::invoke::Call;
@@ -123,6 +124,26 @@ pub(super) fn git(shell: &mut Shell<'_>, call: &Call<'_>) {
     if parsed.has("--exec-path") && parsed.value("--exec-path").is_some() {
         shell.opaque_as(Hazard::CommandWord, "git looks for its commands in another folder");
     }
+    let elsewhere = ["--git-dir", "--work-tree", "--namespace", "--config-env", "--bare"]
+        .iter()
+        .any(|option| parsed.has(option));
+    if elsewhere || parsed.values("-c").any(|setting| settles_pushes(&setting.text)) {
+        shell.with_other_head(|shell| in_repository(shell, call, &parsed));
+    } else {
+        in_repository(shell, call, &parsed);
+    }
+}
+
+/// Settings that say where a push goes, and from what.
+fn settles_pushes(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    ["push.", "remote.", "branch.", "url.", "include", "core.worktree"]
+        .iter()
+        .any(|start| key.starts_with(start))
+}
+
+/// The command of git itself, in the folder that the options say.
+fn in_repository(shell: &mut Shell<'_>, call: &Call<'_>, parsed: &Parsed<'_>) {
     let cwd = shell.state.cwd.clone();
     for folder in parsed.values("-C").chain(parsed.values("--work-tree")).cloned().collect::<Vec<_>>() {
         shell.state.cwd = shell
@@ -246,6 +267,10 @@ fn subcommand(shell: &mut Shell<'_>, call: &Call<'_>, sub: &str, args: &[Arg]) {
             );
             for command in parsed.values("-x").cloned().collect::<Vec<_>>() {
                 code(shell, call.name, &command, None);
+            }
+            if parsed.operands.len() > 1 {
+                // `git rebase upstream branch`.
+                shell.head_moves("*");
             }
             tree(shell, Effect::Write);
             local(shell, Verb::Write, "HEAD", true);
@@ -406,6 +431,7 @@ fn inspect(shell: &mut Shell<'_>, sub: &str, args: &[Arg]) {
         return;
     }
     if sub == "symbolic-ref" && parsed.operands.len() > 1 {
+        shell.head_moves("*");
         return local(shell, Verb::Write, "HEAD", false);
     }
     local(shell, Verb::Read, "HEAD", false);
@@ -447,6 +473,7 @@ fn checkout(shell: &mut Shell<'_>, sub: &str, args: &[Arg]) {
     shell.option_files(&parsed);
     for (option, forced) in [("-b", false), ("-c", false), ("--orphan", false), ("-B", true), ("-C", true)] {
         if let Some(name) = parsed.value(option).cloned() {
+            shell.head_moves(if name.is_known() { &name.text } else { "*" });
             if name.is_known() {
                 local(shell, Verb::Create, &name.text, forced);
             } else {
@@ -493,13 +520,23 @@ fn checkout(shell: &mut Shell<'_>, sub: &str, args: &[Arg]) {
                 shell.touch(Effect::Overwrite, only);
             }
             let name = only.text.clone();
+            // `checkout -t origin/x` makes a branch x.
+            let branch = if parsed.has("-t") { name.split_once('/').map_or("*", |(_, b)| b) } else { &name };
+            shell.head_moves(if only.is_known() && name != "-" && !name.contains('@') {
+                branch
+            } else {
+                "*"
+            });
             local(shell, Verb::Write, if only.is_known() { &name } else { "HEAD" }, false);
         }
         [first, rest @ ..] if sub == "checkout" => {
             let all = is_path(first) || looks_like_file(&first.text);
             discard(shell, if all { &parsed.operands } else { rest });
         }
-        _ => local(shell, Verb::Write, "HEAD", false),
+        _ => {
+            shell.head_moves("*");
+            local(shell, Verb::Write, "HEAD", false);
+        }
     }
 }
 
@@ -540,10 +577,12 @@ fn branch(shell: &mut Shell<'_>, args: &[Arg]) {
             [to] => ("HEAD".to_owned(), to.text.clone()),
             _ => return local(shell, Verb::Read, "HEAD", false),
         };
+        shell.head_moves(&to);
         let action = Action::new(Verb::Move, Resource::new("git", format!(".#{from}")));
         return shell.push(action.to(Resource::new("git", format!(".#{to}"))));
     }
     if parsed.has("-u") || parsed.has("--unset-upstream") {
+        shell.head_moves("*");
         return shell.act(Verb::Configure, "git", "config#branch");
     }
     if parsed.operands.is_empty() || parsed.has("-l") || parsed.has("-a") || parsed.has("-r") {
@@ -557,7 +596,12 @@ fn stash(shell: &mut Shell<'_>, args: &[Arg]) {
     match sub {
         "drop" | "clear" => local(shell, Verb::Delete, "stash", true),
         "list" | "show" => local(shell, Verb::Read, "stash", false),
-        "pop" | "apply" | "branch" => tree(shell, Effect::Write),
+        "pop" | "apply" | "branch" => {
+            if sub == "branch" {
+                shell.head_moves("*");
+            }
+            tree(shell, Effect::Write);
+        }
         _ => {
             tree(shell, Effect::Write);
             local(shell, Verb::Create, "stash", false);
@@ -595,6 +639,9 @@ fn config(shell: &mut Shell<'_>, args: &[Arg]) {
         shell.unknown(operand);
     }
     setting(shell, &key, operands.get(1));
+    if settles_pushes(&key) || operands.first().is_none_or(|key| !key.is_known()) {
+        shell.head_moves("*");
+    }
     if let Some(file) = parsed.value("-f").cloned() {
         shell.touch(Effect::Configure, &file);
     }
@@ -782,8 +829,13 @@ fn push(shell: &mut Shell<'_>, args: &[Arg]) {
             (_, Some(_)) => "#HEAD",
             (_, None) => "",
         };
-        let action = Action::new(verb, Resource::new("git", format!("{name}{reference}")));
-        return shell.push(if force { action.destructive() } else { action });
+        let whole = matches!(reference, "#*" | "#refs/tags/*");
+        for head in if whole { vec![None] } else { shell.heads() } {
+            let reference = head.map_or_else(|| reference.to_owned(), |branch| format!("#{branch}"));
+            let action = Action::new(verb, Resource::new("git", format!("{name}{reference}")));
+            shell.push(if force { action.destructive() } else { action });
+        }
+        return;
     }
     let mut after_tag = false;
     for reference in references {
@@ -817,8 +869,15 @@ fn push_reference(
     if parsed.has("-d") || (source.is_empty() && !target.is_empty()) {
         return shell.push(Action::new(Verb::Delete, resource).destructive());
     }
-    let action = Action::new(verb, resource);
-    shell.push(if forced { action.destructive() } else { action });
+    let at_hand = matches!(target, "HEAD" | "@");
+    for head in if at_hand { shell.heads() } else { vec![None] } {
+        let resource = match head {
+            Some(branch) => Resource::new("git", format!("{remote}#{branch}")),
+            None => resource.clone(),
+        };
+        let action = Action::new(verb, resource);
+        shell.push(if forced { action.destructive() } else { action });
+    }
 }
 
 pub(super) fn gh(shell: &mut Shell<'_>, call: &Call<'_>) {
@@ -909,6 +968,7 @@ pub(super) fn gh(shell: &mut Shell<'_>, call: &Call<'_>) {
             shell.push(Action::new(Verb::Network, resource(&place)));
         }
         ("pr", "checkout") => {
+            shell.head_moves("*");
             shell.push(Action::new(Verb::Network, resource(&place)));
             tree(shell, Effect::Write);
         }

@@ -182,6 +182,12 @@ pub(super) struct Shell<'c> {
     pub decoded: bool,
     /// Redirections of the command being looked at name a file.
     pub redirected: bool,
+    /// The branches that may be checked out: `None` is what was before this command line, `*` any.
+    heads: Vec<Option<String>>,
+    /// The folder in which these are; empty if it is not known.
+    heads_in: String,
+    /// What follows runs only if the command being looked at succeeds.
+    pub guards: bool,
     /// Symbolic links that were made, and where they lead.
     links: Vec<(String, String)>,
     /// Variables that were made readonly.
@@ -207,6 +213,9 @@ impl<'c> Shell<'c> {
             Err("the caller does not say where it is".to_owned())
         };
         Shell {
+            heads: vec![None],
+            heads_in: cwd.clone().unwrap_or_default(),
+            guards: false,
             context,
             state: State {
                 cwd,
@@ -505,6 +514,40 @@ impl<'c> Shell<'c> {
         }
     }
 
+    // --- branches ---
+
+    /// The branches that may be checked out where a command runs.
+    pub fn heads(&self) -> Vec<Option<String>> {
+        match &self.state.cwd {
+            Ok(cwd) if *cwd == self.heads_in => self.heads.clone(),
+            _ => vec![Some("*".to_owned())],
+        }
+    }
+
+    /// Another branch is checked out, or may be: the command can fail. `*` is any.
+    pub fn head_moves(&mut self, branch: &str) {
+        const MOST_HEADS: usize = 8;
+        let mut heads = if self.guards { Vec::new() } else { self.heads() };
+        let branch = Some(branch.to_owned());
+        if heads.len() >= MOST_HEADS {
+            heads = vec![Some("*".to_owned())];
+        } else if !heads.contains(&branch) {
+            heads.push(branch);
+        }
+        self.heads = heads;
+        self.heads_in = self.state.cwd.clone().unwrap_or_default();
+    }
+
+    /// Runs `inside`, where git works with another repository or other settings: which branch
+    /// is checked out there is not known, and what it does there changes nothing here.
+    pub fn with_other_head(&mut self, inside: impl FnOnce(&mut Self)) {
+        let outer = std::mem::replace(&mut self.heads, vec![Some("*".to_owned())]);
+        let folder = self.heads_in.clone();
+        inside(self);
+        self.heads = outer;
+        self.heads_in = folder;
+    }
+
     // --- state ---
 
     pub fn set(&mut self, name: &str, value: Value) {
@@ -630,6 +673,7 @@ impl<'c> Shell<'c> {
     fn list(&mut self, item: &Item) -> Output {
         if let [(_, pipeline)] = &item.pipelines[..] {
             let start = self.state.cwd.clone();
+            self.guards = false;
             let output = self.pipeline(pipeline);
             self.doubt(item, &start, false);
             return output;
@@ -641,7 +685,12 @@ impl<'c> Shell<'c> {
         let mut cut_short: Option<State> = None;
         let mut last: Option<&Pipeline> = None;
         let mut guarded = false;
-        for (link, pipeline) in &item.pipelines {
+        let (heads, heads_in) = (self.heads.clone(), self.heads_in.clone());
+        for (i, (link, pipeline)) in item.pipelines.iter().enumerate() {
+            self.guards = !matches!(link, Link::Or)
+                && matches!(&pipeline.stages[..], [Command::Simple { .. }])
+                && !pipeline.negated
+                && matches!(item.pipelines.get(i + 1), Some((Link::And, _)));
             let moves = simple_name(pipeline).is_some_and(|name| is_directory_builtin(&name));
             match link {
                 Link::First | Link::And => {
@@ -681,6 +730,15 @@ impl<'c> Shell<'c> {
         if let Some(state) = cut_short {
             let now = std::mem::replace(&mut self.state, state.clone());
             self.state = merged(state, now);
+        }
+        self.guards = false;
+        if self.heads_in == heads_in {
+            // What comes after the list runs even if it was cut short.
+            for head in heads {
+                if !self.heads.contains(&head) {
+                    self.heads.push(head);
+                }
+            }
         }
         self.doubt(item, &start, guarded);
         Output { from, ..Output::default() }

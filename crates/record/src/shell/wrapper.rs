@@ -1275,10 +1275,14 @@ impl Shell<'_> {
             | "KUBECONFIG" | "AWS_PROFILE" | "DOCKER_HOST" | "http_proxy" | "https_proxy" | "HTTP_PROXY"
             | "HTTPS_PROXY" | "ALL_PROXY" => {
                 self.act(Verb::Configure, "env", name);
+                if matches!(name, "GIT_DIR" | "GIT_WORK_TREE" | "GIT_CONFIG_GLOBAL") {
+                    self.head_moves("*");
+                }
             }
             _ if name.starts_with("FDR_") => self.act(Verb::Configure, "env", name),
             _ if name.starts_with("GIT_CONFIG_") => {
                 self.act(Verb::Configure, "env", name);
+                self.head_moves("*");
                 let reason = format!("{name} configures git for one command");
                 // Switching a file of settings off puts nothing in its place.
                 if matches!(name, "GIT_CONFIG_NOSYSTEM" | "GIT_CONFIG_COUNT") || value.text == "/dev/null" {
