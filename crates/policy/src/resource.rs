@@ -209,17 +209,19 @@ impl<'p> Place<'p> {
     /// can be sent on by any later action.
     pub fn taken_in(&self, resource: &Resource, leads: Option<&str>) -> (bool, bool) {
         let (secret, outside) = self.secret_outside(resource, leads);
-        if secret || self.lists.classes.is_empty() {
-            return (secret, outside);
-        }
+        (secret || self.has_class(resource, leads), outside)
+    }
+
+    /// Whether a resource belongs to any class of the lists.
+    pub fn has_class(&self, resource: &Resource, leads: Option<&str>) -> bool {
         let mut classes = Vec::new();
-        if resource.kind() == "file" {
+        if resource.kind() == "file" && !self.lists.classes.is_empty() {
             for name in [Some(resource.name()), leads].into_iter().flatten() {
                 self.file(name, &mut classes);
             }
         }
         self.classes(resource, &mut classes);
-        (!classes.is_empty(), outside)
+        !classes.is_empty()
     }
 
     fn classes(&self, resource: &Resource, found: &mut Vec<String>) {
