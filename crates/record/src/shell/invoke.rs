@@ -175,6 +175,15 @@ impl Shell<'_> {
     /// Looks at commands that run on another machine or in another root: only that they run
     /// there, and whether they destroy something there, is of interest here.
     pub fn elsewhere(&mut self, commands: Elsewhere<'_>, resource: Resource) {
+        self.apart(commands, resource, false);
+    }
+
+    /// The same in a container: its files are its own, what it reaches over the network is not.
+    pub fn in_container(&mut self, commands: Elsewhere<'_>, resource: Resource) {
+        self.apart(commands, resource, true);
+    }
+
+    fn apart(&mut self, commands: Elsewhere<'_>, resource: Resource, same_network: bool) {
         let context = Context { cwd: "/", home: "/root" };
         let mut other = Shell::new(&context);
         other.depth = self.depth + 1;
@@ -189,6 +198,9 @@ impl Shell<'_> {
         let mut action = Action::new(Verb::Execute, resource);
         action.destructive = other.found_destructive();
         self.push(action);
+        if same_network {
+            self.adopt_network(&other);
+        }
         self.adopt_doubts(other);
     }
 }

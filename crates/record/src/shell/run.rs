@@ -330,6 +330,15 @@ impl<'c> Shell<'c> {
         }
     }
 
+    /// Takes over what another shell reaches over the network.
+    pub fn adopt_network(&mut self, other: &Shell<'_>) {
+        for action in &other.actions {
+            if matches!(action.resource.kind(), "url" | "host" | "db") {
+                self.push(action.clone());
+            }
+        }
+    }
+
     /// Notes what code that is not read as a program names.
     pub fn names(&mut self, resource: Resource) {
         if self.named.contains(&resource) {
