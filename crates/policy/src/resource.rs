@@ -792,8 +792,9 @@ impl Url {
             _ => 0,
         };
         let mut host = Host::parse(authority, default_port);
-        host.is_plain &=
-            is_plain && !authority.contains(['\\', '%', '$', '`', '{', '*', ' ', '\t', '\r', '\n']);
+        host.is_plain &= is_plain
+            && authority.matches('@').count() <= 1
+            && !authority.contains(['\\', '%', '$', '`', '{', '*', ' ', '\t', '\r', '\n']);
         host.loopback &= host.is_plain;
         let is_bucket = matches!(
             scheme.as_str(),

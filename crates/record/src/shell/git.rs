@@ -116,6 +116,13 @@ pub(super) fn git(shell: &mut Shell<'_>, call: &Call<'_>) {
             None => (value.text.clone(), None),
         };
         setting(shell, &key, value.as_ref());
+        let plain = key.to_ascii_lowercase();
+        if settles_pushes(&plain)
+            || (plain.starts_with("http.") && plain.ends_with("proxy"))
+            || plain.ends_with(".sslverify")
+        {
+            shell.act(Verb::Configure, "git", &format!("config#{key}"));
+        }
     }
     if let Some(value) = parsed.value("--config-env") {
         let key = value.text.split('=').next().unwrap_or("").to_owned();
@@ -915,7 +922,16 @@ pub(super) fn gh(shell: &mut Shell<'_>, call: &Call<'_>) {
             }
             let name =
                 Resource::new("url", format!("https://api.github.com/{}", path.text.trim_start_matches('/')));
-            let action = Action::new(if sends { Verb::Send } else { Verb::Network }, name);
+            let approves = parsed
+                .values("-f")
+                .chain(parsed.values("-F"))
+                .any(|field| field.text.eq_ignore_ascii_case("event=approve"));
+            let verb = match (sends, approves) {
+                (true, true) => Verb::Approve,
+                (true, false) => Verb::Send,
+                _ => Verb::Network,
+            };
+            let action = Action::new(verb, name);
             shell.push(if method == "DELETE" { action.destructive() } else { action });
         }
         ("repo" | "gist", "clone") => {
@@ -972,6 +988,19 @@ pub(super) fn gh(shell: &mut Shell<'_>, call: &Call<'_>) {
             shell.push(Action::new(Verb::Network, resource(&place)));
             tree(shell, Effect::Write);
         }
+        // What is not done by the rules of the repository, and what stands for a person's word.
+        ("pr", "merge") if call.args.iter().any(|a| a.text == "--admin") => {
+            shell.push(Action::new(Verb::Approve, resource(&place)));
+        }
+        ("pr", "review") if call.args.iter().any(|a| matches!(a.text.as_str(), "--approve" | "-a")) => {
+            shell.push(Action::new(Verb::Approve, resource(&place)));
+        }
+        ("workflow", _)
+        | ("repo", "edit" | "rename" | "unarchive" | "sync" | "transfer" | "deploy-key" | "set-default")
+        | ("run", "rerun" | "cancel")
+        | ("pr" | "issue", "close" | "reopen" | "lock" | "unlock" | "transfer" | "pin" | "unpin") => {
+            shell.push(Action::new(Verb::Configure, resource(&place)));
+        }
         ("" | "help" | "version" | "completion", _) => shell.execute(call.name),
         _ => shell.push(Action::new(Verb::Send, resource(&place))),
     }
@@ -984,6 +1013,7 @@ pub(super) fn glab(shell: &mut Shell<'_>, call: &Call<'_>) {
     let verb = match parsed.operand(1) {
         "list" | "view" | "status" | "diff" | "clone" | "" => Verb::Network,
         "delete" => Verb::Delete,
+        "approve" => Verb::Approve,
         _ => Verb::Send,
     };
     let action = Action::new(verb, Resource::new("tool", format!("{}/{}", call.name, parsed.operand(0))));

@@ -22,6 +22,13 @@ pub(super) fn public_url(text: &str) -> String {
         Some(i) => rest.split_at(i),
         None => (rest, ""),
     };
+    // Readers differ in what the host is here: it is left as it was written.
+    if authority.contains('\\')
+        || authority.contains(char::is_whitespace)
+        || authority.matches('@').count() > 1
+    {
+        return text.to_owned();
+    }
     let host = authority.rsplit('@').next().unwrap_or(authority);
     format!("{}://{}{path}", scheme.to_ascii_lowercase(), host.to_ascii_lowercase())
 }

@@ -59,6 +59,19 @@ fn installs(shell: &mut Shell<'_>, call: &Call<'_>, kind: &str, names: &[Arg]) {
     shell.execute(call.name);
 }
 
+/// Takes packages from elsewhere than usual: from a registry, an index, or a page of links.
+fn from_index(shell: &mut Shell<'_>, index: &Arg) {
+    // `--index name=https://…`
+    let named = index.text.find("://").and_then(|at| index.text[..at].find('='));
+    let index = &named.map_or_else(|| index.clone(), |at| index.tail(at + 1));
+    if index.text.contains("://") || !index.is_known() {
+        shell.url(Verb::Network, index);
+        shell.url(Verb::Configure, index);
+    } else {
+        shell.touch(Effect::Read, index);
+    }
+}
+
 fn rest(operands: &[Arg]) -> &[Arg] {
     operands.get(1..).unwrap_or(&[])
 }
@@ -100,7 +113,7 @@ pub(super) fn node(shell: &mut Shell<'_>, call: &Call<'_>) {
     let names = &inner.operands;
     if inner.has("--registry") || parsed.has("--registry") {
         let registry = inner.value("--registry").or(parsed.value("--registry")).cloned().unwrap_or_default();
-        shell.url(Verb::Network, &registry);
+        from_index(shell, &registry);
     }
     match sub.text.as_str() {
         "install" | "i" | "add" | "ci" | "update" | "up" | "upgrade" | "dedupe" | "in" | "isntall"
@@ -192,6 +205,9 @@ pub(super) fn runner(shell: &mut Shell<'_>, call: &Call<'_>) {
             "run" => args = &args[1..],
             "install" | "inject" | "upgrade" => {
                 let parsed = shell.options("--python= --index-url,-i= --pip-args=", &args[1..]);
+                for index in parsed.values("-i") {
+                    from_index(shell, index);
+                }
                 return installs(shell, call, "pypi", &parsed.operands);
             }
             "uninstall" => {
@@ -202,9 +218,12 @@ pub(super) fn runner(shell: &mut Shell<'_>, call: &Call<'_>) {
         }
     }
     let parsed = shell.options(
-        "+ -p,--package,--from,--with= -c,--call= -y,--yes -q -w= --spec= --python,-P= --index-url=",
+        "+ -p,--package,--from,--with= -c,--call= -y,--yes -q -w= --spec= --python,-P= --index-url,-i,--index,--default-index,--extra-index-url,--registry=",
         args,
     );
+    for index in parsed.values("--index-url") {
+        from_index(shell, index);
+    }
     let kind = if matches!(call.name, "uvx" | "pipx") { "pypi" } else { "npm" };
     let named: Vec<Arg> = parsed.values("-p").chain(parsed.values("--spec")).cloned().collect();
     if !named.is_empty() {
@@ -238,8 +257,10 @@ pub(super) fn pip(shell: &mut Shell<'_>, call: &Call<'_>) {
     let names = rest(&parsed.operands);
     match parsed.operand(0) {
         "install" | "download" | "wheel" => {
-            for index in parsed.values("-i").chain(parsed.values("--extra-index-url")) {
-                shell.url(Verb::Network, index);
+            for option in ["-i", "--extra-index-url", "-f"] {
+                for index in parsed.values(option) {
+                    from_index(shell, index);
+                }
             }
             for file in parsed.values("-r") {
                 if file.text.contains("://") {
@@ -293,8 +314,11 @@ pub(super) fn uv(shell: &mut Shell<'_>, call: &Call<'_>) {
     match parsed.operand(0) {
         "pip" => pip(shell, &Call { name: "pip", args: tail }),
         "run" => {
-            let inner = shell.options("+ --with= --with-requirements=r --extra= --group= -p,--python= --env-file=r -m,--module= -s,--script --package= --index-url= --directory=", tail);
+            let inner = shell.options("+ --with= --with-requirements=r --extra= --group= -p,--python= --env-file=r -m,--module= -s,--script --package= --index-url,--index,--default-index,--extra-index-url= --directory=", tail);
             shell.option_files(&inner);
+            for index in inner.values("--index-url") {
+                from_index(shell, index);
+            }
             let with: Vec<Arg> = inner.values("--with").cloned().collect();
             if !with.is_empty() {
                 packages(shell, Verb::Network, "pypi", &with, false);
@@ -319,8 +343,11 @@ pub(super) fn uv(shell: &mut Shell<'_>, call: &Call<'_>) {
             }
         }
         "add" | "sync" | "lock" | "remove" => {
-            let inner = shell.options("--dev --group= --extra= -r,--requirements=r --index= --index-url= --optional= --package= --tag= --branch= --rev= --editable", tail);
+            let inner = shell.options("--dev --group= --extra= -r,--requirements=r --index-url,--index,--default-index,--extra-index-url,--find-links= --optional= --package= --tag= --branch= --rev= --editable", tail);
             shell.option_files(&inner);
+            for index in inner.values("--index-url") {
+                from_index(shell, index);
+            }
             if parsed.operand(0) == "remove" {
                 packages(shell, Verb::Delete, "pypi", &inner.operands, false);
             } else {
@@ -401,6 +428,9 @@ pub(super) fn cargo(shell: &mut Shell<'_>, call: &Call<'_>) {
     );
     match parsed.operand(0) {
         "install" => {
+            if let Some(index) = inner.value("--index").cloned() {
+                from_index(shell, &index);
+            }
             if let Some(url) = inner.value("--git").cloned() {
                 shell.url(Verb::Network, &url);
                 shell.execute(call.name);

@@ -1120,6 +1120,23 @@ pub(super) fn history(shell: &mut Shell<'_>, call: &Call<'_>) {
     }
 }
 
+/// Whether a variable sends what other programs fetch or say to another machine, or decides whom
+/// they trust.
+fn leads_elsewhere(name: &str, value: &Arg) -> bool {
+    let name = name.to_ascii_uppercase();
+    let ends = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
+    if ends(&["_BASE_URL", "_API_BASE", "_ENDPOINT_URL"]) {
+        // A server that is being worked on.
+        let host = value.text.split_once("://").map_or("", |(_, rest)| rest);
+        let host = host.split(['/', ':', '?', '#']).next().unwrap_or_default();
+        return !(value.is_known() && matches!(host, "localhost" | "127.0.0.1" | "0.0.0.0"));
+    }
+    (name.ends_with("_PROXY") && name != "NO_PROXY")
+        || ends(&["INDEX_URL", "REGISTRY", "CA_BUNDLE", "EXTRA_CA_CERTS", "REJECT_UNAUTHORIZED"])
+        || ["SSL_CERT_", "GIT_SSL"].iter().any(|start| name.starts_with(start))
+        || matches!(name.as_str(), "GOPROXY" | "GONOSUMDB" | "GONOSUMCHECK" | "GOINSECURE" | "DOCKER_HOST")
+}
+
 impl Shell<'_> {
     /// Forgets what variables hold, because code that is not known may have changed them.
     pub fn taint(&mut self, by: &str) {
@@ -1279,7 +1296,9 @@ impl Shell<'_> {
                     self.head_moves("*");
                 }
             }
-            _ if name.starts_with("FDR_") => self.act(Verb::Configure, "env", name),
+            _ if name.starts_with("FDR_") || leads_elsewhere(name, value) => {
+                self.act(Verb::Configure, "env", name);
+            }
             _ if name.starts_with("GIT_CONFIG_") => {
                 self.act(Verb::Configure, "env", name);
                 self.head_moves("*");
