@@ -263,7 +263,7 @@ impl<'a, 'b> Event<'a, 'b> {
                     self.again();
                 } else {
                     let id = self.action(&tool, &input);
-                    self.writer.out.held = Some(id);
+                    self.writer.out.held.push(id);
                 }
             }
             "PostToolUse" => self.executed(),

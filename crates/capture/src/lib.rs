@@ -55,8 +55,8 @@ pub struct Captured {
     pub records: Vec<Record>,
     /// What they refer to.
     pub contents: Vec<Content>,
-    /// The action that the runtime waits to hear about before it does it.
-    pub held: Option<RecordId>,
+    /// The actions that the runtime waits to hear about before it does them.
+    pub held: Vec<RecordId>,
     /// What the runtime is told.
     pub reply: Reply,
 }

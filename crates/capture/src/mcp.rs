@@ -1057,7 +1057,7 @@ impl<'c> Capture<'_, '_> {
         self.state.decide(&mut record, &arrival.home);
         self.state.observe(&record);
         if let Body::Action(_) = record.body {
-            self.captured.held = Some(record.id);
+            self.captured.held.push(record.id);
         }
         self.captured.records.push(record);
     }

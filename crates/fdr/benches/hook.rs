@@ -15,14 +15,33 @@ fn main() {
     let (fdr, hook) = (programs.join("fdr"), programs.join("fdr-hook"));
     assert!(hook.exists(), "{} is missing: cargo build --release --workspace", hook.display());
     let home = std::env::temp_dir().join(format!("fdr-bench-{}", std::process::id()));
+    let [permit, many] = ["permit", "many"].map(|name| home.with_extension(name));
+    let homes = [
+        (&home, "observe", Vec::new()),
+        (&permit, "enforce", vec![PERMIT.to_owned()]),
+        (&many, "enforce", (0..500).map(policy).chain([PERMIT.to_owned()]).collect()),
+    ];
+    for (home, mode, policies) in homes {
+        std::fs::create_dir_all(home.join("policies")).expect("a folder");
+        let mut config = format!("mode = \"{mode}\"\n");
+        if !policies.is_empty() {
+            config.push_str("policies = [\"policies/\"]\n");
+            std::fs::write(home.join("policies/bench.cedar"), policies.concat()).expect("written");
+        }
+        std::fs::write(home.join("config.toml"), config).expect("written");
+    }
     let started = Instant::now();
     call(&hook, &["claude-code", "PreToolUse", "--home", &home.to_string_lossy()], 0);
     println!("first event, recorder started by it: {:.1} ms", millis(started.elapsed()));
 
-    let home_text = home.to_string_lossy().into_owned();
+    let texts = [&home, &permit, &many].map(|home| home.to_string_lossy().into_owned());
+    let [home_text, permit_text, many_text] = &texts;
+    let event = |home| vec!["claude-code", "PreToolUse", "--home", home];
     let rivals: Vec<(&str, PathBuf, Vec<&str>)> = vec![
         ("/bin/true", "/bin/true".into(), vec![]),
-        ("fdr-hook (durable)", hook, vec!["claude-code", "PreToolUse", "--home", &home_text]),
+        ("fdr-hook, baseline, observe", hook.clone(), event(home_text)),
+        ("fdr-hook, one policy, enforce", hook.clone(), event(permit_text)),
+        ("fdr-hook, 501 policies, enforce", hook, event(many_text)),
         (
             "node, reads and exits",
             "node".into(),
@@ -34,20 +53,20 @@ fn main() {
     // In turn, so that all of them meet the same moods of the machine; the slow ones less often.
     for number in 1..=CALLS {
         for (rival, (_, program, arguments)) in rivals.iter().enumerate() {
-            if rival < 2 || number % 10 == 0 {
+            if rival < 4 || number % 10 == 0 {
                 times[rival].push(call(program, arguments, number));
             }
         }
     }
     println!(
-        "{:28} {:>6} {:>9} {:>9} {:>9} {:>9}",
+        "{:32} {:>6} {:>9} {:>9} {:>9} {:>9}",
         "whole process, ms", "calls", "median", "p90", "p99", "max"
     );
     for ((name, _, _), times) in rivals.iter().zip(&mut times) {
         times.sort();
         let at = |part: f64| millis(times[((times.len() - 1) as f64 * part) as usize]);
         println!(
-            "{name:28} {:>6} {:>9.2} {:>9.2} {:>9.2} {:>9.2}",
+            "{name:32} {:>6} {:>9.2} {:>9.2} {:>9.2} {:>9.2}",
             times.len(),
             at(0.5),
             at(0.9),
@@ -55,11 +74,31 @@ fn main() {
             at(1.0)
         );
     }
-    let status = Command::new(&fdr).args(["status", "--home", &home_text]).output().expect("fdr runs");
+    let status = Command::new(&fdr).args(["status", "--home", home_text]).output().expect("fdr runs");
     print!("{}", String::from_utf8_lossy(&status.stdout));
-    let _ = Command::new(&fdr).args(["stop", "--home", &home_text]).output();
+    for home in &texts {
+        let _ = Command::new(&fdr).args(["stop", "--home", home]).output();
+    }
+    for home in [permit, many] {
+        let _ = std::fs::remove_dir_all(home);
+    }
     a_million_records(&fdr, &programs.join("fdr-hook"), &home);
     let _ = std::fs::remove_dir_all(&home);
+}
+
+const PERMIT: &str =
+    "@id(\"bench/all\") @reason(\"all\") @control(\"none\") permit(principal, action, resource);\n";
+
+/// One of many policies: half of them on the verbs of the payload, each with conditions that hold
+/// for nothing in it.
+fn policy(number: usize) -> String {
+    let verbs = ["execute", "search", "read", "write", "delete", "send", "network", "configure"];
+    let verb = verbs[number % verbs.len()];
+    format!(
+        "@id(\"bench/{number}\") @reason(\"folder {number} is not for agents\") @control(\"none\") \
+         forbid(principal, action == Action::\"{verb}\", resource is File) \
+         when {{ resource.name like \"/srv/team-{number}/*\" && !context.taint.contains(\"web\") }};\n"
+    )
 }
 
 /// The recorder with a million records in its log: start, memory, and the hook.
@@ -107,6 +146,7 @@ fn a_million_records(fdr: &Path, hook: &Path, home: &Path) {
         println!("recorder {line}");
     }
     for (what, arguments) in [
+        ("fdr replay, baseline", vec!["replay", "--policy", "baseline"]),
         ("fdr sessions", vec!["sessions", "--limit", "5"]),
         ("fdr query --action delete", vec!["query", "--action", "delete"]),
         ("fdr show of one session", vec!["show", "bench-0007"]),

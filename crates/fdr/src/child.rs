@@ -61,7 +61,7 @@ pub fn exit_code(status: ExitStatus) -> u8 {
 /// program that is not there, 126 for one that can't be run.
 pub fn spawn(command: &mut Command) -> Result<Child, u8> {
     command.spawn().map_err(|error| {
-        eprintln!("error: can't start {}: {error}", command.get_program().to_string_lossy());
+        crate::text::say!("error: can't start {}: {error}", command.get_program().to_string_lossy());
         if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 }
     })
 }

@@ -136,12 +136,14 @@ pub fn status(home: &Home, json: bool, out: &mut dyn Write) -> anyhow::Result<u8
 /// # Errors
 /// When it does not end in time.
 pub fn stop(home: &Home, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let running = lock_holder(&home.log()).map(|holder| holder.pid);
     let Some(_) = call(home, Op::Stop)? else {
         writeln!(out, "no recorder is running in {}", home.dir().display())?;
         return Ok(1);
     };
     let deadline = Instant::now() + STOP_TIMEOUT;
-    while let Some(holder) = lock_holder(&home.log()) {
+    // Another one may begin at once, started by a hook that waits.
+    while let Some(holder) = lock_holder(&home.log()).filter(|holder| Some(holder.pid) == running) {
         if Instant::now() >= deadline {
             bail!("the recorder (pid {}) did not end within {} s", holder.pid, STOP_TIMEOUT.as_secs());
         }

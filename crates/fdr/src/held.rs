@@ -23,6 +23,8 @@ const MCP_WAIT_S: u32 = 45;
 const LOOK: Duration = Duration::from_millis(500);
 /// How long a grant can be used that nobody waited for, in minutes, unless it says otherwise.
 const GRANT_MINUTES: u64 = 60;
+/// Actions of a call that a request shows.
+const MAX_SHOWN_ACTIONS: usize = 32;
 /// The longest lifetime of a grant, in minutes: 30 days.
 const MAX_GRANT_MINUTES: u64 = 30 * 24 * 60;
 
@@ -99,45 +101,57 @@ pub struct Declare {
 }
 
 impl Recorder {
-    /// Whether this action is held, and how. `ask` puts a request into the queue, and gives the id
-    /// of its record.
+    /// Whether the actions of a message are held, and how. `ask` puts a request into the queue, and
+    /// gives the id of its record.
     pub(crate) fn held(
         &self,
-        action: &Record,
+        actions: &[&Record],
         request: &Request,
-        ask: &mut dyn FnMut(Body) -> RecordId,
+        ask: &mut dyn FnMut(&Record, Body) -> RecordId,
     ) -> Option<Held> {
-        let Body::Action(body) = &action.body else { return None };
-        let policy = &body.policy;
-        if policy.mode != Mode::Enforce || body.approved.is_some() {
-            return None;
-        }
-        match policy.decision {
-            Verdict::Permit => None,
-            Verdict::Deny => Some(Held::Denied(format!("denied: {}", policy.reason))),
-            Verdict::Ask if self.runtime_asks(request, action) => {
-                Some(Held::Asked(format!("please confirm: {}", policy.reason)))
+        let mut undecided = Vec::new();
+        for action in actions {
+            let Body::Action(body) = &action.body else { continue };
+            if body.policy.mode != Mode::Enforce || body.approved.is_some() {
+                continue;
             }
-            Verdict::Ask => match approvals::digest(action) {
-                None => Some(Held::Denied(format!("denied, nothing names this action: {}", policy.reason))),
-                Some(digest) => {
-                    let wait = self.approval_wait(&request.runtime);
-                    let set = self.decider.set();
-                    let asked = Approval {
-                        tool: body.tool.clone(),
-                        summary: body.summary.clone(),
-                        reason: Some(policy.reason.clone()),
-                        digest: Some(digest),
-                        expires: Some(Timestamp(action.ts.0 + u64::from(wait) * 1_000_000_000)),
-                        four_eyes: set.is_some_and(|set| set.needs_four_eyes(&policy.policies)),
-                        policies: policy.policies.clone(),
-                        actions: body.actions.iter().take(32).cloned().collect(),
-                        ..Approval::default()
-                    };
-                    Some(Held::Queued(ask(Body::ApprovalRequest(asked)), policy.reason.clone()))
-                }
-            },
+            match body.policy.decision {
+                Verdict::Permit => {}
+                // One denial denies the whole message.
+                Verdict::Deny => return Some(Held::Denied(format!("denied: {}", body.policy.reason))),
+                Verdict::Ask => undecided.push((*action, body)),
+            }
         }
+        let (action, body) = match undecided.as_slice() {
+            [] => return None,
+            [one] => *one,
+            _ => {
+                return Some(Held::Denied(
+                    "denied: more than one call needs a person; send one at a time".to_owned(),
+                ));
+            }
+        };
+        let policy = &body.policy;
+        if self.runtime_asks(request, action) {
+            return Some(Held::Asked(format!("please confirm: {}", policy.reason)));
+        }
+        let Some(digest) = approvals::digest(action) else {
+            return Some(Held::Denied(format!("denied, nothing names this action: {}", policy.reason)));
+        };
+        let wait = self.approval_wait(&request.runtime);
+        let set = self.decider.set();
+        let asked = Approval {
+            tool: body.tool.clone(),
+            summary: body.summary.clone(),
+            reason: Some(policy.reason.clone()),
+            digest: Some(digest),
+            expires: Some(Timestamp(action.ts.0 + u64::from(wait) * 1_000_000_000)),
+            four_eyes: set.is_some_and(|set| set.needs_four_eyes(&policy.policies)),
+            policies: policy.policies.clone(),
+            actions: body.actions.iter().take(MAX_SHOWN_ACTIONS).cloned().collect(),
+            ..Approval::default()
+        };
+        Some(Held::Queued(ask(action, Body::ApprovalRequest(asked)), policy.reason.clone()))
     }
 
     /// Whether a person sits in front of the runtime, as far as it says.
@@ -252,7 +266,7 @@ impl Recorder {
             (self.approvals.notify.clone(), serde_json::to_vec(&shown(asked)).unwrap_or_default());
         std::thread::spawn(move || {
             if let Err(error) = crate::command::output_of(&command, &text, Duration::from_secs(10)) {
-                eprintln!("warning: can't notify of a request for approval: {error:#}");
+                crate::text::say!("warning: can't notify of a request for approval: {error:#}");
             }
         });
     }
@@ -267,7 +281,8 @@ impl Recorder {
 
     fn try_approvals(&self, request: &Request, stream: Option<&UnixStream>) -> anyhow::Result<Vec<u8>> {
         let ask: Ask = serde_json::from_slice(&request.payload)?;
-        let (id, body): (&str, Box<dyn Fn(&Approval) -> Body>) = match &ask {
+        let words = |reason: &str| Some(preview(reason)).filter(|reason| !reason.is_empty());
+        let (id, answer, is_granted) = match &ask {
             Ask::List => {
                 let desk = self.decider.desk();
                 let all: Vec<Shown> = desk.approvals.requests().into_iter().map(shown).collect();
@@ -279,35 +294,27 @@ impl Recorder {
                     (1..=MAX_GRANT_MINUTES).contains(&minutes),
                     "a grant lasts from 1 to {MAX_GRANT_MINUTES} minutes"
                 );
-                let expires = Timestamp(self.now().0 + minutes * 60_000_000_000);
-                let (reason, reach) = (reason.clone(), *reach);
-                let body = move |asked: &Approval| {
-                    Body::ApprovalGrant(Approval {
-                        by: Some(DecidedBy::Approver),
-                        reason: Some(preview(&reason)).filter(|reason| !reason.is_empty()),
-                        expires: Some(expires),
-                        reach: Some(reach),
-                        ..bare(asked)
-                    })
-                };
-                (id, Box::new(body))
+                let expires = Some(Timestamp(self.now().0 + minutes * 60_000_000_000));
+                let answer =
+                    Approval { reason: words(reason), expires, reach: Some(*reach), ..Approval::default() };
+                (id, answer, true)
             }
             Ask::Deny { id, reason } => {
-                let reason = reason.clone();
-                let body = move |asked: &Approval| {
-                    Body::ApprovalDeny(Approval {
-                        by: Some(DecidedBy::Approver),
-                        reason: Some(preview(&reason)).filter(|reason| !reason.is_empty()),
-                        ..bare(asked)
-                    })
-                };
-                (id, Box::new(body))
+                (id, Approval { reason: words(reason), ..Approval::default() }, false)
             }
         };
         let observed = self.person(stream)?;
         let by = self.name_of(&observed);
         let asked = self.decider.desk().approvals.answerable(id, &by)?.clone();
-        self.record_answer(&asked, body(&asked.approval), Some(observed))?;
+        let answer = Approval {
+            by: Some(DecidedBy::Approver),
+            tool: asked.approval.tool.clone(),
+            summary: asked.approval.summary.clone(),
+            digest: asked.approval.digest.clone(),
+            ..answer
+        };
+        let body = if is_granted { Body::ApprovalGrant(answer) } else { Body::ApprovalDeny(answer) };
+        self.record_answer(&asked, body, Some(observed))?;
         let desk = self.decider.desk();
         let now = desk.approvals.request(asked.id).map(shown);
         Ok(serde_json::to_vec(&now)?)
@@ -400,16 +407,6 @@ impl Recorder {
             Ok(stdout) => Response { stdout, recorded: true, ..Response::default() },
             Err(error) => Response::failed(format!("{error:#}")),
         }
-    }
-}
-
-/// What an answer repeats of the request.
-fn bare(asked: &Approval) -> Approval {
-    Approval {
-        tool: asked.tool.clone(),
-        summary: asked.summary.clone(),
-        digest: asked.digest.clone(),
-        ..Approval::default()
     }
 }
 

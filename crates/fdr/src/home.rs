@@ -8,6 +8,7 @@
 //! spool/          events that came while no recorder could be reached
 //! fdr.sock        where the recorder listens
 //! hook.fail       how hooks fail: open or closed                    (written by the recorder)
+//! policy.good     a copy of the policy set in force, for a start at which the folders can't be used
 //! recorder.log    what the recorder itself had to say
 //! stopped         size of the log at the last orderly stop
 //! ```

@@ -18,6 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
 
+/// Begins a prompt whose first line declares what it is about.
+const INTENT_LINE: &str = "fdr-intent:";
 /// How many ids of policies a record shows.
 const MAX_POLICIES: usize = 16;
 /// Files whose links are followed for one call.
@@ -359,10 +361,26 @@ impl fdr_capture::Judge for Bench {
         let mut desk = self.0.desk();
         let facts = desk.sessions.facts(prompt, &no_action(), home);
         let place = place(prompt, &facts);
-        let new = match desk.classified.remove(text) {
-            Some(classified) => classified,
-            None => intent::derive(text, &place),
+        let classified = desk.classified.remove(text);
+        // A person may declare the scope in the first line of a prompt.
+        let (declared, text) = match text.strip_prefix(INTENT_LINE) {
+            Some(rest) => rest.split_once('\n').map_or((Some(rest), ""), |(line, rest)| (Some(line), rest)),
+            None => (None, text),
         };
+        let mut new = classified.unwrap_or_else(|| intent::derive(text, &place));
+        match declared.map(|line| intent::declared(line, &place)) {
+            Some(Ok(declared)) => new = intent::merge(Some((prompt.id, &declared)), &new),
+            // It was meant to narrow, so nothing that it could have excluded may pass for asked for.
+            Some(Err(error)) => {
+                new = Intent {
+                    closed: true,
+                    allow: Vec::new(),
+                    summary: preview(&format!("nothing: the line {INTENT_LINE} can't be read: {error}")),
+                    ..new
+                }
+            }
+            None => {}
+        }
         let before = desk
             .sessions
             .intent(prompt)

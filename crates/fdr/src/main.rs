@@ -49,7 +49,7 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = out.flush();
-            eprintln!("error: {}", message(&error));
+            crate::text::say!("error: {}", message(&error));
             ExitCode::from(2)
         }
     }

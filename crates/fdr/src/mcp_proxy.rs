@@ -281,7 +281,7 @@ impl Upstream {
             write_all(&mut self.server, b"\n")?;
         }
         let Some(answer) = (!answer.is_empty()).then_some(answer) else {
-            eprintln!("fdr: a message was not passed on: {why}");
+            crate::text::say!("fdr: a message was not passed on: {why}");
             return Ok(());
         };
         self.queue.put("refused", answer.trim_ascii().to_vec());
@@ -752,12 +752,14 @@ impl Keeper {
         match spool::keep(&self.home, &request) {
             Ok(path) => {
                 if !self.warned {
-                    eprintln!("fdr: not recorded yet, kept in {}: {reason}", path.display());
+                    crate::text::say!("fdr: not recorded yet, kept in {}: {reason}", path.display());
                 }
                 self.spooled.push_back(path);
             }
             Err(error) if !self.warned => {
-                eprintln!("fdr: {reason}; it could not be spooled either ({error}): MESSAGES ARE LOST");
+                crate::text::say!(
+                    "fdr: {reason}; it could not be spooled either ({error}): MESSAGES ARE LOST"
+                );
             }
             Err(_) => {}
         }

@@ -252,7 +252,11 @@ impl Recorder {
             self.submit(source, seq, vec![record.to_line()], contents)?
         };
         pending.wait()?;
-        if accepted { self.decider.keep_good() } else { Ok(()) }
+        if accepted && let Err(error) = self.decider.keep_good() {
+            // The next start would miss it only if the folders can't be used by then.
+            crate::text::say!("warning: can't keep a copy of the policy set: {error:#}");
+        }
+        Ok(())
     }
 
     /// Reads the policy folders again if they changed.
@@ -502,25 +506,16 @@ impl Recorder {
                 // Nothing new in it (a transcript read before).
                 return Some(Response { recorded: true, index: self.size(), ..Response::default() });
             }
-            let action = captured.held.and_then(|id| captured.records.iter().find(|record| record.id == id));
+            let asked = captured.records.iter().filter(|record| captured.held.contains(&record.id));
+            let asked: Vec<&Record> = asked.filter(|_| stream.is_some()).collect();
             let mut queued = None;
-            let held = action.filter(|_| stream.is_some()).and_then(|action| {
-                self.held(action, &request, &mut |body| {
-                    let (session, links) = (
-                        action.session.as_deref().unwrap_or_default(),
-                        vec![Link { rel: Rel::About, id: action.id }],
-                    );
-                    let record = self.session_record(
-                        &mut order.state,
-                        session,
-                        action.agent.clone(),
-                        body,
-                        links,
-                        None,
-                    );
-                    queued = Some(record.to_line());
-                    record.id
-                })
+            let held = self.held(&asked, &request, &mut |action, body| {
+                let session = action.session.as_deref().unwrap_or_default();
+                let links = vec![Link { rel: Rel::About, id: action.id }];
+                let agent = action.agent.clone();
+                let record = self.session_record(&mut order.state, session, agent, body, links, None);
+                queued = Some(record.to_line());
+                record.id
             });
             lines.extend(queued);
             let answer = Answer {
@@ -543,7 +538,7 @@ impl Recorder {
             Err(error) => {
                 // The log takes nothing more; a new recorder has to look at it.
                 self.stopping.store(true, Ordering::SeqCst);
-                eprintln!("error: can't write the log in {}: {error}", self.home.log().display());
+                crate::text::say!("error: can't write the log in {}: {error}", self.home.log().display());
                 Some(Response::failed(format!("the recorder can't write its log: {error}")))
             }
         }
@@ -582,7 +577,7 @@ impl Recorder {
         match crate::judge::classify(&self.intent_classifier, &named.prompt, &place) {
             Ok(intent) => drop(self.decider.desk().classified.insert(named.prompt, intent)),
             // The fixed rules read it instead.
-            Err(error) => eprintln!("warning: the intent classifier: {error:#}"),
+            Err(error) => crate::text::say!("warning: the intent classifier: {error:#}"),
         }
     }
 
@@ -697,7 +692,10 @@ impl Recorder {
                 // Kept whole, as every input that can't be read.
                 let mut request = Request::event("spool", "damaged", [0; 16], 0, bytes.clone());
                 request.source.copy_from_slice(&path_digest(&path));
-                eprintln!("warning: {} can't be read ({error}) and is recorded as unparsed", path.display());
+                crate::text::say!(
+                    "warning: {} can't be read ({error}) and is recorded as unparsed",
+                    path.display()
+                );
                 request
             });
             oldest = oldest.min(if request.spooled == 0 { u64::MAX } else { request.spooled });
@@ -875,7 +873,7 @@ pub fn serve(home: Home, config: &Config, announce: &mut dyn FnMut(&Recorder)) -
     let listener = bind(&recorder.home)?;
     // One message that can't be taken in must not keep the recorder from starting.
     if let Err(error) = recorder.ingest_spool() {
-        eprintln!("warning: can't take in the spool: {error:#}");
+        crate::text::say!("warning: can't take in the spool: {error:#}");
     }
     announce(&recorder);
     stop_on_signals(Arc::downgrade(&recorder))?;
@@ -899,7 +897,7 @@ pub fn serve(home: Home, config: &Config, announce: &mut dyn FnMut(&Recorder)) -
         });
         if let Err(error) = spawned {
             recorder.connections.fetch_sub(1, Ordering::SeqCst);
-            eprintln!("warning: can't serve a connection: {error}");
+            crate::text::say!("warning: can't serve a connection: {error}");
         }
     }
     housekeeper.thread().unpark();
@@ -985,15 +983,18 @@ fn housekeeping(recorder: &Recorder) {
         std::thread::park_timeout(SPOOL_INTERVAL);
         if !recorder.stopping.load(Ordering::SeqCst) && !recorder.home.socket().exists() {
             // Nobody can reach this recorder any more, nor would it hear that it should stop.
-            eprintln!("error: {} was taken away; this recorder ends", recorder.home.socket().display());
+            crate::text::say!(
+                "error: {} was taken away; this recorder ends",
+                recorder.home.socket().display()
+            );
             let _ = finish(recorder);
             std::process::exit(2);
         }
         if let Err(error) = recorder.ingest_spool() {
-            eprintln!("warning: can't take in the spool: {error:#}");
+            crate::text::say!("warning: can't take in the spool: {error:#}");
         }
         if let Err(error) = recorder.watch_policies() {
-            eprintln!("warning: can't read the policies again: {error:#}");
+            crate::text::say!("warning: can't read the policies again: {error:#}");
         }
     }
 }

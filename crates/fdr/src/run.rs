@@ -98,7 +98,7 @@ pub fn run(args: &RunArgs, home: &Path) -> anyhow::Result<u8> {
         // The agent's exit status is the answer, whatever can be told of it.
         match run.summary(home) {
             Ok(text) => eprint!("{text}"),
-            Err(error) => eprintln!("fdr: can't say what was recorded: {error:#}"),
+            Err(error) => crate::text::say!("fdr: can't say what was recorded: {error:#}"),
         }
     }
     Ok(code)
@@ -125,7 +125,7 @@ fn start_recorder(home: &Path) -> anyhow::Result<()> {
             "{error}\n  the recorder's folder is set to enforce, so that the agent could do nothing; see `fdr status`"
         );
     }
-    eprintln!(
+    crate::text::say!(
         "fdr: {error}\nfdr: what the agent does is spooled in {} until a recorder runs",
         home.display()
     );

@@ -56,6 +56,15 @@ pub enum Tone {
     Voice,
 }
 
+/// Says something on standard error, which may be closed, or a file on a full disk: that must not
+/// end the program.
+macro_rules! say {
+    ($($part:tt)*) => {{
+        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{}\n", format_args!($($part)*)));
+    }};
+}
+pub(crate) use say;
+
 /// How output looks: colour, width, time zone, and what "today" means.
 #[derive(Clone, Debug)]
 pub struct Look {

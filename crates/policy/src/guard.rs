@@ -3,23 +3,24 @@
 //! The recorder's folder, programs and process, the folders of policies, and the settings in
 //! which a runtime keeps its hooks. Looking at them is no tampering.
 
+use crate::pattern::overlap;
 use fdr_record::{Action, ActionBody, Resource, Verb};
 
-/// Names of files in which runtimes keep hooks and what switches them off.
-const HOOK_SETTINGS: [&str; 12] = [
-    "**/.claude/settings.json",
-    "**/.claude/settings.local.json",
-    "/etc/claude-code/**",
-    "/Library/Application Support/ClaudeCode/**",
-    "**/.codex/hooks.json",
-    "**/.codex/config.toml",
-    "**/.gemini/settings.json",
-    "/etc/gemini-cli/**",
-    "**/.hermes/config.yaml",
-    "**/.opencode/plugin/**",
-    "**/opencode/plugin/**",
-    "**/.cursor/hooks.json",
+/// Files in which runtimes keep hooks and what switches them off, in any folder.
+const HOOK_FILES: [&str; 8] = [
+    "/.claude/settings.json",
+    "/.claude/settings.local.json",
+    "/.codex/hooks.json",
+    "/.codex/config.toml",
+    "/.gemini/settings.json",
+    "/.hermes/config.yaml",
+    "/.cursor/hooks.json",
+    "/opencode.json",
 ];
+/// Folders of the same, in any folder.
+const HOOK_FOLDERS: [&str; 2] = ["/.opencode/plugin", "/opencode/plugin"];
+/// Where administrators put them.
+const MANAGED: [&str; 3] = ["/etc/claude-code", "/etc/gemini-cli", "/Library/Application Support/ClaudeCode"];
 
 /// Programs of ours.
 const PROGRAMS: [&str; 2] = ["fdr", "fdr-hook"];
@@ -55,7 +56,7 @@ impl Guard {
             return false;
         }
         let led = action.resolves_to.as_ref().map(|path| Resource::new("file", path));
-        let whole = matches!(action.action, Verb::Delete | Verb::Move) || action.recursive;
+        let whole = action.recursive || action.action == Verb::Move;
         let runs = action.action == Verb::Execute && !action.destructive;
         if runs {
             // Running a program, ours included, changes nothing by itself.
@@ -70,23 +71,54 @@ impl Guard {
     /// Whether a resource is guarded; `whole` if everything below it is meant as well.
     fn is_guarded(&self, resource: &Resource, whole: bool) -> bool {
         match resource.kind() {
-            "file" => {
-                let path = resource.name();
-                self.paths.iter().any(|guarded| {
-                    is_below(path, guarded) || whole && (is_below(guarded, path) || matches(path, guarded))
-                }) || HOOK_SETTINGS.iter().any(|pattern| {
-                    matches(pattern, path)
-                        || whole && pattern_folder(pattern).is_some_and(|end| path.ends_with(end))
-                })
-            }
+            "file" => self.is_guarded_path(resource.name(), whole),
             "proc" => match resource.name().split_once('/') {
                 Some(("pid", pid)) => pid.parse() == Ok(self.pid),
-                Some(("name", name)) => PROGRAMS.iter().any(|program| name.starts_with(program)),
+                // What is searched for may be a part of a name.
+                Some(("name", name)) => {
+                    PROGRAMS.iter().any(|program| program.contains(name) || name.contains(program))
+                }
                 Some(("fdr", _)) => true,
                 _ => false,
             },
             _ => false,
         }
+    }
+
+    fn is_guarded_path(&self, path: &str, whole: bool) -> bool {
+        let folders = || self.paths.iter().map(String::as_str).chain(MANAGED);
+        if path.contains(['*', '?', '[', '{']) {
+            // A glob may stand for any of them. A star at the beginning of a name is no dot.
+            let star = |c| if matches!(c, '?' | '[' | ']' | '{' | '}') { '*' } else { c };
+            let path: String = path.chars().map(star).collect();
+            let below = if whole { format!("{path}/**") } else { path.clone() };
+            let is_hidden = path.rsplit('/').next().is_some_and(|name| name.starts_with('.'));
+            return folders().any(|folder| overlap(&format!("{folder}/**"), &below))
+                || HOOK_FILES
+                    .iter()
+                    .any(|file| file.starts_with("/.") && overlap(&format!("/**{file}"), &path))
+                || HOOK_FOLDERS.iter().any(|folder| overlap(&format!("/**{folder}/*"), &path))
+                || whole
+                    && is_hidden
+                    && HOOK_FILES.iter().chain(&HOOK_FOLDERS).any(|file| {
+                        let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+                        !folder.is_empty() && overlap(&format!("/**{folder}"), &path)
+                    });
+        }
+        let ends_as = |end: &str| path.ends_with(end);
+        folders().any(|folder| is_below(path, folder) || whole && is_below(folder, path))
+            || HOOK_FILES.iter().any(|file| {
+                ends_as(file)
+                    || whole
+                        && file
+                            .rsplit_once('/')
+                            .is_some_and(|(folder, _)| !folder.is_empty() && ends_as(folder))
+            })
+            || HOOK_FOLDERS.iter().any(|folder| {
+                ends_as(folder)
+                    || path.contains(&format!("{folder}/"))
+                    || whole && folder.rsplit_once('/').is_some_and(|(above, _)| ends_as(above))
+            })
     }
 }
 
@@ -95,66 +127,10 @@ fn is_below(path: &str, folder: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || folder.ends_with('/'))
 }
 
-/// `/.claude` for `**/.claude/settings.json`: deleting or moving the folder takes the file along.
-fn pattern_folder(pattern: &str) -> Option<&str> {
-    let folder = pattern.strip_prefix("**")?.rsplit_once('/')?.0;
-    Some(folder).filter(|folder| !folder.is_empty())
-}
-
-/// `*` stands for anything within a segment, `**` for anything. Both texts may have them: an
-/// argument of a command may be a glob.
-pub fn matches(pattern: &str, text: &str) -> bool {
-    // Greedy with one place to come back to for each kind of star: linear in practice, and
-    // bounded by the product of the lengths.
-    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
-    let (mut p, mut t) = (0, 0);
-    let (mut star, mut wide): (Option<(usize, usize)>, Option<(usize, usize)>) = (None, None);
-    while t < text.len() {
-        if pattern[p..].starts_with(b"**") {
-            p += 2;
-            // `**/x` is also `x` at the top.
-            (wide, star) = (Some((p, t)), None);
-        } else if p < pattern.len() && pattern[p] == b'*' {
-            p += 1;
-            star = Some((p, t));
-        } else if p < pattern.len() && (pattern[p] == text[t] || pattern[p] == b'?' && text[t] != b'/') {
-            p += 1;
-            t += 1;
-        } else if let Some((back, from)) = star.filter(|(_, from)| text[*from] != b'/') {
-            (p, t) = (back, from + 1);
-            star = Some((back, from + 1));
-        } else if let Some((back, from)) = wide {
-            (p, t) = (back, from + 1);
-            (wide, star) = (Some((back, from + 1)), None);
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|&byte| byte == b'*')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use fdr_record::{Mode, Normalised, PolicyDecision, shell};
-
-    #[test]
-    fn stars_stop_at_a_slash_and_double_ones_do_not() {
-        for (pattern, text, want) in [
-            ("**/.claude/settings.json", "/w/.claude/settings.json", true),
-            ("**/.claude/settings.json", "/.claude/settings.json", true),
-            ("**/.claude/settings.json", "/w/.claude/settings.json.bak", false),
-            ("/w/*.rs", "/w/a.rs", true),
-            ("/w/*.rs", "/w/b/a.rs", false),
-            ("/w/**", "/w/b/a.rs", true),
-            ("/w/**/a", "/w/b/c/a", true),
-            ("**/a*c/**", "/x/abc/d", true),
-            ("*", "", true),
-            ("a", "", false),
-        ] {
-            assert_eq!(matches(pattern, text), want, "{pattern} {text}");
-        }
-    }
 
     #[test]
     fn what_touches_the_recorder_is_marked_and_what_looks_is_not() {
@@ -178,6 +154,20 @@ mod tests {
             ("tee /etc/fdr/policies/x.cedar < y", true),
             ("sed -i s/fdr// .claude/settings.json", true),
             ("rm -rf .claude", true),
+            ("rm -rf .cl*", true),
+            ("rm -rf /home/*/.local", true),
+            ("rm ~/.local/state/fdr/log/*.seg", true),
+            ("rm -rf *", false),
+            ("rm -rf dist/*", false),
+            ("rm -rf *.log", false),
+            ("rm *.txt", false),
+            ("pkill fdr", true),
+            ("pkill -f fd", true),
+            ("killall node", false),
+            ("kill -9 4211", true),
+            ("kill -9 4212", false),
+            ("fdr stop", true),
+            ("fdr verify", false),
             ("cat ~/.local/state/fdr/log/00000000.seg", false),
             ("ls ~/.local/state/fdr", false),
             ("cat .claude/settings.json", false),

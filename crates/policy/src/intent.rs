@@ -12,7 +12,6 @@
 mod check;
 mod declared;
 mod object;
-mod pattern;
 mod read;
 mod text;
 mod words;
@@ -102,7 +101,7 @@ fn what_stays(rule: &ScopeRule, new: &Intent) -> Option<ScopeRule> {
     let asked = |verb| {
         new.allow.iter().any(|allow| {
             (allow.actions.is_empty() || allow.actions.contains(&verb))
-                && pattern::covers(&rule.resource, &allow.resource)
+                && crate::pattern::covers(&rule.resource, &allow.resource)
         })
     };
     let all = fdr_record::Verb::ALL;

@@ -12,6 +12,7 @@ mod explain;
 pub mod guard;
 pub mod intent;
 mod lists;
+mod pattern;
 mod resource;
 #[cfg(test)]
 mod sample;

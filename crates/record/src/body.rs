@@ -23,6 +23,8 @@ macro_rules! kinds {
         }
 
         /// The body of a record, by kind.
+        // Most records are actions and results, so that a box would save no room where it counts.
+        #[expect(clippy::large_enum_variant)]
         #[derive(Clone, Debug, PartialEq, Serialize)]
         #[serde(untagged)]
         pub enum Body {

@@ -383,3 +383,121 @@ fn a_decision_is_explained_and_replayed_under_another_set() {
     assert_eq!(diff.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&diff.stdout).contains("removed t/delete"), "{diff:?}");
 }
+
+/// The intents of the log, in order.
+fn intents(program: &Program) -> Vec<fdr_record::Intent> {
+    let intent = |record: Record| match record.body {
+        Body::Intent(intent) => Some(intent),
+        _ => None,
+    };
+    program.records().into_iter().filter_map(intent).collect()
+}
+
+fn prompt(program: &Program, text: &str) {
+    let payload = serde_json::json!({"session_id": "s", "cwd": "/home/dev/proj", "prompt": text});
+    assert!(program.hook("UserPromptSubmit", payload.to_string().as_bytes()).status.success());
+}
+
+#[test]
+fn a_prompt_may_declare_its_scope_in_its_first_line() {
+    use fdr_record::IntentSource::{Declared, Derived};
+    let program = start("observe", 1, &policies(""));
+    prompt(&program, "fdr-intent: allow change src/ ; only\nFix it, and push to main.");
+    call(&program, "c1", "git push origin main");
+    call(&program, "c2", "touch src/a.rs");
+    prompt(&program, "fdr-intent: this is no rule\nPush to main.");
+    call(&program, "c3", "git push origin main");
+    let found = intents(&program);
+    assert_eq!(found[0].source, Declared, "{found:?}");
+    assert!(found[1].summary.contains("can't be read") || found[1].closed, "{found:?}");
+    assert!(found.iter().all(|intent| intent.source != Derived || intent.closed));
+    let scopes: Vec<&str> = program
+        .records()
+        .iter()
+        .filter_map(|record| match &record.body {
+            Body::Action(body) => body.intent.as_ref().map(|check| check.scope.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!((scopes[0], scopes[2]), ("out_of_scope", "out_of_scope"));
+    assert_ne!(scopes[1], "out_of_scope");
+}
+
+#[test]
+fn a_classifier_reads_prompts_and_a_failing_one_leaves_them_to_the_rules() {
+    use fdr_record::IntentSource::{Classifier, Derived};
+    let program = Program::with_config(
+        "intent_classifier = [\"sh\", \"-c\", \"grep -q poem && exit 1; echo 'allow read file:/srv/** ; only'\"]\n",
+    );
+    prompt(&program, "Do what I want.");
+    prompt(&program, "Write a poem into poem.txt.");
+    let found = intents(&program);
+    assert_eq!((found[0].source, found[0].closed), (Classifier, true), "{found:?}");
+    assert_eq!(found[0].allow[0].resource, "file:/srv/**", "{found:?}");
+    assert_eq!(found[1].source, Derived, "{found:?}");
+}
+
+#[test]
+fn who_is_to_be_notified_gets_the_request() {
+    let program = start("enforce", 2, &policies(""));
+    let note = program.home().join("note.json");
+    let config = program.home().join("config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let notify = format!("notify = [\"sh\", \"-c\", \"cat > {0}.new; mv {0}.new {0}\"]\n", note.display());
+    std::fs::write(&config, text + &notify).unwrap();
+    assert!(told(&call(&program, "c1", "git push origin main")).is_some());
+    until("the command has run", || note.exists());
+    let told: Value = serde_json::from_slice(&std::fs::read(&note).unwrap()).unwrap();
+    assert_eq!(told["standing"], "waiting", "{told}");
+    assert_eq!(told["approval"]["actions"][0]["resource"], "git:origin#main", "{told}");
+}
+
+#[test]
+fn an_mcp_call_is_held_like_any_other_and_answered_in_json_rpc() {
+    let deny = "@id(\"t/mail\") @reason(\"no mail from agents\") @control(\"NIST SP 800-53 AC-6\")\n\
+         forbid(principal, action, resource is Mcp) when { resource.tool == \"send_mail\" };\n\
+         @id(\"t/file\") @reason(\"a person has to see this\") @decision(\"ask\") @control(\"NIST SP 800-53 AC-6\")\n\
+         forbid(principal, action, resource is Mcp) when { resource.tool == \"publish\" };\n";
+    let program = start("enforce", 2, &policies(deny));
+    let echo = "while read -r line; do printf '%s\\n' \"$line\"; done";
+    let mut proxy = Command::new(fdr())
+        .arg("--home")
+        .arg(program.home())
+        .args(["mcp-proxy", "--", "sh", "-c", echo])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = proxy.stdin.take().unwrap();
+    let mut answers = std::io::BufRead::lines(std::io::BufReader::new(proxy.stdout.take().unwrap()));
+    let mut ask = |tool: &str, id: u32| -> Value {
+        let call = serde_json::json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": tool, "arguments": {}}});
+        std::io::Write::write_all(&mut stdin, format!("{call}\n").as_bytes()).unwrap();
+        serde_json::from_str(&answers.next().unwrap().unwrap()).unwrap()
+    };
+    assert_eq!(ask("list", 1)["method"], "tools/call", "it reaches the server, which echoes");
+    let denied = ask("send_mail", 2);
+    assert_eq!(
+        (&denied["id"], &denied["error"]["code"]),
+        (&Value::from(2), &Value::from(-32001)),
+        "{denied}"
+    );
+    assert!(denied["error"]["message"].as_str().unwrap().contains("no mail from agents"), "{denied}");
+    let unanswered = ask("publish", 3);
+    assert!(unanswered["error"]["message"].as_str().unwrap().contains("nobody answered"), "{unanswered}");
+    assert_eq!(ask("list", 4)["method"], "tools/call", "the session goes on");
+    drop(stdin);
+    proxy.wait().unwrap();
+    let records = program.records();
+    let results: Vec<_> = of(&records, Kind::Result)
+        .into_iter()
+        .filter_map(|record| match &record.body {
+            Body::Result(result) => Some((result.tool.clone(), result.outcome)),
+            _ => None,
+        })
+        .collect();
+    let denied = fdr_record::Outcome::Denied;
+    assert!(results.contains(&("send_mail".to_owned(), denied)), "{results:?}");
+    assert!(results.contains(&("publish".to_owned(), denied)), "{results:?}");
+    assert_eq!(of(&records, Kind::ApprovalRequest).len(), 1);
+}

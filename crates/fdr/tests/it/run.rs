@@ -52,7 +52,7 @@ fn a_run_is_recorded_and_summed_up() {
     let expected = "fdr: session 11111111 · claude-code · success\n  \
                     did      1 action, 1 destructive\n  \
                     changed  delete file:./build\n  \
-                    records  1–4\n  \
+                    records  2–5\n  \
                     more     fdr show 11111111\n";
     assert_eq!(summary, expected);
     // Nothing stays behind.

@@ -1,8 +1,8 @@
 //! Holds an action against an intent.
 
-use super::pattern::{covers, overlap};
 use super::words::{LOOKERS, TOOLS};
 use super::{DECLARED, DECLARED_ONLY, Place, is_declared};
+use crate::pattern::{covers, overlap};
 use fdr_record::InScope::{InScope as In, OutOfScope as Out, Unclear};
 use fdr_record::{
     Action, ActionBody, Hazard, InScope, Intent, IntentSource, ScopeRule, Timestamp, Verb, clean_path,

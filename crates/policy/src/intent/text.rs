@@ -419,8 +419,8 @@ fn word<'t>(tokens: &mut Vec<Token<'t>>, text: &'t str, start: usize, end: usize
             question,
             question + text[question..].chars().next().map_or(0, char::len_utf8),
         );
-    } else if tail.contains([',', ';', ':', ')', ']', '}']) {
-        let at = start + stop.max(open);
+    } else if let Some(n) = tail.find([',', ';', ':', ')', ']', '}']) {
+        let at = start + stop.max(open) + n;
         mark(tokens, Kind::Comma, text, at, at + 1);
     }
 }

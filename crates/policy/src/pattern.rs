@@ -4,12 +4,12 @@
 
 /// Whether `name` is one of those that `pattern` stands for. `name` is taken as it is written:
 /// a `*` in it stands for itself, so it is covered only by something at least as wide.
-pub(super) fn covers(pattern: &str, name: &str) -> bool {
+pub(crate) fn covers(pattern: &str, name: &str) -> bool {
     meets(&parts(pattern), &name.chars().map(Part::Char).collect::<Vec<_>>(), false)
 }
 
 /// Whether there is a name that both stand for.
-pub(super) fn overlap(one: &str, other: &str) -> bool {
+pub(crate) fn overlap(one: &str, other: &str) -> bool {
     one == other || meets(&parts(one), &parts(other), true)
 }
 
