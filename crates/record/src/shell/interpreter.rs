@@ -142,7 +142,7 @@ fn foreign_input(shell: &mut Shell<'_>, name: &str, input: Stdin) {
 }
 
 /// A program of another language in a file, on standard input, or none at all.
-fn program(shell: &mut Shell<'_>, name: &str, file: Option<&Arg>) {
+pub(super) fn program(shell: &mut Shell<'_>, name: &str, file: Option<&Arg>) {
     let input = match file {
         Some(Arg { source: Some(output), .. }) => output_stdin(output),
         Some(file) if !matches!(file.text.as_str(), "-" | "/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0") => {

@@ -519,6 +519,7 @@ pub(super) fn go(shell: &mut Shell<'_>, call: &Call<'_>) {
     match parsed.operand(0) {
         "get" | "install" => installs(shell, call, "golang", names),
         "run" => match names.first() {
+            Some(name) if is_input(name) => interpreter::program(shell, call.name, Some(name)),
             Some(name) if name.text.ends_with(".go") || name.text.starts_with('.') => {
                 shell.touch(Effect::Execute, name)
             }
@@ -806,6 +807,12 @@ pub(super) fn build_tool(shell: &mut Shell<'_>, call: &Call<'_>) {
     shell.push(if has(&["clean", "ecto.drop", "ecto.reset"]) { action.destructive() } else { action });
 }
 
+/// Whether an operand is no file, but what the command is given to read.
+fn is_input(file: &Arg) -> bool {
+    file.source.is_some()
+        || matches!(file.text.as_str(), "-" | "/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0")
+}
+
 pub(super) fn compiler(shell: &mut Shell<'_>, call: &Call<'_>) {
     let parsed = shell.options(
         "-o=w -I= -L= -l= -D= -U= --out-dir=w -d=w --outDir=w -x= -MF=w -MT= -include=r -T=r --edition= --crate-type= --crate-name= -W? -f? -m? -O? -target= --target= -C= -cp,-classpath= -p,--project=r -isystem= -B=x -wrapper= -fplugin=x --emit= -Xlinker= -c -S -E",
@@ -815,8 +822,13 @@ pub(super) fn compiler(shell: &mut Shell<'_>, call: &Call<'_>) {
     if parsed.has("-wrapper") {
         shell.opaque_as(Hazard::CommandWord, "the compiler runs its steps through another command");
     }
-    for file in parsed.operands.iter().filter(|f| f.text != "-") {
-        shell.touch(Effect::Read, file);
+    for file in &parsed.operands {
+        if is_input(file) {
+            // What is compiled is run sooner or later.
+            interpreter::program(shell, call.name, Some(file));
+        } else {
+            shell.touch(Effect::Read, file);
+        }
     }
     if !parsed.has("-o")
         && !parsed.operands.is_empty()
