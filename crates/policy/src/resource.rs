@@ -120,10 +120,7 @@ impl<'p> Place<'p> {
         let mut classes: Vec<String> = Vec::new();
         match Type::of(resource) {
             Type::File => {
-                let mut file = self.file(name, &mut classes);
-                if let Some(leads) = leads {
-                    file = file.and(self.file(leads, &mut classes));
-                }
+                let file = self.file_and_end(name, leads, &mut classes);
                 (secret, inside) = (file.secret, file.inside);
                 special = file.special(name);
             }
@@ -193,10 +190,7 @@ impl<'p> Place<'p> {
     pub fn secret_outside(&self, resource: &Resource, leads: Option<&str>) -> (bool, bool) {
         match resource.kind() {
             "file" => {
-                let mut file = self.file(resource.name(), &mut Vec::new());
-                if let Some(leads) = leads {
-                    file = file.and(self.file(leads, &mut Vec::new()));
-                }
+                let file = self.file_and_end(resource.name(), leads, &mut Vec::new());
                 (file.secret, !file.inside && !file.scratch)
             }
             "env" => (is_secret_name(resource.name()), false),
@@ -216,9 +210,7 @@ impl<'p> Place<'p> {
     pub fn has_class(&self, resource: &Resource, leads: Option<&str>) -> bool {
         let mut classes = Vec::new();
         if resource.kind() == "file" && !self.lists.classes.is_empty() {
-            for name in [Some(resource.name()), leads].into_iter().flatten() {
-                self.file(name, &mut classes);
-            }
+            self.file_and_end(resource.name(), leads, &mut classes);
         }
         self.classes(resource, &mut classes);
         !classes.is_empty()
@@ -315,6 +307,15 @@ impl<'p> Place<'p> {
             }
             self.lists.protected_branches.iter().any(|branch| name_matches(branch, plain))
         })
+    }
+
+    /// A file by its name, by where a link leads, and by what `/proc` shows of other files.
+    fn file_and_end(&self, name: &str, leads: Option<&str>, classes: &mut Vec<String>) -> File {
+        let mut file = self.file(name, classes);
+        for end in leads.map(str::to_owned).into_iter().chain(behind_root(name)) {
+            file = file.and(self.file(&end, classes));
+        }
+        file
     }
 
     fn file(&self, name: &str, classes: &mut Vec<String>) -> File {
@@ -463,6 +464,23 @@ fn text(text: &str) -> Value {
 fn is_below(path: &str, folder: &str) -> bool {
     let folder = folder.trim_end_matches('/');
     path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// What `/proc/self/root/etc/hosts` and the like are another name of. (`cwd` and `fd` lead
+/// anywhere; they are outside by their own names.)
+fn behind_root(path: &str) -> Option<String> {
+    let mut parts = path.strip_prefix("/proc/")?.split('/');
+    parts.next()?;
+    let mut next = parts.next()?;
+    if next == "task" {
+        parts.next()?;
+        next = parts.next()?;
+    }
+    (next == "root").then(|| {
+        let rest: Vec<&str> = parts.collect();
+        let path = format!("/{}", rest.join("/"));
+        behind_root(&path).unwrap_or(path)
+    })
 }
 
 fn is_device(path: &str) -> bool {

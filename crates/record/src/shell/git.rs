@@ -116,6 +116,9 @@ pub(super) fn git(shell: &mut Shell<'_>, call: &Call<'_>) {
             None => (value.text.clone(), None),
         };
         setting(shell, &key, value.as_ref());
+        if let Some(value) = &value {
+            names_url(shell, value);
+        }
         let plain = key.to_ascii_lowercase();
         if settles_pushes(&plain)
             || (plain.starts_with("http.") && plain.ends_with("proxy"))
@@ -646,6 +649,9 @@ fn config(shell: &mut Shell<'_>, args: &[Arg]) {
         shell.unknown(operand);
     }
     setting(shell, &key, operands.get(1));
+    for value in operands.iter().skip(1) {
+        names_url(shell, value);
+    }
     if settles_pushes(&key) || operands.first().is_none_or(|key| !key.is_known()) {
         shell.head_moves("*");
     }
@@ -655,12 +661,22 @@ fn config(shell: &mut Shell<'_>, args: &[Arg]) {
     shell.push(Action::new(Verb::Configure, resource));
 }
 
+/// Notes where a remote or a setting leads.
+fn names_url(shell: &mut Shell<'_>, url: &Arg) {
+    if url.text.contains("://") && url.is_known() {
+        shell.names(Resource::new("url", public_url(&url.text)));
+    }
+}
+
 fn remote(shell: &mut Shell<'_>, args: &[Arg]) {
     let parsed = shell.options("-t= -m= -f --push --add --delete -v,--verbose", args);
     let name = parsed.operands.get(1).map_or_else(|| "*".to_owned(), |a| a.text.clone());
     match parsed.operand(0) {
         "add" | "set-url" | "rename" | "set-head" | "set-branches" => {
             shell.act(Verb::Configure, "git", &name);
+            for url in parsed.operands.iter().skip(2) {
+                names_url(shell, url);
+            }
             if let Some(url) = parsed.operands.get(2).filter(|u| u.text.starts_with("ext::")) {
                 shell.opaque_as(
                     Hazard::CommandWord,

@@ -236,6 +236,24 @@ fn python_module(shell: &mut Shell<'_>, name: &str, module: &Arg, rest: &[Arg]) 
             let root = parsed.value("-d").cloned().unwrap_or_else(|| Arg::new("."));
             shell.touch_with(Effect::Read, &root, true);
         }
+        "webbrowser" => {
+            shell.execute(name);
+            let parsed = shell.options("-n -t", rest);
+            for url in &parsed.operands {
+                shell.url(crate::Verb::Network, url);
+            }
+        }
+        "ftplib" | "telnetlib" | "poplib" | "imaplib" | "nntplib" => {
+            shell.execute(name);
+            let parsed = shell.options("-d -r= -l= -p", rest);
+            if let Some(host) = parsed.operands.first() {
+                shell.host(crate::Verb::Network, host, None);
+            }
+        }
+        "smtplib" => {
+            shell.execute(name);
+            shell.act(crate::Verb::Send, "host", "localhost:25");
+        }
         "json.tool" => {
             let parsed = shell.options("--indent=", rest);
             if let Some(file) = parsed.operands.first() {

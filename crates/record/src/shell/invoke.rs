@@ -88,6 +88,7 @@ impl Shell<'_> {
                 // The recorder is the recorder wherever it was built.
                 if !(folder.ends_with("/bin") || folder.ends_with("/.bin") || base == "fdr") {
                     self.look_alike(base);
+                    self.dropped_databases(base, rest);
                     return Output { from: base.to_owned(), ..Output::default() };
                 }
             }
@@ -122,7 +123,15 @@ impl Shell<'_> {
                 }
             }
         }
+        self.dropped_databases(name, rest);
         Output { text: self.printed.take(), from, listed: std::mem::take(&mut self.listed) }
+    }
+
+    /// A task of a framework that empties or drops the database of the project.
+    fn dropped_databases(&mut self, name: &str, args: &[Arg]) {
+        if super::database::is_dropped(name, args) {
+            self.push(Action::new(Verb::Delete, Resource::new("db", "*/*/*")).destructive());
+        }
     }
 
     /// Says so where a command is not the one that its name looks like.

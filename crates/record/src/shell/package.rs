@@ -72,6 +72,17 @@ fn from_index(shell: &mut Shell<'_>, index: &Arg) {
     }
 }
 
+/// A lasting setting that has an address in it: packages come from there from now on.
+fn names_registries(shell: &mut Shell<'_>, settings: &[Arg]) {
+    for setting in settings {
+        // `registry https://…`, `registry=https://…`
+        let start = setting.text.find("://").map(|at| setting.text[..at].rfind('=').map_or(0, |i| i + 1));
+        if let Some(start) = start {
+            shell.url(Verb::Configure, &setting.tail(start));
+        }
+    }
+}
+
 fn rest(operands: &[Arg]) -> &[Arg] {
     operands.get(1..).unwrap_or(&[])
 }
@@ -151,7 +162,8 @@ pub(super) fn node(shell: &mut Shell<'_>, call: &Call<'_>) {
             runner(shell, &run);
         }
         "config" | "set" | "login" | "adduser" | "logout" | "token" | "link" | "unlink" => {
-            shell.act(Verb::Configure, "proc", call.name)
+            shell.act(Verb::Configure, "proc", call.name);
+            names_registries(shell, names);
         }
         "get" | "c" => shell.execute(call.name),
         "init" | "create" | "innit" => {
@@ -293,7 +305,10 @@ pub(super) fn pip(shell: &mut Shell<'_>, call: &Call<'_>) {
             }
         }
         "uninstall" => packages(shell, Verb::Delete, "pypi", names, false),
-        "config" => shell.act(Verb::Configure, "proc", call.name),
+        "config" => {
+            shell.act(Verb::Configure, "proc", call.name);
+            names_registries(shell, names);
+        }
         "cache" => shell.act(Verb::Delete, "proc", "pip cache"),
         _ => shell.execute(call.name),
     }

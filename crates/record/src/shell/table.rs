@@ -560,9 +560,10 @@ pub(super) const FAMILIES: &[Family] = &[
                 Runs,
             ),
             row("date", "", Own(system::date)),
+            row("getent", "", Own(system::getent)),
             row("hostname domainname", "", Own(system::hostname)),
             row(
-                "whoami id groups logname tty stty clear reset tput cal seq yes sync dircolors locale getconf getent pinky uuidgen ldconfig sw_vers",
+                "whoami id groups logname tty stty clear reset tput cal seq yes sync dircolors locale getconf pinky uuidgen ldconfig sw_vers",
                 "",
                 Runs,
             ),
