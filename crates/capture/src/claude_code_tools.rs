@@ -1,6 +1,6 @@
 //! What the tools of Claude Code mean in canonical words. `docs/claude-code.md` has the table.
 
-use fdr_record::{Action, Hazard, Normalised, Resource, Verb, shell};
+use fdr_record::{Action, Hazard, Names, Normalised, Resource, Verb, shell};
 use serde_json::Value;
 
 /// A call: what it means, and one line that a person can read.
@@ -107,6 +107,7 @@ impl<'c> Call<'c> {
                 match tool.strip_prefix("mcp__").and_then(|name| name.split_once("__")) {
                     Some((server, name)) => {
                         self.act(Verb::Execute, Resource::new("mcp", format_args!("{server}/{name}")));
+                        self.named_by_arguments(server);
                     }
                     None => self.unknown(
                         Hazard::UnknownTool,
@@ -115,6 +116,16 @@ impl<'c> Call<'c> {
                 }
                 String::new()
             }
+        }
+    }
+
+    /// What the tool of a server does is not known, but what it is given is.
+    fn named_by_arguments(&mut self, server: &str) {
+        let names = Names::new(server, self.cwd, self.home).all(self.input);
+        self.found.named.extend(names.found);
+        if names.left_out > 0 {
+            let reason = format!("{} more names in the arguments are not listed", names.left_out);
+            self.unknown(Hazard::LeftOut, reason);
         }
     }
 
@@ -235,7 +246,8 @@ mod tests {
             ("SlashCommand", json!({"command": "/x"}), "execute tool:claude-code/skill//x"),
             ("AskUserQuestion", json!({"questions": [{"question": "q?"}]}), "read tool:claude-code/user"),
             ("ExitPlanMode", json!({"plan": "p"}), "configure tool:claude-code/ExitPlanMode"),
-            ("mcp__fs__read_file", json!({"path": "/w/a"}), "execute mcp:fs/read_file"),
+            ("mcp__fs__read_file", json!({"path": "/w/a"}), "execute mcp:fs/read_file; names file:/w/a"),
+            ("mcp__fs__read_file", json!({"q": "a/b"}), "execute mcp:fs/read_file"),
             ("ReadMcpResourceTool", json!({"server": "s", "uri": "x://y"}), "read mcp:s/x://y"),
             (
                 "PowerShell",
@@ -255,6 +267,7 @@ mod tests {
                 let flags: String = flags.iter().filter(|(set, _)| *set).map(|(_, word)| *word).collect();
                 got.push(format!("{} {}{flags}", action.action, action.resource));
             }
+            got.extend(found.named.iter().map(|name| format!("names {name}")));
             got.extend(found.opaque);
             got.extend(found.hazards.iter().map(|hazard| format!("({})", hazard.as_str())));
             assert_eq!(got.join("; "), want, "{tool} {input}");

@@ -24,8 +24,9 @@ use crate::writer::bound;
 use crate::{Arrival, Captured, Reply, State};
 use fdr_record::{
     Action, ActionBody, Agent, Approval, Body, Call, Claimed, ConfigChange, Content, ContentRef, Context,
-    Decision, Link, MAX_BYTES, Message, Mode, Normalised, Outcome, PolicyDecision, Record, RecordId, Rel,
-    Resource, ResultBody, SessionEnd, SessionStart, Status, Timestamp, Unparsed, VERSION, Verb, preview,
+    Decision, Hazard, Link, MAX_BYTES, Message, Mode, Names, Normalised, Outcome, PolicyDecision, Record,
+    RecordId, Rel, Resource, ResultBody, SessionEnd, SessionStart, Status, Timestamp, Unparsed, VERSION,
+    Verb, preview,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -60,10 +61,6 @@ const MAX_NAME_CHARS: usize = 128;
 const MAX_ID_BYTES: usize = 96;
 /// The longest list of tools that a record shows, in bytes.
 const MAX_TOOLS_BYTES: usize = 8 << 10;
-/// The most files and addresses that are taken from the arguments of one call.
-const MAX_NAMED: usize = 16;
-/// The longest of these, in bytes.
-const MAX_NAMED_BYTES: usize = 1_024;
 
 /// JSON-RPC 2.0, section 5.1.
 const METHOD_NOT_FOUND: i64 = -32_601;
@@ -574,7 +571,7 @@ impl<'c> Capture<'_, '_> {
             (Side::Client, "resources/read") => {
                 let uri = text_member(params, "uri").unwrap_or_default();
                 let mut found = Normalised::default();
-                match self.named(&uri, true) {
+                match self.named_by(&uri) {
                     Some(resource) if matches!(resource.kind(), "file" | "url") => {
                         found.push(Action::new(Verb::Read, resource));
                     }
@@ -900,42 +897,46 @@ impl<'c> Capture<'_, '_> {
             }
             _ => found.opaque("the server did not say what this tool does"),
         }
-        let mut left_out = 0;
-        for (index, (text, needs_scheme)) in named_in(arguments).into_iter().enumerate() {
-            match self.named(&text, needs_scheme).filter(|_| index < MAX_NAMED) {
-                None => left_out += 1,
-                Some(resource) => match (resource.kind(), hints.read_only_hint) {
-                    ("file", Some(true)) => found.push(Action::new(Verb::Read, resource)),
-                    ("file", Some(false)) => found.push(Action::new(Verb::Write, resource)),
-                    ("url", Some(true)) => found.push(Action::new(Verb::Network, resource)),
-                    ("url", Some(false)) => found.push(Action::new(Verb::Send, resource)),
-                    _ => found
-                        .opaque(format!("the arguments name {resource}; what is done with it is not known")),
-                },
+        let names = self.named(arguments);
+        for resource in names.found {
+            match (resource.kind(), hints.read_only_hint) {
+                ("file", Some(true)) => found.push(Action::new(Verb::Read, resource)),
+                ("file", Some(false)) => found.push(Action::new(Verb::Write, resource)),
+                ("url", Some(true)) => found.push(Action::new(Verb::Network, resource)),
+                ("url", Some(false)) => found.push(Action::new(Verb::Send, resource)),
+                _ => {
+                    found.opaque(format!("the arguments name {resource}; what is done with it is not known"));
+                    found.named.push(resource);
+                }
             }
         }
-        if left_out > 0 {
-            found.opaque(format!("{left_out} more names in the arguments are not listed"));
+        if names.left_out > 0 {
+            found.opaque(format!("{} more names in the arguments are not listed", names.left_out));
+            found.hazard(Hazard::LeftOut);
         }
         found
     }
 
-    /// A file or an address by its text. Without a scheme it is a path, relative to where the
-    /// server was started.
-    fn named(&self, text: &str, needs_scheme: bool) -> Option<Resource> {
-        let (text, cwd) = (text.trim(), self.arrival.env.cwd.as_deref().unwrap_or("/"));
-        let resource = match text.split_once("://") {
-            Some(("file", path)) => Resource::file(path.strip_prefix("localhost").unwrap_or(path), cwd),
-            Some(("http" | "https" | "ws" | "wss" | "ftp", _)) => Resource::new("url", text),
-            Some(_) => Resource::new("mcp", format_args!("{}/{text}", self.server)),
-            None if needs_scheme || text.is_empty() => return None,
-            None => match text.strip_prefix("~/") {
-                Some(below) => Resource::file(below, &self.arrival.home),
-                None => Resource::file(text, cwd),
-            },
-        };
-        (resource.as_str().len() <= MAX_NAMED_BYTES && !resource.as_str().contains(char::is_control))
-            .then_some(resource)
+    /// The files and addresses that the arguments name. A member may stand there twice, and
+    /// servers differ in which they take.
+    fn named(&self, arguments: Option<&RawValue>) -> Names<'_> {
+        let cwd = self.arrival.env.cwd.as_deref().unwrap_or("/");
+        let mut names = Names::new(&self.server, cwd, &self.arrival.home);
+        let Some(Members(members)) = read(arguments) else { return names };
+        for (key, value) in members {
+            if let Some(value) = read::<serde_json::Value>(Some(value)) {
+                names.member(&key, &value);
+            }
+        }
+        names
+    }
+
+    /// What the address of a resource names.
+    fn named_by(&self, uri: &str) -> Option<Resource> {
+        let cwd = self.arrival.env.cwd.as_deref().unwrap_or("/");
+        let mut names = Names::new(&self.server, cwd, &self.arrival.home);
+        names.member("uri", &uri.into());
+        names.found.pop()
     }
 
     fn result_body(&self, pending: &Pending, outcome: Outcome) -> ResultBody {
@@ -1071,31 +1072,4 @@ fn fit(record: &mut Record) {
             claimed.cwd = None;
         }
     }
-}
-
-/// The texts in the arguments that plainly name a file or an address, and whether such a text
-/// needs a scheme: members at the top, and lists of them. `source` and the like hold many other
-/// things, so there the text itself must look like a path.
-fn named_in(arguments: Option<&RawValue>) -> Vec<(String, bool)> {
-    const PATHS: [&str; 4] = ["path", "file_path", "filePath", "filepath"];
-    const MAYBE_PATHS: [&str; 7] =
-        ["file", "filename", "directory", "folder", "source", "destination", "target"];
-    const ADDRESSES: [&str; 2] = ["uri", "url"];
-    let Some(Members(members)) = read(arguments) else { return Vec::new() };
-    let mut found = Vec::new();
-    for (key, value) in members {
-        let single = key.strip_suffix('s').unwrap_or(&key);
-        let texts = read::<String>(Some(value)).map(|one| vec![one]).or_else(|| read(Some(value)));
-        let texts: Vec<String> = texts.unwrap_or_default();
-        let looks_like_path =
-            |text: &String| ["/", "./", "../", "~/", "file://"].iter().any(|start| text.starts_with(start));
-        if PATHS.contains(&single) {
-            found.extend(texts.into_iter().map(|text| (text, false)));
-        } else if MAYBE_PATHS.contains(&single) {
-            found.extend(texts.into_iter().filter(looks_like_path).map(|text| (text, false)));
-        } else if ADDRESSES.contains(&single) {
-            found.extend(texts.into_iter().filter(|text| text.contains("://")).map(|text| (text, true)));
-        }
-    }
-    found
 }

@@ -101,7 +101,8 @@ impl PolicySet {
             }
         };
         let opaque = !body.opaque.is_empty() || body.actions_left_out > 0;
-        let place = Place::new(&self.lists, &facts.workspace, &facts.home, opaque);
+        let branch = record.env.as_ref().and_then(|env| env.branch.as_deref());
+        let place = Place::new(&self.lists, &facts.workspace, &facts.home, opaque).on_branch(branch);
         let unknown = [Action::new(Verb::Execute, Resource::new("tool", &body.tool))];
         let actions = if body.actions.is_empty() { &unknown[..] } else { &body.actions[..] };
 
@@ -162,7 +163,7 @@ impl PolicySet {
         for (_, _, resource, leads) in
             steps.iter().filter(|(_, verb, ..)| matches!(verb, Verb::Read | Verb::Search))
         {
-            let (secret, outside) = place.secret_outside(resource, *leads);
+            let (secret, outside) = place.taken_in(resource, *leads);
             taint.extend([(secret, "secret"), (outside, "outside")].into_iter().filter(|t| t.0).map(|t| t.1));
         }
         let mut hazards: BTreeSet<&str> = body.hazards.iter().map(|hazard| hazard.as_str()).collect();

@@ -91,13 +91,21 @@ pub(crate) struct Place<'p> {
     pub home_segments: Vec<String>,
     /// Whether arguments of the call are not known: a `$` in a path may be a variable then.
     pub has_unknown: bool,
+    /// The branch that is checked out; empty if it is not known.
+    pub branch: &'p str,
 }
 
 impl<'p> Place<'p> {
     pub fn new(lists: &'p Lists, workspace: &'p [String], home: &'p str, has_unknown: bool) -> Place<'p> {
         let home_segments =
             fold(home).split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
-        Place { lists, workspace, home, home_segments, has_unknown }
+        Place { lists, workspace, home, home_segments, has_unknown, branch: "" }
+    }
+
+    /// The same, where it is known what is checked out.
+    pub fn on_branch(mut self, branch: Option<&'p str>) -> Place<'p> {
+        self.branch = branch.unwrap_or_default();
+        self
     }
 
     /// The attributes of a resource. `leads` is where a link leads.
@@ -112,10 +120,7 @@ impl<'p> Place<'p> {
         let mut classes: Vec<String> = Vec::new();
         match Type::of(resource) {
             Type::File => {
-                let mut file = self.file(name, &mut classes);
-                if let Some(leads) = leads {
-                    file = file.and(self.file(leads, &mut classes));
-                }
+                let file = self.file_and_end(name, leads, &mut classes);
                 (secret, inside) = (file.secret, file.inside);
                 special = file.special(name);
             }
@@ -185,16 +190,30 @@ impl<'p> Place<'p> {
     pub fn secret_outside(&self, resource: &Resource, leads: Option<&str>) -> (bool, bool) {
         match resource.kind() {
             "file" => {
-                let mut file = self.file(resource.name(), &mut Vec::new());
-                if let Some(leads) = leads {
-                    file = file.and(self.file(leads, &mut Vec::new()));
-                }
+                let file = self.file_and_end(resource.name(), leads, &mut Vec::new());
                 (file.secret, !file.inside && !file.scratch)
             }
             "env" => (is_secret_name(resource.name()), false),
             "secret" => (true, false),
             _ => (false, false),
         }
+    }
+
+    /// The same of what is read: what belongs to a class counts as secret, because what was read
+    /// can be sent on by any later action.
+    pub fn taken_in(&self, resource: &Resource, leads: Option<&str>) -> (bool, bool) {
+        let (secret, outside) = self.secret_outside(resource, leads);
+        (secret || self.has_class(resource, leads), outside)
+    }
+
+    /// Whether a resource belongs to any class of the lists.
+    pub fn has_class(&self, resource: &Resource, leads: Option<&str>) -> bool {
+        let mut classes = Vec::new();
+        if resource.kind() == "file" && !self.lists.classes.is_empty() {
+            self.file_and_end(resource.name(), leads, &mut classes);
+        }
+        self.classes(resource, &mut classes);
+        !classes.is_empty()
     }
 
     fn classes(&self, resource: &Resource, found: &mut Vec<String>) {
@@ -215,9 +234,10 @@ impl<'p> Place<'p> {
     fn is_privileged(&self, name: &str) -> bool {
         let name = fold(name);
         let name = name.rsplit('/').next().unwrap_or(&name);
-        const PRIVILEGED: [&str; 14] = [
+        const PRIVILEGED: [&str; 17] = [
             "sudo",
             "sudoedit",
+            "dzdo",
             "su",
             "doas",
             "pkexec",
@@ -226,6 +246,8 @@ impl<'p> Place<'p> {
             "run0",
             "gosu",
             "nsenter",
+            "unshare",
+            "setcap",
             "visudo",
             "machinectl",
             "sg",
@@ -269,6 +291,12 @@ impl<'p> Place<'p> {
                 let patterns = self.lists.protected_branches.iter().filter(|p| p.starts_with("refs/tags/"));
                 return patterns.into_iter().any(|pattern| name_matches(pattern, plain));
             }
+            // `git push` without a name, and HEAD, are the branch that is checked out.
+            let is_head = matches!(plain, "head" | "@") || (plain.is_empty() && remote == "@{push}");
+            if is_head && remote != "." && !self.branch.is_empty() && self.branch != "HEAD" {
+                let branch = fold(self.branch);
+                return self.lists.protected_branches.iter().any(|pattern| name_matches(pattern, &branch));
+            }
             let is_unknown = plain.is_empty()
                 || plain == "head"
                 || plain == "@"
@@ -279,6 +307,15 @@ impl<'p> Place<'p> {
             }
             self.lists.protected_branches.iter().any(|branch| name_matches(branch, plain))
         })
+    }
+
+    /// A file by its name, by where a link leads, and by what `/proc` shows of other files.
+    fn file_and_end(&self, name: &str, leads: Option<&str>, classes: &mut Vec<String>) -> File {
+        let mut file = self.file(name, classes);
+        for end in leads.map(str::to_owned).into_iter().chain(behind_root(name)) {
+            file = file.and(self.file(&end, classes));
+        }
+        file
     }
 
     fn file(&self, name: &str, classes: &mut Vec<String>) -> File {
@@ -427,6 +464,23 @@ fn text(text: &str) -> Value {
 fn is_below(path: &str, folder: &str) -> bool {
     let folder = folder.trim_end_matches('/');
     path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// What `/proc/self/root/etc/hosts` and the like are another name of. (`cwd` and `fd` lead
+/// anywhere; they are outside by their own names.)
+fn behind_root(path: &str) -> Option<String> {
+    let mut parts = path.strip_prefix("/proc/")?.split('/');
+    parts.next()?;
+    let mut next = parts.next()?;
+    if next == "task" {
+        parts.next()?;
+        next = parts.next()?;
+    }
+    (next == "root").then(|| {
+        let rest: Vec<&str> = parts.collect();
+        let path = format!("/{}", rest.join("/"));
+        behind_root(&path).unwrap_or(path)
+    })
 }
 
 fn is_device(path: &str) -> bool {
@@ -756,8 +810,9 @@ impl Url {
             _ => 0,
         };
         let mut host = Host::parse(authority, default_port);
-        host.is_plain &=
-            is_plain && !authority.contains(['\\', '%', '$', '`', '{', '*', ' ', '\t', '\r', '\n']);
+        host.is_plain &= is_plain
+            && authority.matches('@').count() <= 1
+            && !authority.contains(['\\', '%', '$', '`', '{', '*', ' ', '\t', '\r', '\n']);
         host.loopback &= host.is_plain;
         let is_bucket = matches!(
             scheme.as_str(),

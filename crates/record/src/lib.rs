@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod action;
+mod arguments;
 mod body;
 mod content;
 mod id;
@@ -22,6 +23,7 @@ pub mod shell;
 mod time;
 
 pub use action::{Action, Hazard, Normalised, Resource, Verb, clean_path};
+pub use arguments::Names;
 pub use body::{
     ActionBody, Approval, Approved, Basis, Body, Call, ConfigChange, Context, Count, DecidedBy, Decision,
     Facts, Gap, InScope, Intent, IntentCheck, IntentSource, Kind, LogRestart, LogTorn, Message, Mode,

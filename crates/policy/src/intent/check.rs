@@ -73,6 +73,15 @@ fn is_change(verb: Verb) -> bool {
     matches!(verb, Verb::Write | Verb::Create | Verb::Delete | Verb::Move | Verb::Configure)
 }
 
+/// Whether this is only how another action is run: with the rights of another user.
+fn gives_rights(action: &Action) -> bool {
+    action.action == Verb::Execute
+        && matches!(
+            action.resource.as_str(),
+            "proc:sudo" | "proc:doas" | "proc:su" | "proc:runuser" | "proc:pkexec"
+        )
+}
+
 impl Scope<'_> {
     fn whole(&self) -> (InScope, String) {
         let mut worst = (In, String::new());
@@ -86,6 +95,13 @@ impl Scope<'_> {
         }
         let none = self.body.actions.is_empty();
         for action in &self.body.actions {
+            // What is run with other rights stands beside it, and counts.
+            if self.body.actions.len() > 1
+                && gives_rights(action)
+                && self.excluded(action.action, action, action.resource.as_str()).is_none()
+            {
+                continue;
+            }
             let one = self.one(action, &tasks);
             if worst.1.is_empty() {
                 worst = one;

@@ -10,7 +10,7 @@
 use fdr_policy::table::{Case, parse};
 use fdr_policy::{Decision, PolicySet, Source};
 use fdr_record::shell::{Context, normalise};
-use fdr_record::{Action, Hazard, Normalised, Resource, Verb, Verdict};
+use fdr_record::{Action, Hazard, Names, Normalised, Resource, Verb, Verdict};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -45,6 +45,7 @@ fn read(case: &Case) -> Normalised {
         "KillShell" => Action::new(Verb::Execute, Resource::new("proc", "background/b1")),
         tool => match tool.strip_prefix("mcp__").and_then(|name| name.split_once("__")) {
             Some((server, name)) => {
+                found.named = Names::new(server, &case.cwd, &case.home).all(&case.input).found;
                 Action::new(Verb::Execute, Resource::new("mcp", format_args!("{server}/{name}")))
             }
             None => {

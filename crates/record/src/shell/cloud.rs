@@ -1,7 +1,8 @@
 //! Containers, clusters and clouds.
 //!
-//! Resources: a container one enters is a `host:`, an image a `pkg:docker/…`, a bucket a
-//! `url:s3://…`; everything else is `tool:COMMAND/KIND/NAME`.
+//! Resources: an image a `pkg:docker/…`, a bucket a `url:s3://…`; everything else is
+//! `tool:COMMAND/KIND/NAME`, a container that one enters as well. On another machine it is a
+//! `host:`.
 
 use super::expand::Arg;
 use super::invoke::{Call, Elsewhere};
@@ -134,7 +135,7 @@ pub(super) fn docker(shell: &mut Shell<'_>, call: &Call<'_>) {
             if command.is_empty() {
                 shell.push(Action::new(Verb::Execute, resource));
             } else {
-                shell.elsewhere(Elsewhere::Args(&command), resource);
+                shell.in_container(Elsewhere::Args(&command), resource);
             }
         }
         "exec" => {
@@ -150,7 +151,13 @@ pub(super) fn docker(shell: &mut Shell<'_>, call: &Call<'_>) {
             for arg in command.iter().filter(|a| a.splits) {
                 shell.unknown(arg);
             }
-            shell.elsewhere(Elsewhere::Args(command), Resource::new("host", &target.text));
+            // A name that is not known is any.
+            let target = if target.is_known() { target.text.as_str() } else { "*" };
+            let resource = match parsed.has("-H") || parsed.has("-c") {
+                true => Resource::new("host", target),
+                false => Resource::new("tool", format!("{name}/container/{target}")),
+            };
+            shell.in_container(Elsewhere::Args(command), resource);
         }
         "build" | "bake" => {
             let inner = shell.options("-t,--tag= -f,--file=r --build-arg= --target= --platform= -o,--output= --secret= --ssh= --cache-from= --cache-to= --network= --label= --progress= --iidfile=w --add-host= --push --load --pull --no-cache -q", args);
@@ -200,7 +207,7 @@ pub(super) fn docker(shell: &mut Shell<'_>, call: &Call<'_>) {
                 let inside = |a: &Arg| {
                     a.text.split_once(':').filter(|(h, _)| !h.contains('/')).map(|(h, _)| h.to_owned())
                 };
-                copy_over(shell, from, to, inside, name);
+                copy_over(shell, from, to, inside, &format!("{name}/container"), name);
             }
         }
         "save" | "export" | "load" | "import" => {
@@ -239,16 +246,17 @@ fn copy_over(
     from: &Arg,
     to: &Arg,
     host_of: impl Fn(&Arg) -> Option<String>,
+    kind: &str,
     program: &str,
 ) {
     match (host_of(from), host_of(to)) {
         (Some(host), None) => {
-            shell.act(Verb::Read, "host", &host);
+            shell.act(Verb::Read, "tool", &format!("{kind}/{host}"));
             shell.touch_with(Effect::Write, to, true);
         }
         (None, Some(host)) => {
             shell.touch_with(Effect::Read, from, true);
-            shell.act(Verb::Send, "host", &host);
+            shell.act(Verb::Send, "tool", &format!("{kind}/{host}"));
         }
         _ => shell.execute(program),
     }
@@ -278,7 +286,9 @@ pub(super) fn compose(shell: &mut Shell<'_>, call: &Call<'_>) {
             mounts(shell, &inner);
             if let Some((service, command)) = inner.operands.split_first() {
                 shell.unknown(service);
-                shell.elsewhere(Elsewhere::Args(command), Resource::new("host", &service.text));
+                let service = if service.is_known() { service.text.as_str() } else { "*" };
+                let resource = Resource::new("tool", format!("docker/compose/{service}"));
+                shell.in_container(Elsewhere::Args(command), resource);
             }
         }
         "down" | "rm" | "kill" => {
@@ -372,23 +382,32 @@ pub(super) fn kubectl(shell: &mut Shell<'_>, call: &Call<'_>) {
             if let Some(pod) = args.first() {
                 shell.unknown(pod);
             }
-            let resource = Resource::new("host", kind.rsplit('/').next().unwrap_or("*"));
+            let pod = if args.first().is_some_and(Arg::is_known) { kind.as_str() } else { "*" };
+            let resource = match pod.contains('/') {
+                true => Resource::new("tool", format!("{base}/{pod}")),
+                false => Resource::new("tool", format!("{base}/pod/{pod}")),
+            };
             if command.is_empty() {
                 shell.push(Action::new(Verb::Execute, resource));
             } else {
-                shell.elsewhere(Elsewhere::Args(&command), resource);
+                shell.in_container(Elsewhere::Args(&command), resource);
             }
         }
         "run" => {
             let image = parsed.value("--image").map_or("*", |i| i.text.as_str()).to_owned();
-            shell.act(Verb::Execute, "pkg", &format!("docker/{image}"));
+            tools(shell, Verb::Create, &format!("{base}/pod"), args.get(..1).unwrap_or(&[]), false);
+            let resource = Resource::new("pkg", format!("docker/{image}"));
+            match cut.map(|cut| &call.args[cut + 1..]).filter(|command| !command.is_empty()) {
+                Some(command) => shell.in_container(Elsewhere::Args(command), resource),
+                None => shell.push(Action::new(Verb::Execute, resource)),
+            }
         }
         "cp" => {
             if let [from, to] = args {
                 let inside = |a: &Arg| {
                     a.text.split_once(':').map(|(h, _)| h.rsplit('/').next().unwrap_or(h).to_owned())
                 };
-                copy_over(shell, from, to, inside, base);
+                copy_over(shell, from, to, inside, &format!("{base}/pod"), base);
             }
         }
         "port-forward" | "proxy" => apply(shell, Verb::Network, false),

@@ -110,7 +110,7 @@ const WORDS: &[(Hazard, When, &str)] = &[
          XMLHttpRequest EventSource sendBeacon WebSocket websockets TCPSocket UDPSocket TCPServer UNIXSocket \
          curl_init curl_exec curl_multi_exec fsockopen pfsockopen stream_socket_client socket_connect \
          create_connection open_connection start_server getaddrinfo gethostbyname http2 dgram undici urllib2 urllib3 boto3 botocore psycopg \
-         psycopg2 pymysql pymongo asyncpg xmlrpc websocket webbrowser LWP HTTPoison Faraday HTTParty",
+         psycopg2 pymysql pymongo asyncpg xmlrpc websocket webbrowser LWP HTTPoison Faraday HTTParty HttpURLConnection openConnection openStream",
     ),
     (
         Hazard::CodeNetwork,
@@ -135,7 +135,7 @@ const WORDS: &[(Hazard, When, &str)] = &[
          define_method methodcaller killpg startfile doShellScript InteractiveInterpreter exec_module \
          unsafe_load UnsafeLoader inflateSync gunzipSync brotliDecompressSync eval_string loadstring dofile _load \
          Open3 syscall preg_replace_callback_array CreateObject ActiveXObject \
-         rot13 rot_13",
+         rot13 rot_13 getRuntime ProcessBuilder",
     ),
     (
         Hazard::CodeProcess,
@@ -166,6 +166,11 @@ const MEMBERS: &[(Hazard, &str, &str)] = &[
         Hazard::CodeProcess,
         "os posix nt Deno Bun Process Kernel IO",
         "system popen exec spawn run Command fork kill",
+    ),
+    (
+        Hazard::CodeDestructive,
+        "Files",
+        "delete deleteIfExists move copy write writeString newOutputStream newBufferedWriter createSymbolicLink",
     ),
     (Hazard::CodeProcess, "codecs", "decode getdecoder"),
     (Hazard::CodeProcess, "os", "execute"),

@@ -328,7 +328,7 @@ fn fed(shell: &mut Shell<'_>, engine: &str, database: &str, name: &str) {
             shell.act(Verb::Execute, "db", &format!("{engine}/{database}/*"));
             shell.opaque_as(Hazard::Arguments, format!("{name} reads statements that are not known"));
         }
-        Stdin::Partly(_) | Stdin::From(_) => {
+        Stdin::Partly(_) | Stdin::From(_) | Stdin::Found(_) => {
             shell.act(Verb::Execute, "db", &format!("{engine}/{database}/*"));
             shell.opaque_as(Hazard::CommandWord, format!("{name} reads statements that are not known"));
         }
@@ -377,6 +377,53 @@ fn psql_lines(shell: &mut Shell<'_>, database: &str, text: &Arg) {
     }
     if !statements.trim().is_empty() {
         sql(shell, "postgres", database, &Arg { text: statements, ..text.clone() });
+    }
+}
+
+/// Whether a command is a task of a framework by which the database of the project is emptied,
+/// dropped or taken back.
+pub(super) fn is_dropped(name: &str, args: &[Arg]) -> bool {
+    const TASKS: [&str; 18] = [
+        "db:drop",
+        "db:drop:all",
+        "db:reset",
+        "db:purge",
+        "db:wipe",
+        "db:rollback",
+        "db:migrate:reset",
+        "db:migrate:undo:all",
+        "db:truncate_all",
+        "migrate:fresh",
+        "migrate:reset",
+        "migrate:refresh",
+        "migrate:rollback",
+        "ecto.drop",
+        "ecto.reset",
+        "schema:drop",
+        "doctrine:database:drop",
+        "doctrine:schema:drop",
+    ];
+    let has = |word: &str| args.iter().any(|arg| arg.text == word);
+    let manage = |args: &[Arg]| {
+        args.iter().find(|arg| !arg.text.starts_with('-')).is_some_and(|task| {
+            matches!(task.text.as_str(), "flush" | "reset_db")
+                || (task.text == "migrate" && args.iter().any(|arg| arg.text == "zero"))
+        })
+    };
+    match name {
+        "rails" | "rake" | "php" | "mix" | "sequelize" | "sequelize-cli" | "typeorm" | "knex" | "npm"
+        | "pnpm" | "yarn" | "bun" => args.iter().any(|arg| TASKS.contains(&arg.text.as_str())),
+        "manage.py" | "django-admin" => manage(args),
+        "prisma" => (has("migrate") && has("reset")) || has("--force-reset"),
+        "alembic" => has("downgrade"),
+        "flask" => has("db") && has("downgrade"),
+        "supabase" => has("db") && has("reset"),
+        "drizzle-kit" | "mysqladmin" => has("drop"),
+        _ if name.starts_with("python") => args
+            .iter()
+            .position(|arg| arg.text.rsplit('/').next() == Some("manage.py"))
+            .is_some_and(|at| manage(&args[at + 1..])),
+        _ => false,
     }
 }
 

@@ -13,6 +13,9 @@ const MAX_FIELDS: usize = 512;
 /// How many atoms all words of one brace expansion may have together.
 const MAX_BRACE_ATOMS: usize = 1 << 16;
 
+/// How the reason ends where a variable comes from the environment.
+const NOT_SET: &str = "is not set here";
+
 /// One argument after expansion.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Arg {
@@ -47,6 +50,11 @@ impl Arg {
 
     pub fn is_known(&self) -> bool {
         self.unknown.is_none()
+    }
+
+    /// Whether what is not known of it is a variable of the environment, which is named by itself.
+    pub fn is_environment(&self) -> bool {
+        self.unknown.as_ref().is_some_and(|reason| reason.ends_with(NOT_SET))
     }
 
     /// The part that is certain.
@@ -152,7 +160,8 @@ impl Shell<'_> {
             rest = &pieces[skipped..];
             there = true;
         }
-        for piece in rest {
+        for (i, piece) in rest.iter().enumerate() {
+            let before_slash = matches!(rest.get(i + 1), Some(Piece::Char('/', _)));
             match *piece {
                 Piece::Char(c, quoted) => {
                     current.text.push(c);
@@ -164,6 +173,12 @@ impl Shell<'_> {
                     }
                 }
                 Piece::Quotes => there = true,
+                // The number of a process in a path is some part of it without a slash.
+                Piece::Sub(sub, _) if is_process_id(sub) && (before_slash || current.text.contains('/')) => {
+                    current.text.push('*');
+                    current.expanded = true;
+                    there = true;
+                }
                 Piece::Sub(sub, quoted) => match self.substitute(sub) {
                     Given::Text(text) if quoted || whole => {
                         current.expanded |= !is_place(sub);
@@ -503,7 +518,7 @@ impl Shell<'_> {
             (Some(Value::One(_)), Some(_)) => Given::Unknown(format!("an element of {name} is not known")),
             (None, _) => {
                 self.push(Action::new(Verb::Read, Resource::new("env", name)));
-                Given::Unknown(format!("variable {name} is not set here"))
+                Given::Unknown(format!("variable {name} {NOT_SET}"))
             }
         }
     }
@@ -539,6 +554,15 @@ pub(super) fn has_adjacent_words(text: &str) -> bool {
 /// `$HOME` and `$PWD` say where something is, they do not hide what it is.
 fn is_place(sub: &Sub) -> bool {
     matches!(&sub.kind, SubKind::Variable { name, operation: None, .. } if matches!(name.as_str(), "HOME" | "PWD"))
+}
+
+/// `$$` and the like.
+fn is_process_id(sub: &Sub) -> bool {
+    matches!(
+        &sub.kind,
+        SubKind::Variable { name, index: None, length: false, operation: None, .. }
+            if matches!(name.as_str(), "$" | "!" | "PPID" | "BASHPID")
+    )
 }
 
 fn plain(word: &Arg) -> bool {

@@ -138,9 +138,12 @@ impl Shell<'_> {
                 action.recursive = source.tree;
                 self.push(action);
             }
-            (Some(from), None) => self.act(Verb::Move, "file", &from),
+            (Some(from), None) => {
+                self.act(Verb::Move, "file", &from);
+                self.act(Verb::Write, "unknown", "file");
+            }
             (None, Some(to)) => self.act(Verb::Write, "file", &to),
-            (None, None) => {}
+            (None, None) => self.act(Verb::Write, "unknown", "file"),
         }
     }
 }
@@ -176,6 +179,7 @@ pub(super) fn ln(shell: &mut Shell<'_>, call: &Call<'_>) {
     let verb = if parsed.has("-f") { Verb::Write } else { Verb::Create };
     for (source, link) in copies(shell, &operands, folder.as_ref(), parsed.has("-T")) {
         let Some(link_path) = shell.path(&link) else {
+            shell.act(verb, "unknown", "file");
             continue;
         };
         let action = Action::new(verb, Resource::new("file", &link_path));
@@ -480,7 +484,7 @@ pub(super) fn yq(shell: &mut Shell<'_>, call: &Call<'_>) {
 
 pub(super) fn grep(shell: &mut Shell<'_>, call: &Call<'_>) {
     let parsed = shell.options(
-        "-e,--regexp=^ -f,--file=r^ -r,-R,--recursive,--dereference-recursive -m,--max-count= -A,--after-context= -B,--before-context= -C,--context= --include= --exclude= --exclude-dir= --exclude-from=r -d,--directories= -D,--devices= --color? --label= --binary-files=",
+        "-e,--regexp=^ -f,--file=r^ -r,-R,--recursive,--dereference-recursive -m,--max-count= -A,--after-context= -B,--before-context= -C,--context= --include= --exclude= --exclude-dir= --exclude-from=r -d,--directories= -D,--devices= --color? --label= --binary-files= -l,--files-with-matches -L,--files-without-match",
         call.args,
     );
     shell.option_files(&parsed);
@@ -491,14 +495,19 @@ pub(super) fn grep(shell: &mut Shell<'_>, call: &Call<'_>) {
     for file in files.iter().filter(|f| f.text != "-") {
         shell.touch_with(effect, file, recursive);
     }
+    let mut roots: Vec<Arg> = files.iter().filter(|f| f.text != "-").cloned().collect();
     if recursive && files.is_empty() && (given || !parsed.operands.is_empty()) {
-        shell.touch_with(effect, &Arg::new("."), true);
+        roots.push(Arg::new("."));
+        shell.touch_with(effect, &roots[0], true);
+    }
+    if recursive && (parsed.has("-l") || parsed.has("-L")) {
+        shell.listed = found_below(&roots);
     }
 }
 
 pub(super) fn ripgrep(shell: &mut Shell<'_>, call: &Call<'_>) {
     let parsed = shell.options(
-        "-e,--regexp=^ -f,--file=r^ -g,--glob= --iglob= -t,--type= -T,--type-not= -A,--after-context= -B,--before-context= -C,--context= -m,--max-count= -M,--max-columns= -j,--threads= -E,--encoding= -r,--replace= --ignore-file=r --pre= --pre-glob= --sort= --sortr= --max-depth,-d= --max-filesize= --color= --colors= --engine= --files -G= --ignore= --ignore-dir=",
+        "-e,--regexp=^ -f,--file=r^ -g,--glob= --iglob= -t,--type= -T,--type-not= -A,--after-context= -B,--before-context= -C,--context= -m,--max-count= -M,--max-columns= -j,--threads= -E,--encoding= -r,--replace= --ignore-file=r --pre= --pre-glob= --sort= --sortr= --max-depth,-d= --max-filesize= --color= --colors= --engine= --files -G= --ignore= --ignore-dir= -l,--files-with-matches --files-without-match",
         call.args,
     );
     shell.option_files(&parsed);
@@ -510,8 +519,13 @@ pub(super) fn ripgrep(shell: &mut Shell<'_>, call: &Call<'_>) {
     for file in files.iter().filter(|f| f.text != "-") {
         shell.touch_with(Effect::Search, file, true);
     }
+    let mut roots: Vec<Arg> = files.iter().filter(|f| f.text != "-").cloned().collect();
     if files.is_empty() && matches!(shell.stdin, Stdin::Inherited) && !call.args.is_empty() {
-        shell.touch_with(Effect::Search, &Arg::new("."), true);
+        roots.push(Arg::new("."));
+        shell.touch_with(Effect::Search, &roots[0], true);
+    }
+    if ["-l", "--files", "--files-without-match"].iter().any(|option| parsed.has(option)) {
+        shell.listed = found_below(&roots);
     }
 }
 
@@ -538,6 +552,11 @@ pub(super) fn find(shell: &mut Shell<'_>, call: &Call<'_>) {
         shell.unknown(root);
     }
     let mut acted = false;
+    // It prints nothing but names.
+    let mut lists = true;
+    // The names that everything has that is found so far.
+    let mut named: Option<Vec<String>> = None;
+    let mut depth = 0usize;
     let mut i = 0;
     while i < expression.len() {
         let arg = &expression[i];
@@ -548,8 +567,8 @@ pub(super) fn find(shell: &mut Shell<'_>, call: &Call<'_>) {
         match arg.text.as_str() {
             "-delete" => {
                 acted = true;
-                for root in &roots {
-                    shell.touch_with(Effect::Delete, root, true);
+                for root in narrowed(&roots, named.as_deref()) {
+                    shell.touch_with(Effect::Delete, &root, true);
                 }
             }
             "-exec" | "-execdir" | "-ok" | "-okdir" => {
@@ -560,7 +579,8 @@ pub(super) fn find(shell: &mut Shell<'_>, call: &Call<'_>) {
                     .enumerate()
                     .position(|(k, a)| a.text == ";" || (a.text == "+" && k > 0 && rest[k - 1].text == "{}"))
                     .unwrap_or(rest.len());
-                find_exec(shell, &roots, &rest[..end], arg.text.ends_with("dir"));
+                let found = narrowed(&roots, named.as_deref());
+                find_exec(shell, &found, &roots, &rest[..end], arg.text.ends_with("dir"));
                 i += end + 1;
             }
             "-fprint" | "-fprint0" | "-fls" | "-fprintf" => {
@@ -574,12 +594,40 @@ pub(super) fn find(shell: &mut Shell<'_>, call: &Call<'_>) {
                 if let Some(file) = value {
                     shell.touch(Effect::Read, file);
                 }
+                lists = false;
                 i += 1;
             }
             "-newer" | "-anewer" | "-cnewer" | "-samefile" => {
                 if let Some(file) = value {
                     shell.touch(Effect::Read, file);
                 }
+                i += 1;
+            }
+            "-printf" | "-ls" => lists = false,
+            "-o" | "-or" | "," if depth == 0 => {
+                // What is found on the other side has other names, or any.
+                lists &= named.is_none();
+                named = None;
+            }
+            "(" => match any_of_names(&expression[i..]) {
+                Some((names, count)) => {
+                    if depth == 0 && !is_negated(expression, i) && named.is_none() {
+                        named = Some(names);
+                    }
+                    i += count;
+                }
+                None => depth += 1,
+            },
+            ")" => depth = depth.saturating_sub(1),
+            "-name" | "-iname" => {
+                if let Some(name) = value.filter(|v| v.is_known() && depth == 0 && !is_negated(expression, i))
+                {
+                    named.get_or_insert_with(|| vec![name.text.clone()]);
+                }
+                i += 1;
+            }
+            test if takes_find_value(test) && value.is_some_and(Arg::is_known) => {
+                lists &= test != "-printf";
                 i += 1;
             }
             _ => {}
@@ -590,7 +638,92 @@ pub(super) fn find(shell: &mut Shell<'_>, call: &Call<'_>) {
         for root in &roots {
             shell.touch_with(Effect::Search, root, true);
         }
+        if lists {
+            shell.listed = found_below(&narrowed(&roots, named.as_deref()));
+        }
     }
+}
+
+/// Whether the part of an expression of `find` at `i` counts where it does not hold.
+fn is_negated(expression: &[Arg], i: usize) -> bool {
+    i > 0 && matches!(expression[i - 1].text.as_str(), "!" | "-not")
+}
+
+/// Reads `( -name a -o -name b )`: the names, and how many arguments it has after the first.
+fn any_of_names(expression: &[Arg]) -> Option<(Vec<String>, usize)> {
+    let mut names = Vec::new();
+    let mut i = 1;
+    loop {
+        let [test, name, after, ..] = expression.get(i..)? else { return None };
+        if !matches!(test.text.as_str(), "-name" | "-iname") || !name.is_known() {
+            return None;
+        }
+        names.push(name.text.clone());
+        match after.text.as_str() {
+            ")" => return Some((names, i + 2)),
+            "-o" | "-or" => i += 3,
+            _ => return None,
+        }
+    }
+}
+
+/// What is found below `roots` under one of the names: `root/**/name`. The roots themselves where
+/// the names say too little, or may be those of the roots.
+fn narrowed(roots: &[Arg], names: Option<&[String]>) -> Vec<Arg> {
+    let Some(names) = names else { return roots.to_vec() };
+    let says_something = |name: &String| {
+        name.chars().any(char::is_alphanumeric) && !name.contains(['/', '\\', '[', '{', '$', '`'])
+    };
+    if !names.iter().all(says_something) {
+        return roots.to_vec();
+    }
+    let mut found = Vec::new();
+    for root in roots {
+        let last = root.text.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        // A root may be given as a link or by `..`: then its name is another one.
+        let is_other = !root.is_known() || root.glob || root.splits || last == "..";
+        if is_other || names.iter().any(|name| may_match(name, last)) {
+            found.push(root.clone());
+            continue;
+        }
+        let folder = root.text.strip_suffix('/').unwrap_or(&root.text);
+        found.extend(names.iter().map(|name| root.with_text(format!("{folder}/**/{name}"))));
+    }
+    found
+}
+
+/// Whether a pattern of `*` and `?` matches, in any case.
+fn may_match(pattern: &str, text: &str) -> bool {
+    let fold = |s: &str| s.chars().flat_map(char::to_lowercase).collect::<Vec<char>>();
+    let (pattern, text) = (fold(pattern), fold(text));
+    let (mut p, mut t) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p + 1, t));
+                p += 1;
+            }
+            Some(c) if *c == '?' || *c == text[t] => {
+                p += 1;
+                t += 1;
+            }
+            _ => match star {
+                Some((after, from)) => {
+                    star = Some((after, from + 1));
+                    p = after;
+                    t = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+/// The names that a search prints, for a command that reads them.
+fn found_below(roots: &[Arg]) -> Vec<Arg> {
+    roots.iter().map(|root| Arg { tree: true, glob: false, ..root.clone() }).collect()
 }
 
 fn takes_find_value(test: &str) -> bool {
@@ -626,13 +759,12 @@ fn takes_find_value(test: &str) -> bool {
 }
 
 /// The command of `find -exec`: each found file is somewhere below a root.
-fn find_exec(shell: &mut Shell<'_>, roots: &[Arg], command: &[Arg], in_folder: bool) {
-    for root in roots {
-        let found = Arg { tree: true, glob: false, ..root.clone() };
+fn find_exec(shell: &mut Shell<'_>, found: &[Arg], roots: &[Arg], command: &[Arg], in_folder: bool) {
+    for found in found_below(if in_folder { roots } else { found }) {
         let args: Vec<Arg> = command.iter().map(|arg| substituted(arg, "{}", &found)).collect();
         let cwd = shell.state.cwd.clone();
         if in_folder {
-            if let Some(path) = shell.path(root) {
+            if let Some(path) = shell.path(&found) {
                 // The command runs in the folder of the found file, somewhere below the root.
                 let found = Arg { text: path, ..found };
                 let args: Vec<Arg> = command.iter().map(|arg| substituted(arg, "{}", &found)).collect();
@@ -661,6 +793,16 @@ pub(super) fn fd(shell: &mut Shell<'_>, call: &Call<'_>) {
     if roots.is_empty() {
         roots.push(Arg::new("."));
     }
+    let mut extensions = parsed.values("-e");
+    let found = match (extensions.next(), extensions.next()) {
+        (Some(one), None) if one.is_known() => {
+            // The roots are not among what it finds, so their names don't matter.
+            let name = format!("*.{}", one.text.trim_start_matches('.'));
+            let root_of = |root: &Arg| root.with_text(format!("{}/.", root.text));
+            narrowed(&roots.iter().map(root_of).collect::<Vec<_>>(), Some(&[name]))
+        }
+        _ => roots.clone(),
+    };
     match cut {
         Some(cut) => {
             let mut command: Vec<Arg> = call.args[cut + 1..].to_vec();
@@ -670,12 +812,13 @@ pub(super) fn fd(shell: &mut Shell<'_>, call: &Call<'_>) {
             if !command.iter().any(|a| a.text.contains('{')) {
                 command.push(Arg::new("{}"));
             }
-            find_exec(shell, &roots, &command, false);
+            find_exec(shell, &found, &roots, &command, false);
         }
         None => {
             for root in &roots {
                 shell.touch_with(Effect::Search, root, true);
             }
+            shell.listed = found_below(&found);
         }
     }
 }

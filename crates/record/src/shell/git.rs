@@ -2,7 +2,8 @@
 //!
 //! Resources: `git:REMOTE#REF` for another repository, `git:.#REF` for this one (`.` is git's own
 //! name for it as a remote), `git:config#KEY` for a setting. A push without a remote goes to
-//! `git:@{push}`, git's own name for wherever that is.
+//! `git:@{push}`, git's own name for wherever that is; a branch that was switched to before it
+//! is named, `*` where it is not known which one that is.
 
 use super::expand::Arg;
 use super::invoke::Call;
@@ -115,6 +116,16 @@ pub(super) fn git(shell: &mut Shell<'_>, call: &Call<'_>) {
             None => (value.text.clone(), None),
         };
         setting(shell, &key, value.as_ref());
+        if let Some(value) = &value {
+            names_url(shell, value);
+        }
+        let plain = key.to_ascii_lowercase();
+        if settles_pushes(&plain)
+            || (plain.starts_with("http.") && plain.ends_with("proxy"))
+            || plain.ends_with(".sslverify")
+        {
+            shell.act(Verb::Configure, "git", &format!("config#{key}"));
+        }
     }
     if let Some(value) = parsed.value("--config-env") {
         let key = value.text.split('=').next().unwrap_or("").to_owned();
@@ -123,6 +134,26 @@ pub(super) fn git(shell: &mut Shell<'_>, call: &Call<'_>) {
     if parsed.has("--exec-path") && parsed.value("--exec-path").is_some() {
         shell.opaque_as(Hazard::CommandWord, "git looks for its commands in another folder");
     }
+    let elsewhere = ["--git-dir", "--work-tree", "--namespace", "--config-env", "--bare"]
+        .iter()
+        .any(|option| parsed.has(option));
+    if elsewhere || parsed.values("-c").any(|setting| settles_pushes(&setting.text)) {
+        shell.with_other_head(|shell| in_repository(shell, call, &parsed));
+    } else {
+        in_repository(shell, call, &parsed);
+    }
+}
+
+/// Settings that say where a push goes, and from what.
+fn settles_pushes(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    ["push.", "remote.", "branch.", "url.", "include", "core.worktree"]
+        .iter()
+        .any(|start| key.starts_with(start))
+}
+
+/// The command of git itself, in the folder that the options say.
+fn in_repository(shell: &mut Shell<'_>, call: &Call<'_>, parsed: &Parsed<'_>) {
     let cwd = shell.state.cwd.clone();
     for folder in parsed.values("-C").chain(parsed.values("--work-tree")).cloned().collect::<Vec<_>>() {
         shell.state.cwd = shell
@@ -246,6 +277,10 @@ fn subcommand(shell: &mut Shell<'_>, call: &Call<'_>, sub: &str, args: &[Arg]) {
             );
             for command in parsed.values("-x").cloned().collect::<Vec<_>>() {
                 code(shell, call.name, &command, None);
+            }
+            if parsed.operands.len() > 1 {
+                // `git rebase upstream branch`.
+                shell.head_moves("*");
             }
             tree(shell, Effect::Write);
             local(shell, Verb::Write, "HEAD", true);
@@ -406,6 +441,7 @@ fn inspect(shell: &mut Shell<'_>, sub: &str, args: &[Arg]) {
         return;
     }
     if sub == "symbolic-ref" && parsed.operands.len() > 1 {
+        shell.head_moves("*");
         return local(shell, Verb::Write, "HEAD", false);
     }
     local(shell, Verb::Read, "HEAD", false);
@@ -447,6 +483,7 @@ fn checkout(shell: &mut Shell<'_>, sub: &str, args: &[Arg]) {
     shell.option_files(&parsed);
     for (option, forced) in [("-b", false), ("-c", false), ("--orphan", false), ("-B", true), ("-C", true)] {
         if let Some(name) = parsed.value(option).cloned() {
+            shell.head_moves(if name.is_known() { &name.text } else { "*" });
             if name.is_known() {
                 local(shell, Verb::Create, &name.text, forced);
             } else {
@@ -493,13 +530,23 @@ fn checkout(shell: &mut Shell<'_>, sub: &str, args: &[Arg]) {
                 shell.touch(Effect::Overwrite, only);
             }
             let name = only.text.clone();
+            // `checkout -t origin/x` makes a branch x.
+            let branch = if parsed.has("-t") { name.split_once('/').map_or("*", |(_, b)| b) } else { &name };
+            shell.head_moves(if only.is_known() && name != "-" && !name.contains('@') {
+                branch
+            } else {
+                "*"
+            });
             local(shell, Verb::Write, if only.is_known() { &name } else { "HEAD" }, false);
         }
         [first, rest @ ..] if sub == "checkout" => {
             let all = is_path(first) || looks_like_file(&first.text);
             discard(shell, if all { &parsed.operands } else { rest });
         }
-        _ => local(shell, Verb::Write, "HEAD", false),
+        _ => {
+            shell.head_moves("*");
+            local(shell, Verb::Write, "HEAD", false);
+        }
     }
 }
 
@@ -540,10 +587,12 @@ fn branch(shell: &mut Shell<'_>, args: &[Arg]) {
             [to] => ("HEAD".to_owned(), to.text.clone()),
             _ => return local(shell, Verb::Read, "HEAD", false),
         };
+        shell.head_moves(&to);
         let action = Action::new(Verb::Move, Resource::new("git", format!(".#{from}")));
         return shell.push(action.to(Resource::new("git", format!(".#{to}"))));
     }
     if parsed.has("-u") || parsed.has("--unset-upstream") {
+        shell.head_moves("*");
         return shell.act(Verb::Configure, "git", "config#branch");
     }
     if parsed.operands.is_empty() || parsed.has("-l") || parsed.has("-a") || parsed.has("-r") {
@@ -557,7 +606,12 @@ fn stash(shell: &mut Shell<'_>, args: &[Arg]) {
     match sub {
         "drop" | "clear" => local(shell, Verb::Delete, "stash", true),
         "list" | "show" => local(shell, Verb::Read, "stash", false),
-        "pop" | "apply" | "branch" => tree(shell, Effect::Write),
+        "pop" | "apply" | "branch" => {
+            if sub == "branch" {
+                shell.head_moves("*");
+            }
+            tree(shell, Effect::Write);
+        }
         _ => {
             tree(shell, Effect::Write);
             local(shell, Verb::Create, "stash", false);
@@ -595,10 +649,23 @@ fn config(shell: &mut Shell<'_>, args: &[Arg]) {
         shell.unknown(operand);
     }
     setting(shell, &key, operands.get(1));
+    for value in operands.iter().skip(1) {
+        names_url(shell, value);
+    }
+    if settles_pushes(&key) || operands.first().is_none_or(|key| !key.is_known()) {
+        shell.head_moves("*");
+    }
     if let Some(file) = parsed.value("-f").cloned() {
         shell.touch(Effect::Configure, &file);
     }
     shell.push(Action::new(Verb::Configure, resource));
+}
+
+/// Notes where a remote or a setting leads.
+fn names_url(shell: &mut Shell<'_>, url: &Arg) {
+    if url.text.contains("://") && url.is_known() {
+        shell.names(Resource::new("url", public_url(&url.text)));
+    }
 }
 
 fn remote(shell: &mut Shell<'_>, args: &[Arg]) {
@@ -607,6 +674,9 @@ fn remote(shell: &mut Shell<'_>, args: &[Arg]) {
     match parsed.operand(0) {
         "add" | "set-url" | "rename" | "set-head" | "set-branches" => {
             shell.act(Verb::Configure, "git", &name);
+            for url in parsed.operands.iter().skip(2) {
+                names_url(shell, url);
+            }
             if let Some(url) = parsed.operands.get(2).filter(|u| u.text.starts_with("ext::")) {
                 shell.opaque_as(
                     Hazard::CommandWord,
@@ -782,8 +852,13 @@ fn push(shell: &mut Shell<'_>, args: &[Arg]) {
             (_, Some(_)) => "#HEAD",
             (_, None) => "",
         };
-        let action = Action::new(verb, Resource::new("git", format!("{name}{reference}")));
-        return shell.push(if force { action.destructive() } else { action });
+        let whole = matches!(reference, "#*" | "#refs/tags/*");
+        for head in if whole { vec![None] } else { shell.heads() } {
+            let reference = head.map_or_else(|| reference.to_owned(), |branch| format!("#{branch}"));
+            let action = Action::new(verb, Resource::new("git", format!("{name}{reference}")));
+            shell.push(if force { action.destructive() } else { action });
+        }
+        return;
     }
     let mut after_tag = false;
     for reference in references {
@@ -817,8 +892,15 @@ fn push_reference(
     if parsed.has("-d") || (source.is_empty() && !target.is_empty()) {
         return shell.push(Action::new(Verb::Delete, resource).destructive());
     }
-    let action = Action::new(verb, resource);
-    shell.push(if forced { action.destructive() } else { action });
+    let at_hand = matches!(target, "HEAD" | "@");
+    for head in if at_hand { shell.heads() } else { vec![None] } {
+        let resource = match head {
+            Some(branch) => Resource::new("git", format!("{remote}#{branch}")),
+            None => resource.clone(),
+        };
+        let action = Action::new(verb, resource);
+        shell.push(if forced { action.destructive() } else { action });
+    }
 }
 
 pub(super) fn gh(shell: &mut Shell<'_>, call: &Call<'_>) {
@@ -856,7 +938,16 @@ pub(super) fn gh(shell: &mut Shell<'_>, call: &Call<'_>) {
             }
             let name =
                 Resource::new("url", format!("https://api.github.com/{}", path.text.trim_start_matches('/')));
-            let action = Action::new(if sends { Verb::Send } else { Verb::Network }, name);
+            let approves = parsed
+                .values("-f")
+                .chain(parsed.values("-F"))
+                .any(|field| field.text.eq_ignore_ascii_case("event=approve"));
+            let verb = match (sends, approves) {
+                (true, true) => Verb::Approve,
+                (true, false) => Verb::Send,
+                _ => Verb::Network,
+            };
+            let action = Action::new(verb, name);
             shell.push(if method == "DELETE" { action.destructive() } else { action });
         }
         ("repo" | "gist", "clone") => {
@@ -909,8 +1000,22 @@ pub(super) fn gh(shell: &mut Shell<'_>, call: &Call<'_>) {
             shell.push(Action::new(Verb::Network, resource(&place)));
         }
         ("pr", "checkout") => {
+            shell.head_moves("*");
             shell.push(Action::new(Verb::Network, resource(&place)));
             tree(shell, Effect::Write);
+        }
+        // What is not done by the rules of the repository, and what stands for a person's word.
+        ("pr", "merge") if call.args.iter().any(|a| a.text == "--admin") => {
+            shell.push(Action::new(Verb::Approve, resource(&place)));
+        }
+        ("pr", "review") if call.args.iter().any(|a| matches!(a.text.as_str(), "--approve" | "-a")) => {
+            shell.push(Action::new(Verb::Approve, resource(&place)));
+        }
+        ("workflow", _)
+        | ("repo", "edit" | "rename" | "unarchive" | "sync" | "transfer" | "deploy-key" | "set-default")
+        | ("run", "rerun" | "cancel")
+        | ("pr" | "issue", "close" | "reopen" | "lock" | "unlock" | "transfer" | "pin" | "unpin") => {
+            shell.push(Action::new(Verb::Configure, resource(&place)));
         }
         ("" | "help" | "version" | "completion", _) => shell.execute(call.name),
         _ => shell.push(Action::new(Verb::Send, resource(&place))),
@@ -924,6 +1029,7 @@ pub(super) fn glab(shell: &mut Shell<'_>, call: &Call<'_>) {
     let verb = match parsed.operand(1) {
         "list" | "view" | "status" | "diff" | "clone" | "" => Verb::Network,
         "delete" => Verb::Delete,
+        "approve" => Verb::Approve,
         _ => Verb::Send,
     };
     let action = Action::new(verb, Resource::new("tool", format!("{}/{}", call.name, parsed.operand(0))));

@@ -15,23 +15,25 @@ pub(super) fn stdin_script(shell: &mut Shell<'_>, name: &str) {
 }
 
 fn stdin_script_with(shell: &mut Shell<'_>, name: &str, positional: Option<Vec<Arg>>) {
-    match shell.stdin.clone() {
+    let input = shell.stdin.clone();
+    match &input {
         Stdin::Text(text) => {
             if shell.decoded {
                 shell.opaque_as(Hazard::CommandWord, format!("{name} runs text that was decoded on the way"));
             }
-            shell.nested(&text, positional);
+            shell.nested(text, positional);
         }
-        Stdin::File(file) => shell.touch(Effect::Execute, &file),
+        Stdin::File(file) => shell.touch(Effect::Execute, file),
         Stdin::Partly(text) => {
             shell.execute(name);
-            shell.unknown(&text);
+            shell.unknown(text);
             shell.opaque_as(
                 Hazard::CommandWord,
                 format!("{name} runs what comes from a here-document with parts that are not known"),
             );
         }
-        Stdin::From(source) => {
+        Stdin::From(_) | Stdin::Found(_) => {
+            let source = input.source();
             shell.execute(name);
             shell.opaque_as(
                 Hazard::CommandWord,
@@ -118,28 +120,29 @@ fn code_arguments(shell: &mut Shell<'_>, args: &[Arg]) {
 
 /// Code from the output of something, or from what the shell was given.
 fn foreign_input(shell: &mut Shell<'_>, name: &str, input: Stdin) {
-    match input {
+    match &input {
         Stdin::Text(text) => {
             if shell.decoded {
                 shell.opaque_as(Hazard::CommandWord, format!("{name} runs text that was decoded on the way"));
             }
             foreign(shell, name, "standard input", &Arg::new(text.as_ref()));
         }
-        Stdin::Partly(text) => foreign(shell, name, "standard input", &text),
-        Stdin::From(source) => {
+        Stdin::Partly(text) => foreign(shell, name, "standard input", text),
+        Stdin::From(_) | Stdin::Found(_) => {
+            let source = input.source();
             shell.execute(name);
             shell.opaque_as(
                 Hazard::CommandWord,
                 format!("{name} runs what comes from {source}, which is not known"),
             );
         }
-        Stdin::File(file) => shell.touch(Effect::Execute, &file),
+        Stdin::File(file) => shell.touch(Effect::Execute, file),
         Stdin::Inherited => shell.execute(name),
     }
 }
 
 /// A program of another language in a file, on standard input, or none at all.
-fn program(shell: &mut Shell<'_>, name: &str, file: Option<&Arg>) {
+pub(super) fn program(shell: &mut Shell<'_>, name: &str, file: Option<&Arg>) {
     let input = match file {
         Some(Arg { source: Some(output), .. }) => output_stdin(output),
         Some(file) if !matches!(file.text.as_str(), "-" | "/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0") => {
@@ -232,6 +235,24 @@ fn python_module(shell: &mut Shell<'_>, name: &str, module: &Arg, rest: &[Arg]) 
             shell.act(crate::Verb::Network, "host", &format!("localhost:{port}"));
             let root = parsed.value("-d").cloned().unwrap_or_else(|| Arg::new("."));
             shell.touch_with(Effect::Read, &root, true);
+        }
+        "webbrowser" => {
+            shell.execute(name);
+            let parsed = shell.options("-n -t", rest);
+            for url in &parsed.operands {
+                shell.url(crate::Verb::Network, url);
+            }
+        }
+        "ftplib" | "telnetlib" | "poplib" | "imaplib" | "nntplib" => {
+            shell.execute(name);
+            let parsed = shell.options("-d -r= -l= -p", rest);
+            if let Some(host) = parsed.operands.first() {
+                shell.host(crate::Verb::Network, host, None);
+            }
+        }
+        "smtplib" => {
+            shell.execute(name);
+            shell.act(crate::Verb::Send, "host", "localhost:25");
         }
         "json.tool" => {
             let parsed = shell.options("--indent=", rest);

@@ -1,7 +1,7 @@
 //! One command with its arguments: finds out what it is and hands it to the table.
 
 use super::expand::Arg;
-use super::run::{Output, Shell};
+use super::run::{Output, Shell, Stdin};
 use super::syntax::{self, Command, excerpt};
 use super::{Context, table};
 use crate::{Action, Hazard, Resource, Verb};
@@ -40,17 +40,18 @@ impl Shell<'_> {
         };
         let shown = excerpt(&first.text);
         self.printed = None;
+        self.listed.clear();
         let by_name_only = std::mem::take(&mut self.skip_functions);
         if !first.is_known() || first.splits || first.glob || first.source.is_some() {
             self.unknown(first);
             self.opaque_as(Hazard::CommandWord, format!("the command to run is not known: `{shown}`"));
             self.execute(&shown);
-            return Output { text: None, from: shown };
+            return Output { from: shown, ..Output::default() };
         }
         if first.tree {
             // `find -exec {} \;`: what is found is run.
             self.touch(table::Effect::Execute, first);
-            return Output { text: None, from: shown };
+            return Output { from: shown, ..Output::default() };
         }
         if first.text.is_empty() {
             self.stay_silent("sh");
@@ -78,7 +79,7 @@ impl Shell<'_> {
             let base = &name[slash + 1..];
             let Some(path) = self.path(first) else {
                 self.execute(&shown);
-                return Output { text: None, from: shown };
+                return Output { from: shown, ..Output::default() };
             };
             let folder = path.rfind('/').map_or("", |i| &path[..i]);
             let system = SYSTEM_FOLDERS.contains(&folder) && name.starts_with('/');
@@ -87,7 +88,8 @@ impl Shell<'_> {
                 // The recorder is the recorder wherever it was built.
                 if !(folder.ends_with("/bin") || folder.ends_with("/.bin") || base == "fdr") {
                     self.look_alike(base);
-                    return Output { text: None, from: base.to_owned() };
+                    self.dropped_databases(base, rest);
+                    return Output { from: base.to_owned(), ..Output::default() };
                 }
             }
             name = base;
@@ -105,6 +107,11 @@ impl Shell<'_> {
                     self.push(if self.lost_delete { action.destructive() } else { action });
                 }
                 self.lost_delete = false;
+                if let Stdin::Found(output) = &self.stdin
+                    && passes_lines(name, rest)
+                {
+                    self.listed.clone_from(&output.listed);
+                }
             }
             None => {
                 self.look_alike(name);
@@ -116,7 +123,15 @@ impl Shell<'_> {
                 }
             }
         }
-        Output { text: self.printed.take(), from }
+        self.dropped_databases(name, rest);
+        Output { text: self.printed.take(), from, listed: std::mem::take(&mut self.listed) }
+    }
+
+    /// A task of a framework that empties or drops the database of the project.
+    fn dropped_databases(&mut self, name: &str, args: &[Arg]) {
+        if super::database::is_dropped(name, args) {
+            self.push(Action::new(Verb::Delete, Resource::new("db", "*/*/*")).destructive());
+        }
     }
 
     /// Says so where a command is not the one that its name looks like.
@@ -169,6 +184,15 @@ impl Shell<'_> {
     /// Looks at commands that run on another machine or in another root: only that they run
     /// there, and whether they destroy something there, is of interest here.
     pub fn elsewhere(&mut self, commands: Elsewhere<'_>, resource: Resource) {
+        self.apart(commands, resource, false);
+    }
+
+    /// The same in a container: its files are its own, what it reaches over the network is not.
+    pub fn in_container(&mut self, commands: Elsewhere<'_>, resource: Resource) {
+        self.apart(commands, resource, true);
+    }
+
+    fn apart(&mut self, commands: Elsewhere<'_>, resource: Resource, same_network: bool) {
         let context = Context { cwd: "/", home: "/root" };
         let mut other = Shell::new(&context);
         other.depth = self.depth + 1;
@@ -183,6 +207,9 @@ impl Shell<'_> {
         let mut action = Action::new(Verb::Execute, resource);
         action.destructive = other.found_destructive();
         self.push(action);
+        if same_network {
+            self.adopt_network(&other);
+        }
         self.adopt_doubts(other);
     }
 }
@@ -216,6 +243,25 @@ fn is_filter(name: &str, row: &table::Row) -> bool {
                 | "base64"
                 | "cut"
         )
+}
+
+/// Whether a command prints some of the lines that it reads, and nothing else.
+fn passes_lines(name: &str, args: &[Arg]) -> bool {
+    let mut operands = args.iter().filter(|arg| !arg.text.starts_with('-'));
+    let has = |letters: &str| {
+        args.iter().any(|arg| {
+            !arg.is_known()
+                || arg.text.starts_with("--")
+                || (arg.text.starts_with('-') && arg.text.contains(|c| letters.contains(c)))
+        })
+    };
+    match name {
+        "sort" | "uniq" => operands.count() == 0 && !has("oct"),
+        "head" | "tail" if args.first().is_some_and(|arg| arg.text == "-n") => args.len() == 2,
+        "head" | "tail" => !has("cf") && operands.next().is_none(),
+        "grep" | "egrep" | "fgrep" => operands.count() == 1 && !has("onHbcABCrRflLe"),
+        _ => false,
+    }
 }
 
 /// The line of the table for a name, perhaps without its version (`python3.12`, `gcc-13`).

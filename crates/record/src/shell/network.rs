@@ -22,6 +22,13 @@ pub(super) fn public_url(text: &str) -> String {
         Some(i) => rest.split_at(i),
         None => (rest, ""),
     };
+    // Readers differ in what the host is here: it is left as it was written.
+    if authority.contains('\\')
+        || authority.contains(char::is_whitespace)
+        || authority.matches('@').count() > 1
+    {
+        return text.to_owned();
+    }
     let host = authority.rsplit('@').next().unwrap_or(authority);
     format!("{}://{}{path}", scheme.to_ascii_lowercase(), host.to_ascii_lowercase())
 }
@@ -87,7 +94,7 @@ fn in_folder(folder: Option<&Arg>, name: &str) -> Arg {
 }
 
 pub(super) fn curl(shell: &mut Shell<'_>, call: &Call<'_>) {
-    const SPEC: &str = "-X,--request= -d,--data,--data-ascii= --data-raw= --data-binary= --data-urlencode= --json= -F,--form= --form-string= -T,--upload-file= -G,--get -o,--output= -O,--remote-name,--remote-name-all --output-dir= -J,--remote-header-name -K,--config=r -H,--header= --proxy-header= -b,--cookie= -c,--cookie-jar=w -D,--dump-header=w -u,--user= -U,--proxy-user= -A,--user-agent= -e,--referer= -x,--proxy= --preproxy= --socks5= --socks5-hostname= --socks4= -E,--cert=r --key=r --cacert=r --capath=r --proxy-cert=r --proxy-key=r --pass= --cert-type= --key-type= --ciphers= -m,--max-time= --connect-timeout= --retry= --retry-delay= --retry-max-time= --max-redirs= --limit-rate= -r,--range= -C,--continue-at= -w,--write-out= --url= --resolve= --connect-to= --unix-socket= --abstract-unix-socket= --interface= --local-port= --dns-servers= --netrc-file=r -Q,--quote= -t,--telnet-option= -y,--speed-time= -Y,--speed-limit= -z,--time-cond= --trace=w --trace-ascii=w --stderr=w --libcurl=w --etag-save=w --etag-compare=r --keepalive-time= --oauth2-bearer= --aws-sigv4= --proto= --proto-default= --tls-max= --variable= --expand-data= --expand-url= --hsts=w --alt-svc=w -P,--ftp-port= --parallel-max= --rate= -I,--head -n,--netrc";
+    const SPEC: &str = "-X,--request= -d,--data,--data-ascii= --data-raw= --data-binary= --data-urlencode= --json= -F,--form= --form-string= -T,--upload-file= -G,--get -o,--output= -O,--remote-name,--remote-name-all --output-dir= -J,--remote-header-name -K,--config=r -H,--header= --proxy-header= -b,--cookie= -c,--cookie-jar=w -D,--dump-header=w -u,--user= -U,--proxy-user= -A,--user-agent= -e,--referer= -x,--proxy= --preproxy= --socks5= --socks5-hostname= --socks4= -E,--cert=r --key=r --cacert=r --capath=r --proxy-cert=r --proxy-key=r --pass= --cert-type= --key-type= --ciphers= -m,--max-time= --connect-timeout= --retry= --retry-delay= --retry-max-time= --max-redirs= --limit-rate= -r,--range= -C,--continue-at= -w,--write-out= --url= --url-query= --resolve= --connect-to= --unix-socket= --abstract-unix-socket= --interface= --local-port= --dns-servers= --netrc-file=r -Q,--quote= -t,--telnet-option= -y,--speed-time= -Y,--speed-limit= -z,--time-cond= --trace=w --trace-ascii=w --stderr=w --libcurl=w --etag-save=w --etag-compare=r --keepalive-time= --oauth2-bearer= --aws-sigv4= --proto= --proto-default= --tls-max= --variable= --expand-data= --expand-url= --hsts=w --alt-svc=w -P,--ftp-port= --parallel-max= --rate= -I,--head -n,--netrc";
     let parsed = shell.options(SPEC, call.args);
     let mut sends = false;
     for option in ["-d", "--data-binary", "--json", "--data-urlencode"] {
@@ -132,18 +139,33 @@ pub(super) fn curl(shell: &mut Shell<'_>, call: &Call<'_>) {
     }
     for header in parsed.values("-H").chain(parsed.values("--proxy-header")) {
         if header.text.starts_with('@') {
+            sends = true;
             shell.touch(Effect::Read, &header.tail(1));
         }
     }
     for cookie in parsed.values("-b").filter(|c| c.is_known() && !c.text.contains('=') && !c.text.is_empty())
     {
+        sends = true;
         shell.touch(Effect::Read, cookie);
+    }
+    for part in parsed.values("--url-query") {
+        if let Some(at) = part.text.find('@').filter(|at| !part.text[..*at].contains('=')) {
+            sends = true;
+            shell.touch(Effect::Read, &part.tail(at + 1));
+        }
+    }
+    // These go out as well: what is not known of them may be anything.
+    for option in ["-H", "--proxy-header", "-b", "-A", "-e", "-u", "--url-query", "--oauth2-bearer"] {
+        for value in parsed.values(option).filter(|value| !value.is_environment()) {
+            shell.unknown(value);
+        }
     }
     if parsed.has("-Q") || parsed.has("-t") {
         shell.opaque_as(Hazard::CommandWord, "curl sends commands to the other side");
     }
     if parsed.has("-K") {
         shell.opaque_as(Hazard::Arguments, "curl takes options from a file");
+        shell.execute(call.name);
     }
     if parsed.has("--resolve")
         || parsed.has("--connect-to")
@@ -204,6 +226,12 @@ pub(super) fn wget(shell: &mut Shell<'_>, call: &Call<'_>) {
     }
     if parsed.has("-i") {
         shell.opaque_as(Hazard::Arguments, "wget takes URLs from a file");
+        shell.execute(call.name);
+    }
+    for option in ["--header", "-U", "--referer", "--user", "--password"] {
+        for value in parsed.values(option).filter(|value| !value.is_environment()) {
+            shell.unknown(value);
+        }
     }
     let method = parsed.value("--method").map_or_else(String::new, |m| m.text.to_ascii_uppercase());
     let sends = ["--post-data", "--post-file", "--body-data", "--body-file"].iter().any(|o| parsed.has(o))
@@ -289,6 +317,7 @@ pub(super) fn download(shell: &mut Shell<'_>, call: &Call<'_>) {
     shell.option_files(&parsed);
     if parsed.has("-i") {
         shell.opaque_as(Hazard::Arguments, "the URLs come from a file");
+        shell.execute(call.name);
     }
     for url in &parsed.operands {
         shell.url(Verb::Network, url);

@@ -59,6 +59,30 @@ fn installs(shell: &mut Shell<'_>, call: &Call<'_>, kind: &str, names: &[Arg]) {
     shell.execute(call.name);
 }
 
+/// Takes packages from elsewhere than usual: from a registry, an index, or a page of links.
+fn from_index(shell: &mut Shell<'_>, index: &Arg) {
+    // `--index name=https://…`
+    let named = index.text.find("://").and_then(|at| index.text[..at].find('='));
+    let index = &named.map_or_else(|| index.clone(), |at| index.tail(at + 1));
+    if index.text.contains("://") || !index.is_known() {
+        shell.url(Verb::Network, index);
+        shell.url(Verb::Configure, index);
+    } else {
+        shell.touch(Effect::Read, index);
+    }
+}
+
+/// A lasting setting that has an address in it: packages come from there from now on.
+fn names_registries(shell: &mut Shell<'_>, settings: &[Arg]) {
+    for setting in settings {
+        // `registry https://…`, `registry=https://…`
+        let start = setting.text.find("://").map(|at| setting.text[..at].rfind('=').map_or(0, |i| i + 1));
+        if let Some(start) = start {
+            shell.url(Verb::Configure, &setting.tail(start));
+        }
+    }
+}
+
 fn rest(operands: &[Arg]) -> &[Arg] {
     operands.get(1..).unwrap_or(&[])
 }
@@ -100,7 +124,7 @@ pub(super) fn node(shell: &mut Shell<'_>, call: &Call<'_>) {
     let names = &inner.operands;
     if inner.has("--registry") || parsed.has("--registry") {
         let registry = inner.value("--registry").or(parsed.value("--registry")).cloned().unwrap_or_default();
-        shell.url(Verb::Network, &registry);
+        from_index(shell, &registry);
     }
     match sub.text.as_str() {
         "install" | "i" | "add" | "ci" | "update" | "up" | "upgrade" | "dedupe" | "in" | "isntall"
@@ -138,7 +162,8 @@ pub(super) fn node(shell: &mut Shell<'_>, call: &Call<'_>) {
             runner(shell, &run);
         }
         "config" | "set" | "login" | "adduser" | "logout" | "token" | "link" | "unlink" => {
-            shell.act(Verb::Configure, "proc", call.name)
+            shell.act(Verb::Configure, "proc", call.name);
+            names_registries(shell, names);
         }
         "get" | "c" => shell.execute(call.name),
         "init" | "create" | "innit" => {
@@ -192,6 +217,9 @@ pub(super) fn runner(shell: &mut Shell<'_>, call: &Call<'_>) {
             "run" => args = &args[1..],
             "install" | "inject" | "upgrade" => {
                 let parsed = shell.options("--python= --index-url,-i= --pip-args=", &args[1..]);
+                for index in parsed.values("-i") {
+                    from_index(shell, index);
+                }
                 return installs(shell, call, "pypi", &parsed.operands);
             }
             "uninstall" => {
@@ -202,9 +230,12 @@ pub(super) fn runner(shell: &mut Shell<'_>, call: &Call<'_>) {
         }
     }
     let parsed = shell.options(
-        "+ -p,--package,--from,--with= -c,--call= -y,--yes -q -w= --spec= --python,-P= --index-url=",
+        "+ -p,--package,--from,--with= -c,--call= -y,--yes -q -w= --spec= --python,-P= --index-url,-i,--index,--default-index,--extra-index-url,--registry=",
         args,
     );
+    for index in parsed.values("--index-url") {
+        from_index(shell, index);
+    }
     let kind = if matches!(call.name, "uvx" | "pipx") { "pypi" } else { "npm" };
     let named: Vec<Arg> = parsed.values("-p").chain(parsed.values("--spec")).cloned().collect();
     if !named.is_empty() {
@@ -238,8 +269,10 @@ pub(super) fn pip(shell: &mut Shell<'_>, call: &Call<'_>) {
     let names = rest(&parsed.operands);
     match parsed.operand(0) {
         "install" | "download" | "wheel" => {
-            for index in parsed.values("-i").chain(parsed.values("--extra-index-url")) {
-                shell.url(Verb::Network, index);
+            for option in ["-i", "--extra-index-url", "-f"] {
+                for index in parsed.values(option) {
+                    from_index(shell, index);
+                }
             }
             for file in parsed.values("-r") {
                 if file.text.contains("://") {
@@ -272,7 +305,10 @@ pub(super) fn pip(shell: &mut Shell<'_>, call: &Call<'_>) {
             }
         }
         "uninstall" => packages(shell, Verb::Delete, "pypi", names, false),
-        "config" => shell.act(Verb::Configure, "proc", call.name),
+        "config" => {
+            shell.act(Verb::Configure, "proc", call.name);
+            names_registries(shell, names);
+        }
         "cache" => shell.act(Verb::Delete, "proc", "pip cache"),
         _ => shell.execute(call.name),
     }
@@ -293,8 +329,11 @@ pub(super) fn uv(shell: &mut Shell<'_>, call: &Call<'_>) {
     match parsed.operand(0) {
         "pip" => pip(shell, &Call { name: "pip", args: tail }),
         "run" => {
-            let inner = shell.options("+ --with= --with-requirements=r --extra= --group= -p,--python= --env-file=r -m,--module= -s,--script --package= --index-url= --directory=", tail);
+            let inner = shell.options("+ --with= --with-requirements=r --extra= --group= -p,--python= --env-file=r -m,--module= -s,--script --package= --index-url,--index,--default-index,--extra-index-url= --directory=", tail);
             shell.option_files(&inner);
+            for index in inner.values("--index-url") {
+                from_index(shell, index);
+            }
             let with: Vec<Arg> = inner.values("--with").cloned().collect();
             if !with.is_empty() {
                 packages(shell, Verb::Network, "pypi", &with, false);
@@ -319,8 +358,11 @@ pub(super) fn uv(shell: &mut Shell<'_>, call: &Call<'_>) {
             }
         }
         "add" | "sync" | "lock" | "remove" => {
-            let inner = shell.options("--dev --group= --extra= -r,--requirements=r --index= --index-url= --optional= --package= --tag= --branch= --rev= --editable", tail);
+            let inner = shell.options("--dev --group= --extra= -r,--requirements=r --index-url,--index,--default-index,--extra-index-url,--find-links= --optional= --package= --tag= --branch= --rev= --editable", tail);
             shell.option_files(&inner);
+            for index in inner.values("--index-url") {
+                from_index(shell, index);
+            }
             if parsed.operand(0) == "remove" {
                 packages(shell, Verb::Delete, "pypi", &inner.operands, false);
             } else {
@@ -401,6 +443,9 @@ pub(super) fn cargo(shell: &mut Shell<'_>, call: &Call<'_>) {
     );
     match parsed.operand(0) {
         "install" => {
+            if let Some(index) = inner.value("--index").cloned() {
+                from_index(shell, &index);
+            }
             if let Some(url) = inner.value("--git").cloned() {
                 shell.url(Verb::Network, &url);
                 shell.execute(call.name);
@@ -489,6 +534,7 @@ pub(super) fn go(shell: &mut Shell<'_>, call: &Call<'_>) {
     match parsed.operand(0) {
         "get" | "install" => installs(shell, call, "golang", names),
         "run" => match names.first() {
+            Some(name) if is_input(name) => interpreter::program(shell, call.name, Some(name)),
             Some(name) if name.text.ends_with(".go") || name.text.starts_with('.') => {
                 shell.touch(Effect::Execute, name)
             }
@@ -776,6 +822,12 @@ pub(super) fn build_tool(shell: &mut Shell<'_>, call: &Call<'_>) {
     shell.push(if has(&["clean", "ecto.drop", "ecto.reset"]) { action.destructive() } else { action });
 }
 
+/// Whether an operand is no file, but what the command is given to read.
+fn is_input(file: &Arg) -> bool {
+    file.source.is_some()
+        || matches!(file.text.as_str(), "-" | "/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0")
+}
+
 pub(super) fn compiler(shell: &mut Shell<'_>, call: &Call<'_>) {
     let parsed = shell.options(
         "-o=w -I= -L= -l= -D= -U= --out-dir=w -d=w --outDir=w -x= -MF=w -MT= -include=r -T=r --edition= --crate-type= --crate-name= -W? -f? -m? -O? -target= --target= -C= -cp,-classpath= -p,--project=r -isystem= -B=x -wrapper= -fplugin=x --emit= -Xlinker= -c -S -E",
@@ -785,8 +837,13 @@ pub(super) fn compiler(shell: &mut Shell<'_>, call: &Call<'_>) {
     if parsed.has("-wrapper") {
         shell.opaque_as(Hazard::CommandWord, "the compiler runs its steps through another command");
     }
-    for file in parsed.operands.iter().filter(|f| f.text != "-") {
-        shell.touch(Effect::Read, file);
+    for file in &parsed.operands {
+        if is_input(file) {
+            // What is compiled is run sooner or later.
+            interpreter::program(shell, call.name, Some(file));
+        } else {
+            shell.touch(Effect::Read, file);
+        }
     }
     if !parsed.has("-o")
         && !parsed.operands.is_empty()

@@ -46,6 +46,8 @@ pub(super) struct Output {
     pub text: Option<String>,
     /// The command it comes from, for a message.
     pub from: String,
+    /// Where it is a list of files: below what they all are.
+    pub listed: Vec<Arg>,
 }
 
 /// Where standard input comes from.
@@ -62,6 +64,8 @@ pub(super) enum Stdin {
     File(Arg),
     /// The output of something, which is not known.
     From(Rc<str>),
+    /// A list of files that another command has found.
+    Found(Rc<Output>),
 }
 
 /// What the shell knows at one point.
@@ -162,6 +166,8 @@ pub(super) struct Shell<'c> {
     pub stdin: Stdin,
     /// What the command being looked at prints, if that is certain.
     pub printed: Option<String>,
+    /// Where it prints a list of files: below what they all are.
+    pub listed: Vec<Arg>,
     /// How many actions have been named so far, repeated ones included.
     pub pushes: usize,
     /// A builtin without an effect of its own, named if nothing else is.
@@ -176,6 +182,12 @@ pub(super) struct Shell<'c> {
     pub decoded: bool,
     /// Redirections of the command being looked at name a file.
     pub redirected: bool,
+    /// The branches that may be checked out: `None` is what was before this command line, `*` any.
+    heads: Vec<Option<String>>,
+    /// The folder in which these are; empty if it is not known.
+    heads_in: String,
+    /// What follows runs only if the command being looked at succeeds.
+    pub guards: bool,
     /// Symbolic links that were made, and where they lead.
     links: Vec<(String, String)>,
     /// Variables that were made readonly.
@@ -201,6 +213,9 @@ impl<'c> Shell<'c> {
             Err("the caller does not say where it is".to_owned())
         };
         Shell {
+            heads: vec![None],
+            heads_in: cwd.clone().unwrap_or_default(),
+            guards: false,
             context,
             state: State {
                 cwd,
@@ -217,6 +232,7 @@ impl<'c> Shell<'c> {
             },
             stdin: Stdin::Inherited,
             printed: None,
+            listed: Vec::new(),
             pushes: 0,
             silent: None,
             lost_delete: false,
@@ -310,6 +326,15 @@ impl<'c> Shell<'c> {
             self.hazard(hazard);
             for reason in &other.opaque {
                 self.opaque(reason.as_str());
+            }
+        }
+    }
+
+    /// Takes over what another shell reaches over the network.
+    pub fn adopt_network(&mut self, other: &Shell<'_>) {
+        for action in &other.actions {
+            if matches!(action.resource.kind(), "url" | "host" | "db") {
+                self.push(action.clone());
             }
         }
     }
@@ -418,6 +443,9 @@ impl<'c> Shell<'c> {
         let Some(path) = self.path(arg) else {
             if arg.unknown.is_some() || !arg.text.is_empty() {
                 self.lost_delete |= effect.is_destructive();
+                if let Some(verb @ (Verb::Write | Verb::Create)) = effect.verb() {
+                    self.act(verb, "unknown", "file");
+                }
             }
             return;
         };
@@ -493,6 +521,40 @@ impl<'c> Shell<'c> {
         } else {
             self.opaque_as(Hazard::Arguments, "more links are made than are followed");
         }
+    }
+
+    // --- branches ---
+
+    /// The branches that may be checked out where a command runs.
+    pub fn heads(&self) -> Vec<Option<String>> {
+        match &self.state.cwd {
+            Ok(cwd) if *cwd == self.heads_in => self.heads.clone(),
+            _ => vec![Some("*".to_owned())],
+        }
+    }
+
+    /// Another branch is checked out, or may be: the command can fail. `*` is any.
+    pub fn head_moves(&mut self, branch: &str) {
+        const MOST_HEADS: usize = 8;
+        let mut heads = if self.guards { Vec::new() } else { self.heads() };
+        let branch = Some(branch.to_owned());
+        if heads.len() >= MOST_HEADS {
+            heads = vec![Some("*".to_owned())];
+        } else if !heads.contains(&branch) {
+            heads.push(branch);
+        }
+        self.heads = heads;
+        self.heads_in = self.state.cwd.clone().unwrap_or_default();
+    }
+
+    /// Runs `inside`, where git works with another repository or other settings: which branch
+    /// is checked out there is not known, and what it does there changes nothing here.
+    pub fn with_other_head(&mut self, inside: impl FnOnce(&mut Self)) {
+        let outer = std::mem::replace(&mut self.heads, vec![Some("*".to_owned())]);
+        let folder = self.heads_in.clone();
+        inside(self);
+        self.heads = outer;
+        self.heads_in = folder;
     }
 
     // --- state ---
@@ -595,7 +657,7 @@ impl<'c> Shell<'c> {
     // --- commands ---
 
     pub fn script(&mut self, script: &Script) -> Output {
-        let mut output = Output { text: None, from: "a group of commands".to_owned() };
+        let mut output = Output { from: "a group of commands".to_owned(), ..Output::default() };
         for item in script {
             let dead = self.state.dead.then(|| self.state.clone());
             let mine = self.item(item);
@@ -612,7 +674,7 @@ impl<'c> Shell<'c> {
     fn item(&mut self, item: &Item) -> Output {
         if item.background {
             let Output { from, .. } = self.subshell(|shell| shell.list(item));
-            return Output { text: None, from };
+            return Output { from, ..Output::default() };
         }
         self.list(item)
     }
@@ -620,6 +682,7 @@ impl<'c> Shell<'c> {
     fn list(&mut self, item: &Item) -> Output {
         if let [(_, pipeline)] = &item.pipelines[..] {
             let start = self.state.cwd.clone();
+            self.guards = false;
             let output = self.pipeline(pipeline);
             self.doubt(item, &start, false);
             return output;
@@ -631,7 +694,12 @@ impl<'c> Shell<'c> {
         let mut cut_short: Option<State> = None;
         let mut last: Option<&Pipeline> = None;
         let mut guarded = false;
-        for (link, pipeline) in &item.pipelines {
+        let (heads, heads_in) = (self.heads.clone(), self.heads_in.clone());
+        for (i, (link, pipeline)) in item.pipelines.iter().enumerate() {
+            self.guards = !matches!(link, Link::Or)
+                && matches!(&pipeline.stages[..], [Command::Simple { .. }])
+                && !pipeline.negated
+                && matches!(item.pipelines.get(i + 1), Some((Link::And, _)));
             let moves = simple_name(pipeline).is_some_and(|name| is_directory_builtin(&name));
             match link {
                 Link::First | Link::And => {
@@ -672,8 +740,17 @@ impl<'c> Shell<'c> {
             let now = std::mem::replace(&mut self.state, state.clone());
             self.state = merged(state, now);
         }
+        self.guards = false;
+        if self.heads_in == heads_in {
+            // What comes after the list runs even if it was cut short.
+            for head in heads {
+                if !self.heads.contains(&head) {
+                    self.heads.push(head);
+                }
+            }
+        }
         self.doubt(item, &start, guarded);
-        Output { text: None, from }
+        Output { from, ..Output::default() }
     }
 
     /// Notes that a `cd` which nothing guards may have failed.
@@ -709,12 +786,12 @@ impl<'c> Shell<'c> {
         let mut output = Output::default();
         for (i, stage) in pipeline.stages.iter().enumerate() {
             if i > 0 {
-                self.stdin = match output.text.take() {
-                    Some(text) => Stdin::Text(text.into()),
-                    None => Stdin::From(std::mem::take(&mut output.from).into()),
-                };
+                self.stdin = output_stdin(&output);
             }
             output = self.subshell(|shell| shell.stage(stage));
+            if !matches!(stage, Command::Simple { .. }) {
+                output.listed.clear();
+            }
         }
         self.stdin = outer;
         output
@@ -830,7 +907,7 @@ impl<'c> Shell<'c> {
             }
             Compound::For { variable, words, body } => self.for_loop(variable, words.as_deref(), body),
         }
-        Output { text: None, from: "a group of commands".to_owned() }
+        Output { from: "a group of commands".to_owned(), ..Output::default() }
     }
 
     /// A loop that runs an unknown number of times.
@@ -964,6 +1041,7 @@ impl<'c> Shell<'c> {
         self.written(&io.written);
         if io.redirected {
             output.text = None;
+            output.listed.clear();
         }
         output
     }
@@ -1098,7 +1176,12 @@ impl<'c> Shell<'c> {
                     // Where it goes is settled before the command runs.
                     let settled = match self.path(&arg) {
                         Some(path) => Arg { text: path, ..arg },
-                        None => return,
+                        None => {
+                            if !arg.text.is_empty() || arg.unknown.is_some() {
+                                self.act(Verb::Write, "unknown", "file");
+                            }
+                            return;
+                        }
                     };
                     io.written.push((Effect::Write, settled));
                 }
@@ -1120,7 +1203,7 @@ impl<'c> Shell<'c> {
         self.called.insert(name.to_owned());
         if self.active.iter().any(|f| f == name) {
             self.opaque_as(Hazard::CommandWord, format!("function `{}` calls itself", excerpt(name)));
-            return Output { text: None, from: name.to_owned() };
+            return Output { from: name.to_owned(), ..Output::default() };
         }
         self.active.push(name.to_owned());
         let outer = self.state.positional.replace(args.to_vec());
@@ -1174,7 +1257,19 @@ fn text_stdin(arg: Arg) -> Stdin {
 pub(super) fn output_stdin(output: &Output) -> Stdin {
     match &output.text {
         Some(text) => Stdin::Text(text.as_str().into()),
+        None if !output.listed.is_empty() => Stdin::Found(Rc::new(output.clone())),
         None => Stdin::From(output.from.as_str().into()),
+    }
+}
+
+impl Stdin {
+    /// The command whose output it is.
+    pub fn source(&self) -> &str {
+        match self {
+            Stdin::From(source) => source,
+            Stdin::Found(output) => &output.from,
+            _ => "",
+        }
     }
 }
 

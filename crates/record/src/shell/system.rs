@@ -34,6 +34,31 @@ pub(super) fn chmod(shell: &mut Shell<'_>, call: &Call<'_>) {
     }
 }
 
+/// `getent hosts name` asks a name server.
+pub(super) fn getent(shell: &mut Shell<'_>, call: &Call<'_>) {
+    let parsed = shell.options("-s,--service= -i", call.args);
+    shell.execute(call.name);
+    if matches!(parsed.operand(0), "hosts" | "ahosts" | "ahostsv4" | "ahostsv6") {
+        for host in parsed.operands.iter().skip(1) {
+            shell.host(Verb::Network, host, None);
+        }
+    }
+}
+
+/// Gives a program rights that whoever runs it does not have.
+pub(super) fn setcap(shell: &mut Shell<'_>, call: &Call<'_>) {
+    let parsed = shell.options("-n= -r -q -v -f", call.args);
+    shell.execute(call.name);
+    if parsed.has("-v") {
+        return;
+    }
+    // `setcap -r file`, else capabilities and files in turns.
+    let (skip, step) = if parsed.has("-r") { (0, 1) } else { (1, 2) };
+    for file in parsed.operands.iter().skip(skip).step_by(step) {
+        shell.touch(Effect::Configure, file);
+    }
+}
+
 pub(super) fn chattr(shell: &mut Shell<'_>, call: &Call<'_>) {
     let recursive = call.args.iter().any(|a| a.text == "-R");
     let files = call.args.iter().filter(|a| !a.text.starts_with(['-', '+', '=']));
@@ -608,4 +633,22 @@ pub(super) fn agent(shell: &mut Shell<'_>, call: &Call<'_>) {
         shell.unknown(arg);
     }
     shell.act(Verb::Delegate, "agent", call.name);
+    // `claude mcp add`, `codex mcp add`, `gemini extensions install`: its settings change.
+    let words: Vec<&str> =
+        call.args.iter().map(|a| a.text.as_str()).filter(|t| !t.starts_with('-')).collect();
+    let area = match &words[..] {
+        [
+            area @ ("mcp" | "config" | "plugin" | "plugins" | "extensions" | "extension" | "hooks"),
+            sub,
+            ..,
+        ] => {
+            let looks = matches!(*sub, "list" | "get" | "ls" | "show" | "view" | "validate");
+            (!looks).then_some(*area)
+        }
+        _ => None,
+    };
+    if let Some(area) = area {
+        let name = if call.name == "claude" { "claude-code" } else { call.name };
+        shell.act(Verb::Configure, "tool", &format!("{name}/{area}"));
+    }
 }

@@ -287,7 +287,7 @@ pub(super) const FAMILIES: &[Family] = &[
                 All(Configure),
             ),
             row("setfattr xattr", "-n,--name= -v,--value= -x,--remove= -d=", All(Configure)),
-            row("setcap", "", After(1, Configure)),
+            row("setcap", "", Own(system::setcap)),
             row(
                 "chcon restorecon",
                 "-R,--recursive+ -t,--type= -u,--user= -r,--role= -l,--range= --reference=r",
@@ -441,7 +441,7 @@ pub(super) const FAMILIES: &[Family] = &[
     Family {
         title: "Commands that run commands",
         rows: &[
-            row("sudo doas", "", Own(wrapper::sudo)),
+            row("sudo doas sudoedit dzdo gsudo", "", Own(wrapper::sudo)),
             row("su runuser", "", Own(wrapper::su)),
             row("env genv", "", Own(wrapper::env)),
             row("nice", "", Own(wrapper::nice)),
@@ -468,7 +468,8 @@ pub(super) const FAMILIES: &[Family] = &[
             row("flock", "", Own(wrapper::flock)),
             row("script", "", Own(wrapper::script)),
             row("strace ltrace perf valgrind gdb", "", Own(wrapper::tracer)),
-            row("unshare nsenter bwrap firejail systemd-run capsh pkexec", "", Own(wrapper::sandbox)),
+            row("unshare nsenter bwrap firejail capsh pkexec run0", "", Own(wrapper::sandbox)),
+            row("systemd-run", "", Own(wrapper::systemd_run)),
             row("busybox toybox", "", Own(wrapper::busybox)),
             row("entr", "", Own(wrapper::entr)),
             row("tmux screen", "", Own(wrapper::multiplexer)),
@@ -559,9 +560,10 @@ pub(super) const FAMILIES: &[Family] = &[
                 Runs,
             ),
             row("date", "", Own(system::date)),
+            row("getent", "", Own(system::getent)),
             row("hostname domainname", "", Own(system::hostname)),
             row(
-                "whoami id groups logname tty stty clear reset tput cal seq yes sync dircolors locale getconf getent pinky uuidgen ldconfig sw_vers",
+                "whoami id groups logname tty stty clear reset tput cal seq yes sync dircolors locale getconf pinky uuidgen ldconfig sw_vers",
                 "",
                 Runs,
             ),

@@ -69,11 +69,13 @@ pub(super) fn code(shell: &mut Shell<'_>, name: &str, text: &Arg, positional: Op
 }
 
 pub(super) fn sudo(shell: &mut Shell<'_>, call: &Call<'_>) {
+    // The rights are asked for by its name, whatever it runs.
+    shell.execute(call.name);
     let parsed = shell.options(
         "+ -u,--user= -g,--group= -h,--host= -p,--prompt= -C,--close-from= -r,--role= -t,--type= -U,--other-user= -D,--chdir= -R,--chroot= -T,--command-timeout= -i,--login -s,--shell -e,--edit",
         call.args,
     );
-    if parsed.has("-e") {
+    if parsed.has("-e") || call.name == "sudoedit" {
         for file in &parsed.operands {
             shell.touch(Effect::Write, file);
         }
@@ -103,6 +105,7 @@ fn enter(shell: &mut Shell<'_>, folder: &Arg) {
 
 pub(super) fn su(shell: &mut Shell<'_>, call: &Call<'_>) {
     let parsed = shell.options("-c,--command= -s,--shell= -g= -G= -u,--user= -w= -l,--login", call.args);
+    shell.execute(call.name);
     let login = parsed.has("-l") || parsed.operands.iter().any(|a| a.text == "-");
     let cwd = shell.state.cwd.clone();
     if login {
@@ -276,11 +279,18 @@ pub(super) fn xargs(shell: &mut Shell<'_>, call: &Call<'_>) {
         items(shell, parsed.has("-0"), marker.is_some())
     };
     const MOST_ITEMS: usize = 128;
-    let read = known.filter(|k| k.len() <= MOST_ITEMS).unwrap_or_else(|| {
-        let mut arg = Arg::unknown("xargs input", "xargs reads it from its input");
-        arg.splits = marker.is_none();
-        vec![arg]
-    });
+    let read = match (known, &shell.stdin) {
+        (Some(known), _) if known.len() <= MOST_ITEMS => known,
+        (_, Stdin::Found(output)) if !parsed.has("-a") => output.listed.clone(),
+        _ => {
+            let mut arg = Arg::unknown("xargs input", "xargs reads it from its input");
+            arg.splits = marker.is_none();
+            vec![arg]
+        }
+    };
+    if matches!(shell.stdin, Stdin::Found(_)) && !parsed.has("-0") && !parsed.has("-a") {
+        shell.opaque_as(Hazard::Arguments, "a found name with a blank in it is several names for xargs");
+    }
     let command = if parsed.operands.is_empty() { vec![Arg::new("echo")] } else { parsed.operands };
     let stdin = std::mem::replace(&mut shell.stdin, Stdin::Text("".into()));
     match marker.filter(|m| !m.is_empty()) {
@@ -460,18 +470,84 @@ pub(super) fn tracer(shell: &mut Shell<'_>, call: &Call<'_>) {
     rest(shell, call, args);
 }
 
+/// What follows the options of `bwrap`, many of which take two values.
+fn after_bwrap(args: &[Arg]) -> &[Arg] {
+    let mut rest = args;
+    while let Some(option) = rest.first().filter(|a| a.text.starts_with("--")) {
+        let count = match option.text.as_str() {
+            "--bind" | "--bind-try" | "--dev-bind" | "--dev-bind-try" | "--ro-bind" | "--ro-bind-try"
+            | "--bind-fd" | "--ro-bind-fd" | "--bind-data" | "--ro-bind-data" | "--file" | "--symlink"
+            | "--setenv" | "--chmod" => 3,
+            "--chdir" | "--unsetenv" | "--uid" | "--gid" | "--hostname" | "--proc" | "--dev" | "--tmpfs"
+            | "--mqueue" | "--dir" | "--lock-file" | "--sync-fd" | "--exec-label" | "--file-label"
+            | "--seccomp" | "--add-seccomp-fd" | "--block-fd" | "--userns" | "--userns2" | "--pidns"
+            | "--info-fd" | "--json-status-fd" | "--argv0" | "--cap-add" | "--cap-drop" | "--perms"
+            | "--size" | "--remount-ro" | "--overlay-src" | "--tmp-overlay" | "--ro-overlay" => 2,
+            _ => 1,
+        };
+        rest = skip(rest, count);
+    }
+    rest
+}
+
+/// Commands that give their command other rights or another view of the machine.
 pub(super) fn sandbox(shell: &mut Shell<'_>, call: &Call<'_>) {
-    let parsed = shell.options(
-        "+ -t,--target= -S= -G= -R,--root= -w= --user= -p,--property= --unit= --on-calendar= --on-active= -E,--setenv= --bind= --ro-bind= --dev= --proc= --tmpfs= --chdir= --profile= --map-user= --caps= --gid= --uid= --description= --slice= --working-directory=",
-        call.args,
-    );
-    if !matches!(call.name, "pkexec" | "systemd-run") {
+    let spec = match call.name {
+        "pkexec" => "+ -u,--user= --disable-internal-agent --keep-cwd",
+        "run0" => {
+            "+ -u,--user= -g,--group= --nice= -D,--chdir= --setenv= --property= --unit= --slice= --description= --machine= --background= --empower"
+        }
+        "nsenter" => "+ -t,--target= -S,--setuid= -G,--setgid= -r,--root? -w,--wd? -W,--wdns=",
+        "unshare" => {
+            "+ --map-user= --map-group= --map-users= --map-groups= --propagation= --setgroups= -R,--root= -w,--wd= -S,--setuid= -G,--setgid= --monotonic= --boottime= -l,--load-interp="
+        }
+        _ => {
+            "+ -t= -S= -G= -R,--root= -w= --user= -p,--property= -E,--setenv= --bind= --ro-bind= --dev= --proc= --tmpfs= --chdir= --profile= --caps= --gid= --uid="
+        }
+    };
+    let args = if call.name == "bwrap" { after_bwrap(call.args) } else { call.args };
+    let parsed = shell.options(spec, args);
+    // Bubblewrap and firejail only take rights away.
+    if !matches!(call.name, "bwrap" | "firejail") {
+        shell.execute(call.name);
+    }
+    if !matches!(call.name, "pkexec" | "run0") {
         shell.opaque_as(
             Hazard::Arguments,
             format!("{} runs its command in a namespace of its own", call.name),
         );
     }
-    rest(shell, call, &parsed.operands);
+    let cwd = shell.state.cwd.clone();
+    if let Some(folder) = parsed.value("-D").cloned() {
+        enter(shell, &folder);
+    }
+    if parsed.operands.is_empty() && matches!(call.name, "nsenter" | "unshare" | "run0" | "pkexec") {
+        // They start a shell.
+        super::interpreter::stdin_script(shell, call.name);
+    } else {
+        rest(shell, call, &parsed.operands);
+    }
+    shell.state.cwd = cwd;
+}
+
+/// `systemd-run` leaves a unit behind that the service manager runs, now or later.
+pub(super) fn systemd_run(shell: &mut Shell<'_>, call: &Call<'_>) {
+    let parsed = shell.options(
+        "+ -H,--host= -M,--machine= -u,--unit= -p,--property= --description= --slice= --service-type= --uid= --gid= --nice= --working-directory= -E,--setenv= --on-active= --on-boot= --on-startup= --on-unit-active= --on-unit-inactive= --on-calendar= --timer-property= --path-property= --socket-property= --background= --job-mode= -d,--same-dir",
+        call.args,
+    );
+    if let Some(host) = parsed.value("-H").cloned() {
+        shell.host(Verb::Execute, &host, None);
+    }
+    shell.act(Verb::Configure, "proc", call.name);
+    let cwd = shell.state.cwd.clone();
+    if let Some(folder) = parsed.value("--working-directory").cloned() {
+        enter(shell, &folder);
+    }
+    if !parsed.operands.is_empty() {
+        rest(shell, call, &parsed.operands);
+    }
+    shell.state.cwd = cwd;
 }
 
 pub(super) fn busybox(shell: &mut Shell<'_>, call: &Call<'_>) {
@@ -1044,6 +1120,23 @@ pub(super) fn history(shell: &mut Shell<'_>, call: &Call<'_>) {
     }
 }
 
+/// Whether a variable sends what other programs fetch or say to another machine, or decides whom
+/// they trust.
+fn leads_elsewhere(name: &str, value: &Arg) -> bool {
+    let name = name.to_ascii_uppercase();
+    let ends = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
+    if ends(&["_BASE_URL", "_API_BASE", "_ENDPOINT_URL"]) {
+        // A server that is being worked on.
+        let host = value.text.split_once("://").map_or("", |(_, rest)| rest);
+        let host = host.split(['/', ':', '?', '#']).next().unwrap_or_default();
+        return !(value.is_known() && matches!(host, "localhost" | "127.0.0.1" | "0.0.0.0"));
+    }
+    (name.ends_with("_PROXY") && name != "NO_PROXY")
+        || ends(&["INDEX_URL", "REGISTRY", "CA_BUNDLE", "EXTRA_CA_CERTS", "REJECT_UNAUTHORIZED"])
+        || ["SSL_CERT_", "GIT_SSL"].iter().any(|start| name.starts_with(start))
+        || matches!(name.as_str(), "GOPROXY" | "GONOSUMDB" | "GONOSUMCHECK" | "GOINSECURE" | "DOCKER_HOST")
+}
+
 impl Shell<'_> {
     /// Forgets what variables hold, because code that is not known may have changed them.
     pub fn taint(&mut self, by: &str) {
@@ -1199,10 +1292,16 @@ impl Shell<'_> {
             | "KUBECONFIG" | "AWS_PROFILE" | "DOCKER_HOST" | "http_proxy" | "https_proxy" | "HTTP_PROXY"
             | "HTTPS_PROXY" | "ALL_PROXY" => {
                 self.act(Verb::Configure, "env", name);
+                if matches!(name, "GIT_DIR" | "GIT_WORK_TREE" | "GIT_CONFIG_GLOBAL") {
+                    self.head_moves("*");
+                }
             }
-            _ if name.starts_with("FDR_") => self.act(Verb::Configure, "env", name),
+            _ if name.starts_with("FDR_") || leads_elsewhere(name, value) => {
+                self.act(Verb::Configure, "env", name);
+            }
             _ if name.starts_with("GIT_CONFIG_") => {
                 self.act(Verb::Configure, "env", name);
+                self.head_moves("*");
                 let reason = format!("{name} configures git for one command");
                 // Switching a file of settings off puts nothing in its place.
                 if matches!(name, "GIT_CONFIG_NOSYSTEM" | "GIT_CONFIG_COUNT") || value.text == "/dev/null" {

@@ -34,6 +34,8 @@ struct Case {
     opaque: Vec<String>,
     hazards: Vec<String>,
     named: Vec<String>,
+    /// What stands below the command.
+    lines: Vec<String>,
 }
 
 fn folder() -> PathBuf {
@@ -59,7 +61,12 @@ fn cases(table: &str) -> Vec<Case> {
             if let Some(more) = line.strip_prefix("> ").or((line == ">").then_some("")) {
                 case.command.push('\n');
                 case.command.push_str(more);
-            } else if let Some(reason) = line.strip_prefix("  opaque: ") {
+                continue;
+            }
+            if line.starts_with("  ") {
+                case.lines.push(line.to_owned());
+            }
+            if let Some(reason) = line.strip_prefix("  opaque: ") {
                 case.opaque.push(reason.to_owned());
             } else if let Some(hazard) = line.strip_prefix("  hazard: ") {
                 case.hazards.push(hazard.to_owned());
@@ -136,6 +143,8 @@ fn every_command_of_the_tables_gives_what_stands_below_it() {
         }
         if bless {
             // Commands and remarks stay; what follows a command is written anew.
+            let cases = cases(&table);
+            let mut cases = cases.iter();
             let mut pending: Option<String> = None;
             for line in table.lines().chain([""]) {
                 if line.starts_with("> ") || line == ">" {
@@ -144,8 +153,11 @@ fn every_command_of_the_tables_gives_what_stands_below_it() {
                         command.push_str(line.strip_prefix("> ").unwrap_or(""));
                     }
                 } else if let Some(command) = pending.take() {
-                    for found in lines(&normalise(&command, &CONTEXT)) {
-                        fresh.push_str(&found);
+                    let found = normalise(&command, &CONTEXT);
+                    // A case that holds keeps the parts of its reasons that were written down.
+                    let case = cases.next().filter(|case| holds(case, &found));
+                    for line in case.map_or_else(|| lines(&found), |case| case.lines.clone()) {
+                        fresh.push_str(&line);
                         fresh.push('\n');
                     }
                 }
