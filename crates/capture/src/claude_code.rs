@@ -468,7 +468,16 @@ impl<'a, 'b> Event<'a, 'b> {
     /// Records what a person's prompt asks for. The runtime passes on messages of its own in the
     /// same event; these come from tools, and widen nothing.
     fn intended(&mut self, prompt: RecordId, text: &str) {
-        const OWN: [&str; 4] = ["<task-notification", "<system-reminder", "<local-command", "<bash-"];
+        const OWN: [&str; 8] = [
+            "<task-notification",
+            "<system-reminder",
+            "<local-command",
+            "<bash-",
+            "Another Claude session sent a message",
+            "[SYSTEM NOTIFICATION",
+            "Stop hook feedback",
+            "This session is being continued from a previous conversation",
+        ];
         if OWN.iter().any(|start| text.trim_start().starts_with(start)) || self.agent.parent.is_some() {
             return;
         }
@@ -494,9 +503,11 @@ impl<'a, 'b> Event<'a, 'b> {
         self.add(links, Body::Action(body), vec![arguments])
     }
 
-    /// Whether this very call is recorded and under way, as when a hook is set up twice.
+    /// Whether this very call is recorded and under way, as when a hook is set up twice. One that was
+    /// held is decided on anew: whoever asks again is told the same.
     fn is_again(&mut self, input: &Value) -> bool {
-        self.call().is_some_and(|call| call.outcome.is_none()) && !self.arguments_changed(input)
+        let known = self.call().is_some_and(|call| call.outcome.is_none() && call.refused.is_none());
+        known && !self.arguments_changed(input)
     }
 
     /// The event brings nothing new.

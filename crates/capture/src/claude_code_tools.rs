@@ -32,7 +32,7 @@ impl<'c> Call<'c> {
             "NotebookEdit" => self.on_file(Verb::Write, "notebook_path"),
             "LS" => self.on_file(Verb::Read, "path"),
             "Glob" | "Grep" => self.search(),
-            "Bash" => {
+            "Bash" | "Monitor" => {
                 let command = self.text("command");
                 if command.is_empty() {
                     self.unknown(Hazard::Arguments, "the call has no command");

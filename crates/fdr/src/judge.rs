@@ -10,8 +10,8 @@ use fdr_policy::intent::{self, Place};
 use fdr_policy::session::Sessions;
 use fdr_policy::{PolicySet, SetFile, Source};
 use fdr_record::{
-    ActionBody, Body, Facts, Intent, IntentCheck, IntentSource, Mode, PolicyChange, PolicyDecision, Record,
-    RecordId, Taint, Timestamp, Verb, Verdict, preview,
+    Action, ActionBody, Body, Facts, Hazard, Intent, IntentCheck, IntentSource, Mode, PolicyChange,
+    PolicyDecision, Record, RecordId, Resource, Taint, Timestamp, Verb, Verdict, preview,
 };
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -22,8 +22,10 @@ use std::time::{Instant, SystemTime};
 const INTENT_LINE: &str = "fdr-intent:";
 /// How many ids of policies a record shows.
 const MAX_POLICIES: usize = 16;
-/// Files whose links are followed for one call.
-const MAX_FOLLOWED: usize = 64;
+/// Links of a folder that are followed for a glob.
+const MAX_LINKS: usize = 16;
+/// Entries of a folder that are looked at for a glob.
+const MAX_ENTRIES: usize = 1_024;
 /// Agents whose processes are remembered.
 const MAX_AGENTS: usize = 1_024;
 
@@ -239,6 +241,17 @@ impl Decider {
         set.map(|set| set.taints(record)).unwrap_or_default()
     }
 
+    /// Marks the removal of everything behind a link, as `find link/ -delete` does: the record can't
+    /// tell it from that of the link itself.
+    fn mark_emptied(&self, body: &mut ActionBody) {
+        let removed =
+            body.actions.iter_mut().filter(|action| action.recursive && action.action == Verb::Delete);
+        for action in removed.filter(|action| action.resource.kind() == "file") {
+            let real = real_path(action.resource.name(), false);
+            action.tamper |= real.is_some_and(|real| self.guard.is_guarded_path(&real, true));
+        }
+    }
+
     /// Decides on the action of a record; `taint` is what its agent is known to have taken in
     /// beside what the records tell.
     pub fn decide(&self, record: &mut Record, home: &str, taint: &[Taint]) {
@@ -253,6 +266,9 @@ impl Decider {
             follow_links(&mut body);
         }
         self.guard.mark(&mut body);
+        if live {
+            self.mark_emptied(&mut body);
+        }
         let start = Instant::now();
         let desk = self.desk();
         let mut facts = desk.sessions.facts(record, &body, home);
@@ -405,13 +421,60 @@ pub fn classify(command: &[String], text: &str, place: &Place<'_>) -> anyhow::Re
 
 /// Sets where links lead, for the files of a call that exist.
 fn follow_links(body: &mut ActionBody) {
-    for action in body.actions.iter_mut().take(MAX_FOLLOWED) {
+    let mut more = Vec::new();
+    for action in &mut body.actions {
         if action.resource.kind() == "file" {
+            let path = action.resource.name();
             // Removing or renaming a link does nothing to where it leads.
             let itself = matches!(action.action, Verb::Delete | Verb::Move);
-            action.resolves_to = real_path(action.resource.name(), itself);
+            action.resolves_to = real_path(path, itself);
+            if !itself {
+                more.extend(links_of_glob(path).into_iter().map(|(link, real)| Action {
+                    resource: Resource::new("file", link),
+                    resolves_to: Some(real),
+                    ..action.clone()
+                }));
+            }
+        }
+        if let Some(to) = action.to.as_ref().filter(|to| to.kind() == "file") {
+            action.to_resolves_to = real_path(to.name(), false);
         }
     }
+    if more.len() > MAX_LINKS {
+        body.hazards.push(Hazard::LeftOut);
+        body.opaque.push("more links than are followed stand in a folder that this names".to_owned());
+        more.truncate(MAX_LINKS);
+    }
+    body.actions.extend(more);
+    let named = body.named.iter().filter(|resource| resource.kind() == "file");
+    let real: Vec<Resource> = named
+        .filter_map(|resource| Some(Resource::new("file", real_path(resource.name(), false)?)))
+        .collect();
+    body.named.extend(real);
+}
+
+/// The links among the files that a glob stands for, and where they lead; only the last name may
+/// have stars.
+fn links_of_glob(path: &str) -> Vec<(String, String)> {
+    let Some((folder, pattern)) = path.rsplit_once('/') else { return Vec::new() };
+    if !pattern.contains(['*', '?', '[']) || folder.contains(['*', '?', '[']) {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten().take(MAX_ENTRIES) {
+        if !entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+            continue;
+        }
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let link = format!("{folder}/{name}");
+        if fdr_policy::may_be(path, &link)
+            && let Some(real) = real_path(&link, false)
+        {
+            found.push((link, real));
+        }
+    }
+    found.sort();
+    found
 }
 
 /// Where a path leads, if that is another path: links are followed as far as the file, or the

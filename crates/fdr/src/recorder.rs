@@ -431,6 +431,9 @@ impl Recorder {
                 },
                 Err(error) => Response::failed(error.to_string()),
             },
+            Op::Stop if stream.is_some_and(surroundings::is_below_agent) => Response::failed(
+                "a program that an agent started can't stop the recorder; do it from a terminal of your own",
+            ),
             Op::Stop => {
                 self.stopping.store(true, Ordering::SeqCst);
                 self.decider.answered.notify_all();

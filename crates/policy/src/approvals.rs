@@ -43,6 +43,8 @@ pub struct Request {
     pub standing: Standing,
     /// The users who have agreed so far.
     pub agreed: BTreeSet<String>,
+    /// The repository that the agent is in.
+    repository: String,
 }
 
 /// A grant that can still be used.
@@ -53,8 +55,9 @@ struct Grant {
     session: String,
     reach: Reach,
     expires: Option<Timestamp>,
-    /// For the session: verbs and resources, and the policies that asked.
-    actions: BTreeSet<(Verb, Resource, Option<Resource>)>,
+    /// For the session: in which repository, verbs and resources, and the policies that asked.
+    repository: String,
+    actions: BTreeSet<Thing>,
     policies: Vec<String>,
 }
 
@@ -79,22 +82,59 @@ pub struct Approvals {
     grants: Vec<Grant>,
 }
 
-/// Names an action exactly: tool, arguments, session, agent. `None` for a record that is no
-/// action, or has no arguments to be bound to.
+/// Names an action exactly: tool, arguments, session, agent, and where it is done. `None` for a
+/// record that is no action, or has no arguments to be bound to.
 pub fn digest(record: &Record) -> Option<String> {
     let Body::Action(body) = &record.body else { return None };
     let arguments = record.content.iter().find(|content| content.role == "args")?;
     let agent = record.agent.as_ref()?;
+    let cwd = record.env.as_ref().and_then(|env| env.cwd.clone()).unwrap_or_default();
     let mut hash = Sha256::new();
-    for part in [&agent.runtime, &body.tool, record.session.as_ref()?, &agent.id, &arguments.digest] {
+    let mut add = |part: &str| {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
+    };
+    for part in [
+        &agent.runtime,
+        &body.tool,
+        record.session.as_ref()?,
+        &agent.id,
+        &arguments.digest,
+        &cwd,
+        repository(record),
+    ] {
+        add(part);
+    }
+    // A link may lead elsewhere by the next time.
+    for thing in things(&body.actions) {
+        add(&format!("{thing:?}"));
     }
     Some(format!("sha256:{}", hex(&hash.finalize())))
 }
 
-fn things(actions: &[Action]) -> BTreeSet<(Verb, Resource, Option<Resource>)> {
-    actions.iter().map(|action| (action.action, action.resource.clone(), action.to.clone())).collect()
+fn repository(record: &Record) -> &str {
+    record.env.as_ref().and_then(|env| env.repo.as_deref()).unwrap_or_default()
+}
+
+/// What is done, without what is said about it.
+fn things(actions: &[Action]) -> BTreeSet<Thing> {
+    let thing = |action: &Action| Thing {
+        action: action.action,
+        resource: action.resource.clone(),
+        to: action.to.clone(),
+        leads: [action.resolves_to.clone(), action.to_resolves_to.clone()],
+        flags: [action.recursive, action.destructive],
+    };
+    actions.iter().map(thing).collect()
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Thing {
+    action: Verb,
+    resource: Resource,
+    to: Option<Resource>,
+    leads: [Option<String>; 2],
+    flags: [bool; 2],
 }
 
 impl Approvals {
@@ -110,6 +150,7 @@ impl Approvals {
                     agent: record.agent.clone(),
                     standing: Standing::Waiting,
                     agreed: BTreeSet::new(),
+                    repository: repository(record).to_owned(),
                 };
                 self.requests.insert(record.id, request);
                 if self.requests.len() > MAX_KEPT
@@ -167,6 +208,7 @@ impl Approvals {
                 session: request.session.clone(),
                 reach,
                 expires: approval.expires,
+                repository: request.repository.clone(),
                 actions: things(&request.approval.actions),
                 policies: request.approval.policies.clone(),
             });
@@ -185,12 +227,14 @@ impl Approvals {
         let digest = digest(record)?;
         let wanted = things(&body.actions);
         // What is not fully known can't be the same as something that was seen before.
-        let known =
-            body.actions_left_out == 0 && body.opaque.is_empty() && !body.hazards.contains(&Hazard::LeftOut);
+        let known = body.actions_left_out == 0 && body.opaque.is_empty() && !body.hazards.contains(&Hazard::LeftOut)
+            // What a program is given stands in no resource.
+            && body.actions.iter().all(|action| action.action != Verb::Execute);
         let fits = |grant: &&Grant| {
             let same = grant.digest == digest
                 || grant.reach == Reach::Session
                     && record.session.as_deref() == Some(&grant.session)
+                    && repository(record) == grant.repository
                     && known
                     && wanted.is_subset(&grant.actions);
             // What another policy asks about now, nobody has answered yet.

@@ -115,7 +115,7 @@ impl PolicySet {
             let leads = action.resolves_to.as_deref().filter(|_| is_file).or(link.map(Resource::name));
             steps.push((action, action.action, &action.resource, leads));
             if let Some(to) = to.filter(|_| link.is_none()) {
-                steps.push((action, Verb::Write, to, None));
+                steps.push((action, Verb::Write, to, action.to_resolves_to.as_deref()));
             }
         }
         let call = Arc::new(self.call(record, body, facts, &place, &steps, opaque));

@@ -23,7 +23,12 @@ const HOOK_FOLDERS: [&str; 2] = ["/.opencode/plugin", "/opencode/plugin"];
 const MANAGED: [&str; 3] = ["/etc/claude-code", "/etc/gemini-cli", "/Library/Application Support/ClaudeCode"];
 
 /// Programs of ours.
-const PROGRAMS: [&str; 2] = ["fdr", "fdr-hook"];
+const PROGRAMS: [&str; 2] = ["fdr", HOOK_PROGRAM];
+const HOOK_PROGRAM: &str = "fdr-hook";
+/// Name of the recorder's socket.
+const SOCKET: &str = "fdr.sock";
+/// What makes a pattern of the name of a process.
+const PATTERN: [char; 10] = ['*', '?', '[', '(', '{', '|', '^', '$', '\\', '+'];
 
 /// What is guarded on this machine.
 #[derive(Clone, Debug, Default)]
@@ -55,26 +60,40 @@ impl Guard {
         if looks {
             return false;
         }
-        let led = action.resolves_to.as_ref().map(|path| Resource::new("file", path));
-        let whole = action.recursive || action.action == Verb::Move;
-        let runs = action.action == Verb::Execute && !action.destructive;
-        if runs {
-            // Running a program, ours included, changes nothing by itself.
-            return false;
+        if action.action == Verb::Execute && !action.destructive {
+            // What feeds the recorder is called by runtimes, never by an agent. Running another
+            // program of ours changes nothing by itself.
+            return self.is_feeding(&action.resource);
         }
-        [Some(&action.resource), action.to.as_ref(), led.as_ref()]
+        let whole = action.recursive || action.action == Verb::Move;
+        let led = [&action.resolves_to, &action.to_resolves_to].into_iter().flatten();
+        let led: Vec<Resource> = led.map(|path| Resource::new("file", path)).collect();
+        [Some(&action.resource), action.to.as_ref()]
             .into_iter()
             .flatten()
+            .chain(&led)
             .any(|resource| self.is_guarded(resource, whole))
+    }
+
+    /// Whether this is the program that takes events, or the socket that it gives them to.
+    fn is_feeding(&self, resource: &Resource) -> bool {
+        let name = resource.name();
+        let last = name.rsplit('/').next().unwrap_or_default();
+        last == HOOK_PROGRAM || last == SOCKET
     }
 
     /// Whether a resource is guarded; `whole` if everything below it is meant as well.
     fn is_guarded(&self, resource: &Resource, whole: bool) -> bool {
+        if resource.name().ends_with(SOCKET) {
+            return true;
+        }
         match resource.kind() {
             "file" => self.is_guarded_path(resource.name(), whole),
             "proc" => match resource.name().split_once('/') {
-                Some(("pid", pid)) => pid.parse() == Ok(self.pid),
-                // What is searched for may be a part of a name.
+                // A group has the number of its first process, with a sign.
+                Some(("pid", pid)) => number(pid) == Some(self.pid),
+                // What is searched for may be a part of a name, or a pattern of it.
+                Some(("name", name)) if name.contains(PATTERN) => true,
                 Some(("name", name)) => {
                     PROGRAMS.iter().any(|program| program.contains(name) || name.contains(program))
                 }
@@ -85,7 +104,8 @@ impl Guard {
         }
     }
 
-    fn is_guarded_path(&self, path: &str, whole: bool) -> bool {
+    /// Whether a path is guarded; `whole` if everything below it is meant as well.
+    pub fn is_guarded_path(&self, path: &str, whole: bool) -> bool {
         let folders = || self.paths.iter().map(String::as_str).chain(MANAGED);
         if path.contains(['*', '?', '[', '{']) {
             // A glob may stand for any of them. A star at the beginning of a name is no dot.
@@ -119,6 +139,16 @@ impl Guard {
                     || path.contains(&format!("{folder}/"))
                     || whole && folder.rsplit_once('/').is_some_and(|(above, _)| ends_as(above))
             })
+    }
+}
+
+/// A process id as a shell and `kill` read it.
+fn number(text: &str) -> Option<u32> {
+    let digits = text.trim_start_matches(['-', '+']);
+    match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+        Some(hex) => u32::from_str_radix(hex, 16).ok(),
+        None if digits.len() > 1 && digits.starts_with('0') => u32::from_str_radix(digits, 8).ok(),
+        None => digits.parse().ok(),
     }
 }
 
@@ -167,6 +197,12 @@ mod tests {
             ("kill -9 4211", true),
             ("kill -9 4212", false),
             ("fdr stop", true),
+            ("kill -- -4211", true),
+            ("kill -9 0x1073", true),
+            ("pkill -f 'fd[r]'", true),
+            ("echo '{}' | fdr-hook claude-code UserPromptSubmit", true),
+            ("/opt/fdr/bin/fdr-hook claude-code UserPromptSubmit < x", true),
+            ("echo x > ~/.local/state/fdr/fdr.sock", true),
             ("fdr verify", false),
             ("cat ~/.local/state/fdr/log/00000000.seg", false),
             ("ls ~/.local/state/fdr", false),

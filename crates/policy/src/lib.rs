@@ -29,3 +29,9 @@ pub use set::{
     MAX_DEPTH, MAX_ENTRIES, MAX_FILE_BYTES, MAX_SET_BYTES, PolicyInfo, PolicySet, Problem, SCHEMA, SetError,
     SetFile, Source,
 };
+
+/// Whether a name can be one of those that a glob of a command stands for.
+pub fn may_be(glob: &str, name: &str) -> bool {
+    let star = |c| if matches!(c, '?' | '[' | ']' | '{' | '}') { '*' } else { c };
+    pattern::overlap(&glob.chars().map(star).collect::<String>(), name)
+}

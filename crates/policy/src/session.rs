@@ -101,6 +101,11 @@ fn root(record: &Record) -> Option<String> {
     env.repo.clone().or_else(|| env.cwd.clone()).filter(|path| path.starts_with('/'))
 }
 
+fn is_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder.trim_end_matches('/'))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 impl Session {
     fn observe(&mut self, record: &Record, taints: &dyn Fn(&Record) -> Vec<Taint>) {
         if self.workspace.is_empty() {
@@ -113,13 +118,15 @@ impl Session {
         }
         match &record.body {
             Body::Intent(intent) => self.intent = Some((record.id, intent.clone())),
-            // The user let the agent into another folder.
+            // The user let the agent into another folder; not into what holds the workspace, the
+            // home folder or all of the system.
             Body::ConfigChange(change)
                 if matches!(change.what.as_str(), "DirectoryAdded" | "WorktreeCreate") =>
             {
                 if let Some(resource) = &change.resource
                     && self.workspace.len() < MAX_ROOTS
-                    && !self.workspace.iter().any(|root| root == resource.name())
+                    && !self.workspace.iter().any(|root| is_below(root, resource.name()))
+                    && resource.name().trim_matches('/').contains('/')
                 {
                     self.workspace.push(resource.name().to_owned());
                 }

@@ -173,6 +173,9 @@ pub struct Action {
     /// Where a symbolic link leads, when the file existed and was looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolves_to: Option<String>,
+    /// The same for `to`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_resolves_to: Option<String>,
     /// Whether it touches what keeps the agent's record and its limits: the recorder's files,
     /// programs and processes, policies, the hooks in the runtime's settings.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -232,6 +235,7 @@ impl Action {
             recursive: false,
             destructive: false,
             resolves_to: None,
+            to_resolves_to: None,
             tamper: false,
         }
     }

@@ -501,3 +501,65 @@ fn an_mcp_call_is_held_like_any_other_and_answered_in_json_rpc() {
     assert!(results.contains(&("publish".to_owned(), denied)), "{results:?}");
     assert_eq!(of(&records, Kind::ApprovalRequest).len(), 1);
 }
+
+#[test]
+fn asking_again_for_what_was_denied_is_denied_again() {
+    let program = start("enforce", 1, &policies(NO_DELETING));
+    for _ in 0..3 {
+        assert!(told(&call(&program, "c1", "rm -rf src")).is_some());
+        assert!(told(&call(&program, "c2", "git push origin main")).is_some());
+    }
+    assert_eq!(told(&call(&program, "c3", "ls")), None);
+    assert_eq!(told(&call(&program, "c3", "ls")), None, "a hook that is set up twice");
+}
+
+#[test]
+fn links_lead_nowhere_that_their_names_do_not() {
+    let deny = "@id(\"t/secret\") @reason(\"keys are not for agents\") @control(\"NIST SP 800-53 AC-6\")\n\
+         forbid(principal, action, resource) when { resource.secret || context.hazards.contains(\"code_secret\") };\n";
+    let program = start("enforce", 1, &policies(deny));
+    std::fs::write(program.home().join("policies/lists.toml"), "secrets = [\"**/keys/**\"]\n").unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path().canonicalize().unwrap();
+    let project = root.join("project");
+    std::fs::create_dir_all(root.join("keys")).unwrap();
+    std::fs::create_dir_all(project.join("many")).unwrap();
+    std::fs::write(root.join("keys/id"), "key").unwrap();
+    let link =
+        |to: std::path::PathBuf, name: &str| std::os::unix::fs::symlink(to, project.join(name)).unwrap();
+    link(root.join("keys/id"), "lk");
+    link(root.join("keys"), "ld");
+    link(program.home(), "lf");
+    let run = |number: usize, command: &str| {
+        let payload = serde_json::json!({
+            "session_id": "s", "cwd": project, "tool_use_id": format!("c{number}"), "tool_name": "Bash",
+            "tool_input": {"command": command},
+        });
+        told(&program.hook("PreToolUse", payload.to_string().as_bytes()))
+    };
+    let many: String = (0..100).map(|number| format!("f{number} ")).collect();
+    for (number, command) in [
+        "cat lk",
+        "cat ld/id",
+        "cat l*",
+        "cat l?",
+        "cp lk x",
+        "mv x ld/authorized",
+        "mv x ld",
+        &format!("cat {many} lk"),
+        "python3 -c \"print(open('./lk').read())\"",
+        "mv x lf/config.toml",
+        "echo x > lf/hook.fail",
+        "find lf/ -delete",
+        "rm -rf lf/*",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let reason = run(number, command);
+        assert!(reason.is_some(), "{command} was let through");
+    }
+    for (number, command) in ["cat f1", "ls", "rm lk", "cat *.txt", "mv f1 f2"].iter().enumerate() {
+        assert_eq!(run(100 + number, command), None, "{command}");
+    }
+}

@@ -58,6 +58,7 @@ fn samples() -> Vec<Record> {
     let mut action = ActionBody::new("Bash", "rm -rf build; mv /a /b".into(), found, policy);
     action.runtime_decision = Some(decision.clone());
     action.actions[0].resolves_to = Some("/mnt/build".into());
+    action.actions[1].to_resolves_to = Some("/mnt/b".into());
     action.actions[0].tamper = true;
     action.intent = Some(IntentCheck { scope: InScope::InScope, by: other, reason: "asked for".into() });
     action.facts = Some(Facts {
