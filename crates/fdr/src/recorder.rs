@@ -418,6 +418,11 @@ impl Recorder {
     /// Answers one message. Never panics; a failure is in the answer. There is none if whoever asks
     /// waits for a person to decide, and the recorder ends: the next one will know.
     pub fn answer(&self, request: Request, stream: Option<&UnixStream>) -> Option<Response> {
+        if matches!(request.op, Op::Stop | Op::Import) && stream.is_some_and(surroundings::is_below_agent) {
+            return Some(Response::failed(
+                "a program that an agent started may not do this; do it from a terminal of your own",
+            ));
+        }
         Some(match request.op {
             Op::Event | Op::Import => return self.record(request, stream),
             Op::Approvals => self.answer_approvals(&request, stream),
@@ -431,9 +436,6 @@ impl Recorder {
                 },
                 Err(error) => Response::failed(error.to_string()),
             },
-            Op::Stop if stream.is_some_and(surroundings::is_below_agent) => Response::failed(
-                "a program that an agent started can't stop the recorder; do it from a terminal of your own",
-            ),
             Op::Stop => {
                 self.stopping.store(true, Ordering::SeqCst);
                 self.decider.answered.notify_all();

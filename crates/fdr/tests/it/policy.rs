@@ -1,6 +1,6 @@
 //! Policies, approvals and their faults, on the real programs.
 
-use crate::program::{Program, bash, fdr};
+use crate::program::{AGENT_MARKS, Program, bash, fdr};
 use fdr_record::{Body, Kind, Record, Verdict};
 use serde_json::Value;
 use std::path::Path;
@@ -96,7 +96,7 @@ fn apart(program: &Program, arguments: &[&str]) -> String {
     let script = "\"$@\" > \"$OUT\" 2>&1; : > \"$DONE\"";
     let mut command = Command::new("setsid");
     command.args(["--fork", "sh", "-c", script, "sh"]).arg(fdr()).arg("--home").arg(program.home());
-    for mark in ["CLAUDECODE", "CODEX_THREAD_ID", "GEMINI_CLI", "HERMES_SESSION_ID", "OPENCODE"] {
+    for mark in AGENT_MARKS {
         command.env_remove(mark);
     }
     let status = command.args(arguments).env("OUT", &out).env("DONE", &done).status().unwrap();
@@ -511,6 +511,28 @@ fn asking_again_for_what_was_denied_is_denied_again() {
     }
     assert_eq!(told(&call(&program, "c3", "ls")), None);
     assert_eq!(told(&call(&program, "c3", "ls")), None, "a hook that is set up twice");
+}
+
+#[test]
+fn a_program_that_an_agent_started_neither_stops_nor_feeds_the_recorder() {
+    let program = start("enforce", 1, &policies(""));
+    assert_eq!(told(&call(&program, "c1", "ls")), None);
+    let below = |arguments: &[&str]| {
+        let output = Command::new(fdr())
+            .arg("--home")
+            .arg(program.home())
+            .args(arguments)
+            .env("CLAUDECODE", "1")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(below(&["stop"]).contains("terminal of your own"));
+    let transcript = program.home().join("t.jsonl");
+    std::fs::write(&transcript, "{}\n").unwrap();
+    assert!(below(&["import", "claude-code", transcript.to_str().unwrap()]).contains("terminal of your own"));
+    assert!(program.recorder_pid().is_some());
 }
 
 #[test]

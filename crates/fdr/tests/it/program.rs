@@ -10,6 +10,10 @@ pub struct Program {
     dir: tempfile::TempDir,
 }
 
+/// Variables by which programs know that an agent started them.
+pub const AGENT_MARKS: [&str; 5] =
+    ["CLAUDECODE", "CODEX_THREAD_ID", "GEMINI_CLI", "HERMES_SESSION_ID", "OPENCODE"];
+
 /// The `fdr` that was built with this test.
 pub fn fdr() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_fdr"))
@@ -43,13 +47,12 @@ impl Program {
 
     /// Runs `fdr`.
     pub fn fdr(&self, arguments: &[&str]) -> Output {
-        Command::new(fdr())
-            .arg("--home")
-            .arg(self.home())
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+        let mut command = Command::new(fdr());
+        // These tests may themselves be run by an agent, which may not do what they do.
+        for mark in AGENT_MARKS {
+            command.env_remove(mark);
+        }
+        command.arg("--home").arg(self.home()).args(arguments).stdin(Stdio::null()).output().unwrap()
     }
 
     /// Runs `fdr`, which must succeed, and gives its standard output.
