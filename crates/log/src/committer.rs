@@ -756,6 +756,11 @@ fn chunk_bytes(body_limit: usize) -> usize {
     MAX_CHUNK_BYTES.min(body_limit / 2)
 }
 
+/// Where the chunks of a content begin and end; one empty chunk for an empty content.
+fn chunks(bytes: usize, chunk: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..bytes.div_ceil(chunk).max(1)).map(move |number| (number * chunk, bytes.min((number + 1) * chunk)))
+}
+
 /// Checks a batch against the limits and returns the bytes that its records take.
 fn check_batch(batch: &Batch, body_limit: usize) -> Result<usize, AppendError> {
     if batch.records.is_empty() {
@@ -953,8 +958,11 @@ impl Committer<'_> {
             match self.stored_before(submission, &bag.submissions, &placed) {
                 Some(before) => placed.push(before),
                 None => {
+                    let chunk = chunk_bytes(self.shared.body_limit);
                     for (content, digest) in submission.batch.contents.iter().zip(&submission.digests) {
-                        self.add_content(content, digest, 0, content.bytes.len());
+                        for (from, to) in chunks(content.bytes.len(), chunk) {
+                            self.add_content(content, digest, from, to);
+                        }
                     }
                     placed.push(self.add_records(submission, &mut range));
                 }
@@ -984,17 +992,11 @@ impl Committer<'_> {
             }
             self.builder.clear();
             for (content, digest) in submission.batch.contents.iter().zip(&submission.digests) {
-                let mut from = 0;
-                loop {
-                    let to = content.bytes.len().min(from + chunk);
+                for (from, to) in chunks(content.bytes.len(), chunk) {
                     if self.builder.body_bytes() + CONTENT_OVERHEAD + (to - from) > body_limit {
                         self.flush_contents()?;
                     }
                     self.add_content(content, digest, from, to);
-                    from = to;
-                    if from == content.bytes.len() {
-                        break;
-                    }
                 }
             }
             let record_bytes: usize =

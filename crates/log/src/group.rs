@@ -269,7 +269,8 @@ impl<'a> Frames<'a> {
                 };
                 (FRAME_HEADER_BYTES + RECORD_PREFIX_BYTES, Frame::Record(record))
             }
-            KIND_CONTENT if len >= CONTENT_PREFIX_BYTES && len - CONTENT_PREFIX_BYTES <= MAX_CHUNK_BYTES => {
+            // Logs of before 2026-11-25 have chunks longer than MAX_CHUNK_BYTES, as long as a group may be.
+            KIND_CONTENT if len >= CONTENT_PREFIX_BYTES && len <= MAX_GROUP_BYTES => {
                 let content = ContentFrame {
                     digest: array(payload, 0),
                     salt: array(payload, 32),

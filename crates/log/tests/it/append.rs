@@ -102,6 +102,39 @@ fn contents_are_found_beside_their_record_also_in_many_chunks() {
 }
 
 #[test]
+fn contents_of_every_size_around_a_chunk_and_a_group_are_read_back_and_the_log_opens_again() {
+    const MIB: usize = 1 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let mut kept = Vec::new();
+    let mut sizes = vec![0, 1];
+    for edge in [MIB, 2 * MIB, 3 * MIB, 4 * MIB] {
+        sizes.extend([edge - 4096, edge - 65, edge - 1, edge, edge + 1, edge + 4096]);
+    }
+    sizes.push(MIB + MIB / 4);
+    // Groups and segments of the size that a recorder has: smaller ones have smaller chunks.
+    let options = || Options::new("log.example/test", SigningKey::from_seed(&[3; 32]));
+    let (log, _) = Log::open(dir.path(), options()).unwrap();
+    for (seq, size) in sizes.iter().enumerate() {
+        let content = Content { salt: [seq as u8; 16], bytes: vec![seq as u8; *size] };
+        kept.push((content.digest(), content.bytes.clone()));
+        let ack = log.append(Batch { contents: vec![content], ..batch(seq as u64, &[b"record"]) }).unwrap();
+        assert_eq!(ack.first_index, seq as u64);
+    }
+    log.close().unwrap();
+    let (log, recovery) = Log::open(dir.path(), options()).unwrap();
+    let verifier = log.verifier().clone();
+    assert_eq!((recovery.size, recovery.torn.is_none()), (sizes.len() as u64, true));
+    drop(log);
+    let reader = Reader::open(dir.path()).unwrap();
+    for (index, (digest, bytes)) in kept.iter().enumerate() {
+        let read = reader.content(index as u64, digest).unwrap().expect("it is there");
+        assert!(read.bytes == *bytes, "{} bytes", bytes.len());
+    }
+    let report = fdr_log::verify(dir.path(), &verifier, &[], &mut |_| {}).unwrap();
+    assert!(report.is_intact(), "{report:?}");
+}
+
+#[test]
 fn a_retry_gets_the_first_ack_also_after_reopening() {
     let dir = tempfile::tempdir().unwrap();
     let (log, _) = open(dir.path());
