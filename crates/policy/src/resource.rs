@@ -343,7 +343,11 @@ impl<'p> Place<'p> {
             system: !scratch && self.is_system(&folded),
             agent_config: is_agent_config(&path.segments, last),
             startup: is_startup(&path.segments, last, &folded),
-            repository: has(".git") || has(".hg") || has(".svn") || has(".jj"),
+            repository: might_be_git(&path.segments)
+                || has(".git")
+                || has(".hg")
+                || has(".svn")
+                || has(".jj"),
             whole: self.is_whole(name),
         }
     }
@@ -464,6 +468,18 @@ fn text(text: &str) -> Value {
 fn is_below(path: &str, folder: &str) -> bool {
     let folder = folder.trim_end_matches('/');
     path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether a glob in a path may stand for `.git`. A star at the beginning of a name is no dot for a
+/// shell, but it is for `find`, whose names stand behind `**`.
+fn might_be_git(segments: &[&str]) -> bool {
+    let found = segments.contains(&"**");
+    segments.iter().any(|name| {
+        name.contains(['*', '?', '['])
+            && (name.starts_with(".g") || name.starts_with(".?") || name.starts_with(".[") || found)
+            && name.contains(|c: char| !matches!(c, '*' | '.'))
+            && glob_matches(name, ".git")
+    })
 }
 
 /// What `/proc/self/root/etc/hosts` and the like are another name of. (`cwd` and `fd` lead

@@ -302,6 +302,10 @@ pub(super) fn mktemp(shell: &mut Shell<'_>, call: &Call<'_>) {
         None => template,
     };
     shell.touch(Effect::Create, &path);
+    // Without options that could make it fail, it prints a name that is as good as a pattern.
+    if call.args.iter().all(|a| a.text == "-d") && !shell.other_tmp {
+        shell.printed = Some("/tmp/tmp.*\n".to_owned());
+    }
 }
 
 pub(super) fn tee(shell: &mut Shell<'_>, call: &Call<'_>) {

@@ -475,6 +475,9 @@ fn discard(shell: &mut Shell<'_>, files: &[Arg]) {
 }
 
 fn checkout(shell: &mut Shell<'_>, sub: &str, args: &[Arg]) {
+    if args.iter().any(|a| matches!(a.text.as_str(), "-h" | "--help")) {
+        return shell.execute("git");
+    }
     let cut = args.iter().position(|a| a.text == "--");
     let parsed = shell.options(
         "-b= -B= -c,--create= -C,--force-create= --orphan= -f,--force,--discard-changes -t,--track? -d,--detach -m,--merge --conflict= --pathspec-from-file=r -q -p,--patch --ours --theirs",

@@ -186,8 +186,10 @@ pub(super) struct Shell<'c> {
     heads: Vec<Option<String>>,
     /// The folder in which these are; empty if it is not known.
     heads_in: String,
-    /// What follows runs only if the command being looked at succeeds.
+    /// What follows runs only if the command being looked at, git itself, succeeds.
     pub guards: bool,
+    /// Temporary files are not where they usually are.
+    pub other_tmp: bool,
     /// Symbolic links that were made, and where they lead.
     links: Vec<(String, String)>,
     /// Variables that were made readonly.
@@ -216,6 +218,7 @@ impl<'c> Shell<'c> {
             heads: vec![None],
             heads_in: cwd.clone().unwrap_or_default(),
             guards: false,
+            other_tmp: false,
             context,
             state: State {
                 cwd,
@@ -698,6 +701,7 @@ impl<'c> Shell<'c> {
         for (i, (link, pipeline)) in item.pipelines.iter().enumerate() {
             self.guards = !matches!(link, Link::Or)
                 && matches!(&pipeline.stages[..], [Command::Simple { .. }])
+                && simple_name(pipeline).as_deref() == Some("git")
                 && !pipeline.negated
                 && matches!(item.pipelines.get(i + 1), Some((Link::And, _)));
             let moves = simple_name(pipeline).is_some_and(|name| is_directory_builtin(&name));

@@ -1296,6 +1296,7 @@ impl Shell<'_> {
                     self.head_moves("*");
                 }
             }
+            "TMPDIR" => self.other_tmp = true,
             _ if name.starts_with("FDR_") || leads_elsewhere(name, value) => {
                 self.act(Verb::Configure, "env", name);
             }
