@@ -506,8 +506,9 @@ impl<'a, 'b> Event<'a, 'b> {
     /// Whether this very call is recorded and under way, as when a hook is set up twice. One that was
     /// held is decided on anew: whoever asks again is told the same.
     fn is_again(&mut self, input: &Value) -> bool {
-        let known = self.call().is_some_and(|call| call.outcome.is_none() && call.refused.is_none());
-        known && !self.arguments_changed(input)
+        let is_known =
+            self.call().is_some_and(|call| call.outcome.is_none() && call.refused.is_none() && !call.late);
+        is_known && !self.arguments_changed(input)
     }
 
     /// The event brings nothing new.

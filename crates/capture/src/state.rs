@@ -131,6 +131,8 @@ pub struct Call {
     pub source: String,
     /// The reason that our own policy gave for not letting it run.
     pub refused: Option<String>,
+    /// It was told of later, when it could not be held any more.
+    pub late: bool,
     /// Our policy had the runtime ask its user.
     pub asked: bool,
     /// What came of it.
@@ -310,6 +312,7 @@ impl Session {
                         resource: hash(&[resource]),
                         source: source.to_owned(),
                         refused: refused.map(|policy| policy.reason.clone()),
+                        late: record.observed.as_ref().is_some_and(|observed| observed.late),
                         asked: refused.is_some_and(|policy| policy.decision == Verdict::Ask),
                         outcome: None,
                         result: None,

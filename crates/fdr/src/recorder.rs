@@ -38,6 +38,8 @@ const REPLAYED_RECORDS: u64 = 8_192;
 const REMEMBERED_MESSAGES: usize = 8_192;
 /// Connections served at once; more wait in the socket's backlog.
 const MAX_CONNECTIONS: usize = 1_024;
+/// How long a new connection may take to send its first message.
+const FIRST_MESSAGE: Duration = Duration::from_secs(10);
 /// How often the spool is looked at.
 const SPOOL_INTERVAL: Duration = Duration::from_secs(2);
 /// Wall and monotonic clock may drift apart by this much between two messages, in nanoseconds,
@@ -157,7 +159,7 @@ impl Recorder {
             own_seq: 0,
             own_source: spool::new_source().context("no randomness")?,
         };
-        let newest = replay(&home, &recovery, &mut order)?;
+        let newest = replay(&home, config.mode, &recovery, &mut order)?;
         let recorder = Recorder {
             started: clock().0,
             home,
@@ -779,7 +781,12 @@ fn capture(request: &Request, payload: &[u8], arrival: &Arrival<'_>, state: &mut
 }
 
 /// Reads the newest records; the time of the newest one is returned.
-fn replay(home: &Home, recovery: &Recovery, order: &mut Order) -> anyhow::Result<Option<Timestamp>> {
+fn replay(
+    home: &Home,
+    mode: Mode,
+    recovery: &Recovery,
+    order: &mut Order,
+) -> anyhow::Result<Option<Timestamp>> {
     let reader = Reader::open(&home.log())?;
     let mut newest = None;
     for entry in reader.records(recovery.size.saturating_sub(REPLAYED_RECORDS)) {
@@ -792,7 +799,7 @@ fn replay(home: &Home, recovery: &Recovery, order: &mut Order) -> anyhow::Result
         let mut held = before.and_then(|answer| answer.held.clone());
         if let Some(record) = record {
             newest = Some(record.ts);
-            held = held_before(&record).or(held);
+            held = held_before(&record, mode).or(held);
             order.state.observe(&record);
         }
         let answer = Answer { index, count: entry.batch_records, reply: Reply::default(), held };
@@ -802,7 +809,14 @@ fn replay(home: &Home, recovery: &Recovery, order: &mut Order) -> anyhow::Result
 }
 
 /// How the action was held of which this record tells, for the case that its hook asks again.
-fn held_before(record: &Record) -> Option<(String, Held)> {
+fn held_before(record: &Record, mode: Mode) -> Option<(String, Held)> {
+    if let (Body::Unparsed(unparsed), Mode::Enforce) = (&record.body, mode) {
+        let source = record.claimed.as_ref().map_or("", |claimed| claimed.source.as_str());
+        let (runtime, event) = source.rsplit_once(':').unwrap_or((source, ""));
+        let reason = format!("denied, because the call can't be read: {}", unparsed.reason);
+        let is_call = event == "PreToolUse" || source.starts_with("mcp");
+        return is_call.then(|| (runtime.to_owned(), Held::Denied(reason)));
+    }
     let runtime = record.agent.as_ref()?.runtime.clone();
     let held = match &record.body {
         Body::Action(body) if body.policy.mode == Mode::Enforce && body.approved.is_none() => {
@@ -934,7 +948,13 @@ fn bind(home: &Home) -> anyhow::Result<UnixListener> {
 }
 
 fn converse(recorder: &Recorder, mut stream: UnixStream) {
+    // Who connects has something to say; who keeps the connection may be silent afterwards.
+    let _ = stream.set_read_timeout(Some(FIRST_MESSAGE));
+    let mut is_first = true;
     loop {
+        if !std::mem::replace(&mut is_first, false) {
+            let _ = stream.set_read_timeout(None);
+        }
         let body = match wire::read_frame(&mut stream) {
             Ok(Some(body)) => body,
             Ok(None) => return,

@@ -67,8 +67,17 @@ pub fn normalise(command: &str, context: &Context<'_>) -> Normalised {
         found.opaque(format!("the command is longer than {MAX_COMMAND_BYTES} bytes and was not read"));
         return found;
     }
-    run::Shell::new(context).whole(command)
+    let mut found = run::Shell::new(context).whole(command);
+    if TAKEN_OUT.iter().any(|rule| command.contains(rule)) {
+        found.hazard(Hazard::CommandWord);
+        found.opaque("a private key was taken out of the command: what else stood there is not known");
+    }
+    found
 }
+
+/// What stands in the place of secrets that may span several words (see `scrub`).
+const TAKEN_OUT: [&str; 3] =
+    ["secret:private-key:", "secret:openssh-private-key:", "secret:pgp-private-key:"];
 
 /// The commands that are known, by family, for the documentation and its test.
 pub fn commands() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {

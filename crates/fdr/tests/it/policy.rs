@@ -585,3 +585,48 @@ fn links_lead_nowhere_that_their_names_do_not() {
         assert_eq!(run(100 + number, command), None, "{command}");
     }
 }
+
+#[test]
+fn no_key_hides_a_command_from_the_policy_and_from_the_record() {
+    let program = start("enforce", 1, &policies(NO_DELETING));
+    let (begin, end) = ("-----BEGIN RSA PRIVATE KEY-----", "-----END RSA PRIVATE KEY-----");
+    let key = "MIIEowIBAAKCAQEAabcdefghijk";
+    for (number, command) in [
+        format!("echo {begin} {key} ; rm -rf ~/x ; echo {end}"),
+        format!("echo '{begin}\n{key}'\nrm -rf ~/x\necho '{end}'"),
+        format!("echo {begin} {key}{key} && rm -rf ~/x # {end}"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        assert!(told(&call(&program, &format!("c{number}"), command)).is_some(), "{command}");
+    }
+    let trail = program.ok(&["cat"]);
+    assert!(!trail.contains(key), "the key itself is not stored");
+    assert_eq!(trail.matches("\"action\":\"delete\"").count(), 3, "{trail}");
+}
+
+#[test]
+fn a_call_that_could_not_be_read_stays_denied_when_its_hook_asks_the_next_recorder() {
+    let program = start("enforce", 1, &policies(""));
+    let mut request = fdr_hook::wire::Request::event(
+        "claude-code",
+        "PreToolUse",
+        [7; 16],
+        1,
+        b"{\"no\": \"call\"".to_vec(),
+    );
+    request.cwd = "/".to_owned();
+    let ask = || {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut client =
+            fdr_hook::client::Client::connect_or_start_with(&program.home(), fdr(), deadline).unwrap();
+        String::from_utf8(client.call(&request, Some(deadline)).unwrap().stdout).unwrap()
+    };
+    assert!(ask().contains("deny"));
+    program.kill_recorder();
+    let again = ask();
+    assert!(again.contains("deny"), "{again}");
+    let unparsed = program.records().iter().filter(|record| record.kind == Kind::Unparsed).count();
+    assert_eq!(unparsed, 1, "it is recorded once");
+}

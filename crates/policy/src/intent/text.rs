@@ -5,16 +5,26 @@
 
 use std::collections::HashMap;
 
-/// The longest text that is read, in bytes; what comes after it is not.
-pub(super) const MAX_TEXT_BYTES: usize = 256 * 1024;
+/// The longest text that is read whole, in bytes. Of a longer one the beginning and the end are:
+/// what people paste stands in between.
+pub(super) const MAX_TEXT_BYTES: usize = 48 * 1024;
+/// How much of it is the end.
+const END_BYTES: usize = 12 * 1024;
 
 /// The text without what was pasted. A line break stays where a sentence may end.
 pub(super) fn own_words(text: &str) -> String {
-    let mut end = text.len().min(MAX_TEXT_BYTES);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let text = &text[..end];
+    let cut;
+    let text = if text.len() <= MAX_TEXT_BYTES {
+        text
+    } else {
+        let begin = text.floor_char_boundary(MAX_TEXT_BYTES - END_BYTES);
+        let end = text.ceil_char_boundary(text.len() - END_BYTES);
+        // Whole lines, so that no half sentence is read.
+        let begin = text[..begin].rfind('\n').unwrap_or(begin);
+        let end = text[end..].find('\n').map_or(end, |line| end + line);
+        cut = format!("{}\n{}", &text[..begin], &text[end..]);
+        &cut
+    };
     // A fence that begins in a document and doesn't end there: whether it goes on behind the
     // document can't be told, so only what is a person's either way is kept.
     let (one, other) = (own_lines(text, true), own_lines(text, false));

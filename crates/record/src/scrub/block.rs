@@ -17,15 +17,42 @@ pub(super) fn span(input: &[u8], start: usize, body: usize, to_end_line: bool) -
         return Some(body..end);
     }
     let end = match end_line(input, body) {
-        Some(end) => longest_run(&input[body..end]).ge(&MIN_LINE).then_some(end)?,
-        None => lines_end(input, body)?,
+        Some((last, end)) if is_key(input, body, last) => {
+            longest_run(&input[body..end]).ge(&MIN_LINE).then_some(end)?
+        }
+        // Something else stands in between, which has to be seen: only what is a key is taken out.
+        _ => lines_end(input, body)?,
     };
     Some(start..end)
 }
 
-/// The end of the `-----END …-----` line, if it comes before the end of the JSON string, the
-/// next key and `MAX_BYTES`.
-fn end_line(input: &[u8], body: usize) -> Option<usize> {
+/// Whether nothing but the lines of a key stands from `at` to `end`: base64 that fills its line or
+/// is long, headers, and decoration.
+fn is_key(input: &[u8], mut at: usize, end: usize) -> bool {
+    loop {
+        at = skip_decoration(&input[..end], at);
+        let rest = &input[at..end];
+        let run = run_len(rest);
+        let after = &rest[run..];
+        if rest.is_empty() {
+            return true;
+        }
+        if run > 2 && after.starts_with(b": ") {
+            at += run + after.iter().take_while(|byte| !matches!(byte, b'\n' | b'\\' | b'"')).count();
+        } else if run >= 40 || run > 0 && matches!(after.first(), None | Some(b'\n' | b'\r' | b'\\')) {
+            at += run;
+        } else if run == 0 && matches!(rest[0], b'+' | b'-' | b'>' | b'|' | b'#' | b'*' | b',' | 0x80..) {
+            // What a diff, a quotation or a viewer puts before a line, and an ellipsis.
+            at += 1;
+        } else {
+            return false;
+        }
+    }
+}
+
+/// Where the `-----END …-----` line begins and ends, if it comes before the end of the JSON string,
+/// the next key and `MAX_BYTES`.
+fn end_line(input: &[u8], body: usize) -> Option<(usize, usize)> {
     let limit = input.len().min(body + MAX_BYTES);
     let mut at = body;
     while at < limit {
@@ -35,7 +62,7 @@ fn end_line(input: &[u8], body: usize) -> Option<usize> {
             b'-' if input[at..].starts_with(b"-----END ") => {
                 let line = &input[at + 9..limit.min(at + 9 + 64)];
                 let dashes = line.windows(5).position(|five| five == b"-----")?;
-                return Some(at + 9 + dashes + 5);
+                return Some((at, at + 9 + dashes + 5));
             }
             b'-' if input[at..].starts_with(b"-----BEGIN ") => return None,
             _ => at += 1,

@@ -678,8 +678,15 @@ fn change_to(shell: &mut Shell<'_>, target: &Arg) {
         from.clone().map(|cwd| clean_path(&target.text, &cwd))
     };
     shell.state.old_cwd = from.ok();
-    shell.state.cwd = to;
+    // No system goes into a folder with a longer path; following it would take ever longer.
+    shell.state.cwd = to.and_then(|path| match path.len() {
+        ..=MAX_PATH_BYTES => Ok(path),
+        _ => Err("its path is longer than any system takes".to_owned()),
+    });
 }
+
+/// PATH_MAX of Linux.
+const MAX_PATH_BYTES: usize = 4_096;
 
 pub(super) fn pushd(shell: &mut Shell<'_>, call: &Call<'_>) {
     shell.stay_silent(call.name);
