@@ -36,6 +36,9 @@ pub(crate) const SOURCE_TRANSCRIPT: &str = "transcript";
 
 /// Decides on actions by the canonical record, and follows the records for that.
 pub trait Judge: std::fmt::Debug + Send {
+    /// Forgets a session, whose records are taken in again from the first one.
+    fn forget(&mut self, session: &str);
+
     /// Takes in one record, in the order of the log.
     fn observe(&mut self, record: &Record);
 
@@ -70,6 +73,8 @@ pub struct State {
 /// One session.
 #[derive(Debug, Default)]
 pub struct Session {
+    /// Its first records have not been taken in: a recorder begins with the newest ones of the log.
+    begins_late: bool,
     next_seq: u64,
     last_turn: u64,
     prompts: VecDeque<PromptRef>,
@@ -189,7 +194,9 @@ impl State {
         if !self.sessions.contains_key(id) && self.sessions.len() >= MAX_SESSIONS {
             self.forget_silent(None);
         }
-        let session = self.sessions.entry(id.clone()).or_default();
+        let begins_late = record.seq > 0;
+        let new = || Session { begins_late, ..Session::default() };
+        let session = self.sessions.entry(id.clone()).or_insert_with(new);
         session.last_turn = self.turn;
         let before = (session.calls.len(), session.remembered.len());
         session.observe(record);
@@ -214,9 +221,27 @@ impl State {
         self.sessions.get(id)
     }
 
-    /// Whether anything is known of a session.
+    /// Whether a session is known from its beginning.
     pub fn knows(&self, id: &str) -> bool {
-        self.sessions.contains_key(id) || self.mcp.knows(id)
+        self.sessions.get(id).is_some_and(|session| !session.begins_late) || self.mcp.knows(id)
+    }
+
+    /// Forgets a session, so that its records can be taken in from the first one.
+    pub fn forget(&mut self, id: &str) {
+        if let Some(session) = self.sessions.remove(id) {
+            self.calls -= session.calls.len();
+            self.remembered -= session.remembered.len();
+        }
+        if let Some(judge) = &mut self.judge {
+            judge.forget(id);
+        }
+    }
+
+    /// Says that all there is of a session has been taken in.
+    pub fn is_whole(&mut self, id: &str) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.begins_late = false;
+        }
     }
 
     /// Number of the next record of a session.

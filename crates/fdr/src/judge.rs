@@ -339,6 +339,10 @@ fn place<'a>(record: &'a Record, facts: &'a Facts) -> Place<'a> {
 pub struct Bench(pub Arc<Decider>);
 
 impl fdr_capture::Judge for Bench {
+    fn forget(&mut self, session: &str) {
+        self.0.desk().sessions.forget(session);
+    }
+
     fn observe(&mut self, record: &Record) {
         let set = self.0.set();
         let mut desk = self.0.desk();

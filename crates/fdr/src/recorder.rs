@@ -599,9 +599,10 @@ impl Recorder {
             return;
         }
         let Ok(reader) = Reader::open(&self.home.log()) else { return };
+        state.forget(&session);
         let named = memchr::memmem::Finder::new(session.as_bytes());
-        for entry in reader.records(0) {
-            let Ok(entry) = entry else { return };
+        // What can't be read any more is not there to be known.
+        for entry in reader.records(0).map_while(Result::ok) {
             if named.find(&entry.bytes).is_some()
                 && let Ok(record) = Record::parse(&entry.bytes)
                 && record.session.as_deref() == Some(session.as_str())
@@ -609,6 +610,7 @@ impl Recorder {
                 state.observe(&record);
             }
         }
+        state.is_whole(&session);
     }
 
     fn clock_jump(&self, order: &mut Order, now: Timestamp, mono: u64) -> Option<Body> {

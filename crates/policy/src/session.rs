@@ -67,6 +67,11 @@ impl Sessions {
         }
     }
 
+    /// Forgets a session, whose records are taken in again from the first one.
+    pub fn forget(&mut self, id: &str) {
+        self.by_id.remove(id);
+    }
+
     /// What is known before this action.
     pub fn facts(&self, record: &Record, body: &ActionBody, home: &str) -> Facts {
         let session = governing(record).and_then(|id| self.by_id.get(id));

@@ -630,3 +630,36 @@ fn a_call_that_could_not_be_read_stays_denied_when_its_hook_asks_the_next_record
     let unparsed = program.records().iter().filter(|record| record.kind == Kind::Unparsed).count();
     assert_eq!(unparsed, 1, "it is recorded once");
 }
+
+#[test]
+fn a_long_log_and_a_restart_change_nothing_of_what_a_session_may_do() {
+    let deny = "@id(\"t/scope\") @reason(\"this is not what was asked for\") @control(\"NIST SP 800-53 AC-6\")\n\
+         forbid(principal, action in Action::\"change\", resource) when { context.scope == \"out_of_scope\" };\n\
+         @id(\"t/outside\") @reason(\"only in the project\") @control(\"NIST SP 800-53 AC-6\")\n\
+         forbid(principal, action in Action::\"change\", resource is File) when { !resource.inside };\n";
+    let program = start("enforce", 1, &policies(deny));
+    prompt(&program, "Change nothing in src/legacy, but fix the parser.");
+    let denied = |round: &str| {
+        assert!(told(&call(&program, &format!("{round}1"), "touch src/legacy/a")).is_some(), "{round}");
+        assert!(told(&call(&program, &format!("{round}2"), "touch /srv/a")).is_some(), "{round}");
+    };
+    denied("before");
+    // Whatever the agent does meanwhile, in another folder.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut client = fdr_hook::client::Client::connect(&program.home()).unwrap();
+    for number in 0..8_300_u64 {
+        let payload = serde_json::json!({"session_id": "s", "cwd": "/srv", "message": number.to_string()});
+        let request = fdr_hook::wire::Request::event(
+            "claude-code",
+            "Notification",
+            [8; 16],
+            number,
+            payload.to_string().into_bytes(),
+        );
+        assert!(client.call(&request, Some(deadline)).unwrap().recorded);
+    }
+    program.kill_recorder();
+    denied("after");
+    let seqs: Vec<u64> = program.records().iter().filter(|r| r.session.is_some()).map(|r| r.seq).collect();
+    assert_eq!(seqs, (0..seqs.len() as u64).collect::<Vec<_>>(), "numbered on");
+}
