@@ -142,7 +142,12 @@ impl Shell<'_> {
                 self.act(Verb::Move, "file", &from);
                 self.act(Verb::Write, "unknown", "file");
             }
-            (None, Some(to)) => self.act(Verb::Write, "file", &to),
+            (None, Some(to)) => {
+                if let Some(program) = self.looked_up_program(source) {
+                    self.act(Verb::Move, "proc", program);
+                }
+                self.act(Verb::Write, "file", &to);
+            }
             (None, None) => self.act(Verb::Write, "unknown", "file"),
         }
     }
@@ -168,7 +173,7 @@ pub(super) fn install(shell: &mut Shell<'_>, call: &Call<'_>) {
 
 pub(super) fn ln(shell: &mut Shell<'_>, call: &Call<'_>) {
     let parsed = shell.options(
-        "-t,--target-directory= -T,--no-target-directory -S,--suffix= -f,--force -s --backup?",
+        "-t,--target-directory= -T,--no-target-directory -S,--suffix= -f,--force -s,--symbolic --backup?",
         call.args,
     );
     let operands = match &parsed.operands[..] {
@@ -178,6 +183,9 @@ pub(super) fn ln(shell: &mut Shell<'_>, call: &Call<'_>) {
     let folder = parsed.value("-t").cloned();
     let verb = if parsed.has("-f") { Verb::Write } else { Verb::Create };
     for (source, link) in copies(shell, &operands, folder.as_ref(), parsed.has("-T")) {
+        if let Some(program) = shell.looked_up_program(&source) {
+            shell.act(Verb::Read, "proc", program);
+        }
         let Some(link_path) = shell.path(&link) else {
             shell.act(verb, "unknown", "file");
             continue;
@@ -192,6 +200,10 @@ pub(super) fn ln(shell: &mut Shell<'_>, call: &Call<'_>) {
         };
         if let Some(target) = target.as_deref() {
             shell.link(&link_path, target);
+            if !parsed.has("-s") {
+                // A second name of the same file: whoever reads that, reads this.
+                shell.act(Verb::Read, "file", target);
+            }
         }
         shell.push(match target {
             Some(target) => action.to(Resource::new("file", target)),

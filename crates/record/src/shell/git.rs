@@ -445,6 +445,32 @@ fn inspect(shell: &mut Shell<'_>, sub: &str, args: &[Arg]) {
         return local(shell, Verb::Write, "HEAD", false);
     }
     local(shell, Verb::Read, "HEAD", false);
+    if matches!(sub, "show" | "cat-file") {
+        for operand in &parsed.operands {
+            stored_file(shell, operand);
+        }
+    }
+}
+
+/// `REV:path`: a file as it was stored, `REV:./path` from this folder. The working directory is
+/// taken for the top of the repository.
+fn stored_file(shell: &mut Shell<'_>, operand: &Arg) {
+    let parts = if operand.is_known() { operand.text.split_once(':') } else { operand.text.rsplit_once(':') };
+    let Some((rev, path)) = parts else {
+        return;
+    };
+    // `:/text` looks for a commit, `:0:path` for a stage of the index.
+    let path = match path.split_once(':') {
+        Some(("0" | "1" | "2" | "3", path)) if rev.is_empty() => path,
+        _ => path,
+    };
+    if path.is_empty() || rev.is_empty() && path.starts_with('/') {
+        return;
+    }
+    // Of which commit may be unknown as long as the file is written out.
+    if operand.is_known() || !path.contains(['$', '`', '}', ')']) {
+        shell.touch(Effect::Read, &Arg::new(path));
+    }
 }
 
 fn commit(shell: &mut Shell<'_>, args: &[Arg]) {
@@ -608,7 +634,15 @@ fn stash(shell: &mut Shell<'_>, args: &[Arg]) {
     let sub = args.iter().find(|a| !a.text.starts_with('-')).map_or("push", |a| a.text.as_str());
     match sub {
         "drop" | "clear" => local(shell, Verb::Delete, "stash", true),
-        "list" | "show" => local(shell, Verb::Read, "stash", false),
+        "list" => local(shell, Verb::Read, "stash", false),
+        "show" => {
+            local(shell, Verb::Read, "stash", false);
+            // With its contents, and the files are not named: any of this tree.
+            if args.iter().any(|a| matches!(a.text.as_str(), "-p" | "--patch" | "-u" | "--include-untracked"))
+            {
+                tree(shell, Effect::Read);
+            }
+        }
         "pop" | "apply" | "branch" => {
             if sub == "branch" {
                 shell.head_moves("*");

@@ -504,7 +504,10 @@ pub(super) fn ssh(shell: &mut Shell<'_>, call: &Call<'_>) {
     }
     if command.is_empty() {
         return match shell.stdin.clone() {
-            Stdin::Text(text) => shell.elsewhere(Elsewhere::Text(&text), resource),
+            Stdin::Text(text) => {
+                shell.elsewhere(Elsewhere::Text(&text), resource.clone());
+                here_after_all(shell, &resource, &text);
+            }
             Stdin::Inherited => shell.push(Action::new(Verb::Execute, resource)),
             _ => {
                 shell.push(Action::new(Verb::Execute, resource));
@@ -520,7 +523,23 @@ pub(super) fn ssh(shell: &mut Shell<'_>, call: &Call<'_>) {
         text.push_str(&arg.text);
         text.push(' ');
     }
-    shell.elsewhere(Elsewhere::Text(&text), resource);
+    shell.elsewhere(Elsewhere::Text(&text), resource.clone());
+    here_after_all(shell, &resource, &text);
+}
+
+/// A host that is this machine: its commands act here, in the home folder.
+fn here_after_all(shell: &mut Shell<'_>, host: &Resource, text: &str) {
+    let name = host.name();
+    let name = name.rsplit_once('@').map_or(name, |(_, name)| name);
+    let name = name.trim_start_matches('[');
+    if !(name.split(':').next() == Some("localhost") || name.starts_with("127.") || name.starts_with("::1")) {
+        return;
+    }
+    let home = shell.home();
+    let there = if home.is_known() { Ok(home.text) } else { Err("the home folder is not known".to_owned()) };
+    let cwd = std::mem::replace(&mut shell.state.cwd, there);
+    shell.nested(text, None);
+    shell.state.cwd = cwd;
 }
 
 /// Splits `host:path`, if the argument names a file on another machine.

@@ -21,6 +21,18 @@ fn bare(name: &str) -> &str {
     }
 }
 
+/// The agent that a package brings, where its last name is another.
+fn agent_of(package: &str) -> Option<&'static str> {
+    Some(match package {
+        "@anthropic-ai/claude-code" => "claude",
+        "@openai/codex" => "codex",
+        "@google/gemini-cli" => "gemini",
+        "opencode-ai" => "opencode",
+        "aider-chat" => "aider",
+        _ => return None,
+    })
+}
+
 /// Has the same effect on every package; on all that the project lists if none is named.
 fn packages(shell: &mut Shell<'_>, verb: Verb, kind: &str, names: &[Arg], destructive: bool) {
     let push = |shell: &mut Shell<'_>, name: &str| {
@@ -254,7 +266,7 @@ pub(super) fn runner(shell: &mut Shell<'_>, call: &Call<'_>) {
         if parsed.has("-y") || short != name {
             packages(shell, Verb::Network, kind, std::slice::from_ref(first), false);
         }
-        *first = Arg::new(short);
+        *first = Arg::new(agent_of(bare(&name)).unwrap_or(&short));
     }
     shell.skip_functions = true;
     shell.invoke(&command);

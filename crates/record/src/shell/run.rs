@@ -430,6 +430,19 @@ impl<'c> Shell<'c> {
         }
     }
 
+    /// Where `$(which name)` gives the path of a program: it is that program's.
+    pub fn looked_up_program<'a>(&self, arg: &'a Arg) -> Option<&'a str> {
+        let text = arg.unknown.is_some().then(|| arg.text.trim())?;
+        let inside = text.strip_prefix("$(").and_then(|t| t.strip_suffix(')'));
+        let inside = inside.or_else(|| text.strip_prefix('`').and_then(|t| t.strip_suffix('`')))?.trim();
+        let name = ["which ", "command -v ", "type -p ", "type -P ", "whereis -b "]
+            .iter()
+            .find_map(|finder| inside.strip_prefix(finder))?
+            .trim();
+        let plain = |c: char| c.is_alphanumeric() || "._-+".contains(c);
+        (!name.is_empty() && name.chars().all(plain)).then_some(name)
+    }
+
     /// Has an effect on the file that an argument names.
     pub fn touch(&mut self, effect: Effect, arg: &Arg) {
         self.touch_with(effect, arg, false);
@@ -444,6 +457,11 @@ impl<'c> Shell<'c> {
             return;
         }
         let Some(path) = self.path(arg) else {
+            if let Some(program) = self.looked_up_program(arg)
+                && let Some(verb) = effect.verb().filter(|verb| *verb != Verb::Execute)
+            {
+                self.act(verb, "proc", program);
+            }
             if arg.unknown.is_some() || !arg.text.is_empty() {
                 self.lost_delete |= effect.is_destructive();
                 if let Some(verb @ (Verb::Write | Verb::Create)) = effect.verb() {

@@ -2,6 +2,7 @@
 
 use super::expand::Arg;
 use super::invoke::Call;
+use super::options::Parsed;
 use super::run::{Shell, Stdin};
 use super::table::Effect;
 use crate::{Action, Hazard, Resource, Verb};
@@ -178,8 +179,12 @@ pub(super) fn service(shell: &mut Shell<'_>, call: &Call<'_>) {
 pub(super) fn recorder(shell: &mut Shell<'_>, call: &Call<'_>) {
     let parsed = shell.options("+ --home=", call.args);
     let (sub, rest) = (parsed.operand(0).to_owned(), parsed.operands.get(1..).unwrap_or(&[]));
-    if let Some(sub) = parsed.operands.first() {
+    if let Some(sub) = parsed.operands.first()
+        && (!sub.is_known() || sub.splits || sub.glob || sub.source.is_some())
+    {
+        // It may be any, so the worst is taken.
         shell.unknown(sub);
+        return configure(shell, "fdr/*", false);
     }
     // Options of the command may come before its own command.
     let inner = shell.options("--home= --reason= --lifetime= --session= --policy= --file=", rest);
@@ -194,11 +199,17 @@ pub(super) fn recorder(shell: &mut Shell<'_>, call: &Call<'_>) {
         }
         ("run" | "mcp-proxy", _) => {
             shell.execute(call.name);
-            if let Some(at) = rest.iter().position(|a| a.text == "--") {
-                shell.invoke(&rest[at + 1..]);
-            }
+            // With `--` before it or without.
+            let run = shell.options("+ --home= --name= --session= --as=", rest);
+            shell.invoke(&run.operands);
         }
-        _ => shell.execute(call.name),
+        (
+            "" | "demo" | "doctor" | "sessions" | "show" | "tail" | "query" | "cat" | "verify" | "checkpoint"
+            | "prove" | "replay" | "import" | "normalize" | "status" | "completions" | "help",
+            _,
+        ) => shell.execute(call.name),
+        // One that this version does not have.
+        _ => configure(shell, "fdr/*", false),
     }
 }
 
@@ -482,16 +493,105 @@ fn looked_up(text: &str) -> Option<&str> {
 }
 
 pub(super) fn kill_by_name(shell: &mut Shell<'_>, call: &Call<'_>) {
-    let parsed = shell.options("-s,--signal= -u,--euid,--user= -U= -g= -G= -P= -t= -o -n -f -x -9 -KILL,-SIGKILL -e -v -I -i -w -F=r --ns=", call.args);
-    let hard = parsed.has("-9")
-        || parsed.has("-KILL")
-        || parsed.values("-s").any(|s| matches!(s.text.as_str(), "KILL" | "SIGKILL" | "9"));
+    let parsed = shell.options("-s,--signal= -u,--euid,--user= -U,--uid= -g,--pgroup= -G,--group= -P,--parent= --session= -t,--terminal= -o -n -f -x -9 -KILL,-SIGKILL -e -v -I -i -w -F,--pidfile=r --ns=", call.args);
+    shell.option_files(&parsed);
+    let hard = is_hard(&parsed);
     if parsed.operands.is_empty() {
-        configure(shell, "name/*", hard);
+        // Those of a user, a group, a terminal, a parent, or in a file.
+        unknown_process(shell, call.name, hard);
     }
     for name in &parsed.operands {
         shell.unknown(name);
         configure(shell, &format!("name/{}", name.text), hard);
+    }
+}
+
+fn is_hard(parsed: &Parsed<'_>) -> bool {
+    parsed.has("-9")
+        || parsed.has("-KILL")
+        || parsed.values("-s").any(|s| matches!(s.text.as_str(), "KILL" | "SIGKILL" | "9"))
+}
+
+/// A command reaches processes that its text does not name.
+fn unknown_process(shell: &mut Shell<'_>, name: &str, destructive: bool) {
+    shell.opaque_as(Hazard::Arguments, format!("which processes {name} reaches is not known"));
+    configure(shell, "pid/*", destructive);
+}
+
+/// One process that is changed or looked into, by its number.
+pub(super) fn process(shell: &mut Shell<'_>, process: &Arg) {
+    if process.is_known() {
+        configure(shell, &format!("pid/{}", process.text), false);
+    } else {
+        shell.unknown(process);
+        configure(shell, "pid/*", false);
+    }
+}
+
+/// `skill` takes numbers and names alike.
+pub(super) fn kill_any(shell: &mut Shell<'_>, call: &Call<'_>) {
+    let parsed = shell
+        .options("-s,--signal= -u,--user= -t,--tty= -p,--pid= -c,--command= -9 -KILL,-SIGKILL", call.args);
+    let hard = is_hard(&parsed);
+    let given = parsed.values("-p").chain(parsed.values("-c")).chain(&parsed.operands);
+    let mut named = false;
+    for process in given {
+        named = true;
+        shell.unknown(process);
+        let kind = if process.text.bytes().all(|b| b.is_ascii_digit()) { "pid" } else { "name" };
+        configure(shell, &format!("{kind}/{}", process.text), hard);
+    }
+    if !named {
+        unknown_process(shell, call.name, hard);
+    }
+}
+
+/// All processes but those of its own session.
+pub(super) fn kill_all(shell: &mut Shell<'_>, _: &Call<'_>) {
+    configure(shell, "pid/-1", true);
+}
+
+/// `fuser -k` ends whatever has a file or a port open.
+pub(super) fn fuser(shell: &mut Shell<'_>, call: &Call<'_>) {
+    let parsed =
+        shell.options("+ -k,--kill -n,--namespace= -m,-M,--mount,-c -a -i -u -v -s -4 -6 -l", call.args);
+    // A signal (`-TERM`) may stand anywhere before the files.
+    let signal =
+        |a: &&Arg| a.text.strip_prefix('-').is_some_and(|s| s.bytes().all(|b| b.is_ascii_uppercase()));
+    let kills = parsed.has("-k") || call.args.iter().any(|a| a.text == "-k" || a.text == "--kill");
+    if !kills {
+        return shell.execute(call.name);
+    }
+    let space = parsed.value("-n").map(|space| space.text.clone());
+    for target in parsed.operands.iter().filter(|a| !signal(a) && !a.text.starts_with('-')) {
+        let port = target.text.split_once('/').is_some_and(|(port, protocol)| {
+            port.bytes().all(|b| b.is_ascii_digit() || b == b',')
+                && matches!(protocol, "tcp" | "udp" | "sctp")
+        });
+        match &space {
+            Some(space) if space != "file" => {
+                configure(shell, &format!("port/{}/{space}", target.text), true)
+            }
+            _ if port => configure(shell, &format!("port/{}", target.text), true),
+            _ => {
+                shell.touch(Effect::Configure, target);
+                unknown_process(shell, call.name, true);
+            }
+        }
+    }
+}
+
+/// `renice`, `gcore` and `reptyr` work on processes that run.
+pub(super) fn on_processes(shell: &mut Shell<'_>, call: &Call<'_>) {
+    let parsed = shell.options("-n,--priority= -g,--pgrp -u,--user -p,--pid -o=w -l -s -T= -a", call.args);
+    shell.option_files(&parsed);
+    if parsed.has("-u") || parsed.operands.is_empty() {
+        return unknown_process(shell, call.name, false);
+    }
+    // `renice 10 123`: the priority first.
+    let skip = usize::from(call.name == "renice" && !parsed.has("-n"));
+    for operand in parsed.operands.iter().skip(skip) {
+        process(shell, operand);
     }
 }
 

@@ -155,15 +155,27 @@ pub(super) fn nice(shell: &mut Shell<'_>, call: &Call<'_>) {
 }
 
 pub(super) fn scheduling(shell: &mut Shell<'_>, call: &Call<'_>) {
-    let parsed = shell.options(
-        "+ -c,--class,--cpu-list= -n,--classdata= -p,--pid= -P= -u= -m,--membind= -N,--cpunodebind= -C= --cpu=",
-        call.args,
-    );
+    let spec = match call.name {
+        "taskset" => "+ -c,--cpu-list -p,--pid= -a,--all-tasks",
+        _ => {
+            "+ -c,--class,--cpu-list= --nofile= --nproc= --core= --as= --fsize= --rss= --memlock= --stack= -n,--classdata= -p,--pid= -P= -u= -m,--membind= -N,--cpunodebind= -C= --cpu="
+        }
+    };
+    let parsed = shell.options(spec, call.args);
     // `chrt 10 command`, `taskset 0x3 command`: a number first.
-    let number = matches!(call.name, "chrt" | "taskset" | "setarch") && !parsed.has("-c");
+    let number = match call.name {
+        "taskset" => true,
+        name => matches!(name, "chrt" | "setarch") && !parsed.has("-c"),
+    };
     let skipped = usize::from(number && parsed.operands.len() > 1);
     if parsed.has("-p") {
-        shell.execute(call.name);
+        // A process that runs; for some, a setting of it comes first.
+        let given = parsed.value("-p").into_iter().chain(&parsed.operands);
+        let is_number = |a: &&Arg| !a.is_known() || a.text.bytes().all(|b| b.is_ascii_digit());
+        match given.filter(is_number).last().cloned() {
+            Some(process) => super::system::process(shell, &process),
+            None => shell.execute(call.name),
+        }
     } else {
         rest(shell, call, skip(&parsed.operands, skipped));
     }
@@ -448,12 +460,29 @@ pub(super) fn script(shell: &mut Shell<'_>, call: &Call<'_>) {
 
 pub(super) fn tracer(shell: &mut Shell<'_>, call: &Call<'_>) {
     let spec = match call.name {
-        "gdb" => "+ -ex= -x=r -p,--pid= -c,--core=r --args --batch",
+        "gdb" => "+ -ex= -x=r -p,--pid= -c,--core=r --args -batch,--batch -quiet,-q -nx",
         "valgrind" => "+ --log-file=w --tool= --suppressions=r",
-        _ => "+ -e= -o=w -p= -s= -S= -a= -u= -E= -P= -I= -b= -X= -F= -C=",
+        _ => "+ -e= -o=w -p,--attach= -s= -S= -a= -u= -E= -P= -I= -b= -X= -F= -C=",
     };
     let parsed = shell.options(spec, call.args);
     shell.option_files(&parsed);
+    if call.name != "valgrind" {
+        // It stops a process that runs, and may change it.
+        for process in parsed.values("-p") {
+            super::system::process(shell, process);
+        }
+    }
+    if call.name == "gdb" {
+        let attached = parsed.values("-ex").filter_map(|command| {
+            command.text.trim_start().strip_prefix("attach ").map(|process| command.with_text(process.trim()))
+        });
+        // `gdb program 123`.
+        let second = parsed.operands.get(1).filter(|_| !parsed.has("--args")).cloned();
+        let second = second.filter(|a| !a.text.is_empty() && a.text.bytes().all(|b| b.is_ascii_digit()));
+        for process in attached.chain(second).collect::<Vec<_>>() {
+            super::system::process(shell, &process);
+        }
+    }
     if parsed.has("-ex") || parsed.has("-x") {
         shell.opaque_as(Hazard::CommandWord, format!("{} runs commands of its own language", call.name));
     }
@@ -603,6 +632,32 @@ pub(super) fn multiplexer(shell: &mut Shell<'_>, call: &Call<'_>) {
             code(shell, call.name, &joined(&keys), None);
         }
         _ => {}
+    }
+}
+
+/// Types into whatever window is in front, which may be a terminal.
+pub(super) fn typist(shell: &mut Shell<'_>, call: &Call<'_>) {
+    shell.execute(call.name);
+    let types = call.name == "wtype"
+        || call.name == "dotool"
+        || call.args.iter().any(|a| {
+            !a.is_known() || matches!(a.text.as_str(), "type" | "key" | "keydown" | "click" | "exec" | "-")
+        });
+    if !types {
+        return;
+    }
+    shell.opaque_as(Hazard::CommandWord, format!("{} types into another window", call.name));
+    let after = call.args.iter().position(|a| matches!(a.text.as_str(), "type" | "exec"));
+    let Some(after) = after.map(|i| i + 1).or((call.name == "wtype").then_some(0)) else {
+        return;
+    };
+    let parsed = shell.options(
+        "--delay= --window= --args= --terminator= --file=r --clearmodifiers --key-delay= -d= -k= -M= -m= -P= -p= -s=",
+        skip(call.args, after),
+    );
+    shell.option_files(&parsed);
+    if !parsed.operands.is_empty() {
+        code(shell, call.name, &joined(&parsed.operands), None);
     }
 }
 
@@ -1184,7 +1239,10 @@ impl Shell<'_> {
                     format!("{name} puts code into every program that is run"),
                 );
             }
-            "BASH_ENV" | "ENV" | "PYTHONSTARTUP" if value.text.contains('/') => {
+            // `ENV=production` is no file of the shell's.
+            "BASH_ENV" | "ENV" | "PYTHONSTARTUP"
+                if !value.text.is_empty() && (name != "ENV" || value.text.contains(['/', '.', '$'])) =>
+            {
                 self.touch(Effect::Execute, value);
                 self.act(Verb::Configure, "env", name);
                 self.opaque_as(
