@@ -5,6 +5,7 @@
 
 use crate::pattern::overlap;
 use fdr_record::{Action, ActionBody, Resource, Verb};
+use regex::RegexBuilder;
 
 /// Files in which runtimes keep hooks and what switches them off, in any folder.
 const HOOK_FILES: [&str; 8] = [
@@ -27,8 +28,12 @@ const PROGRAMS: [&str; 2] = ["fdr", HOOK_PROGRAM];
 const HOOK_PROGRAM: &str = "fdr-hook";
 /// Name of the recorder's socket.
 const SOCKET: &str = "fdr.sock";
+/// Names the recorder's folder to all that is ours.
+const HOME_VARIABLE: &str = "FDR_HOME";
 /// What makes a pattern of the name of a process.
 const PATTERN: [char; 10] = ['*', '?', '[', '(', '{', '|', '^', '$', '\\', '+'];
+/// The largest one that is tried.
+const PATTERN_BYTES: usize = 256 << 10;
 
 /// What is guarded on this machine.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +52,16 @@ impl Guard {
         for action in &mut body.actions {
             action.tamper = self.is_tampering(action);
             tampers |= action.tamper;
+        }
+        // A program of ours under another name would be ours no longer: read, and written again.
+        let mut copies = false;
+        for action in &mut body.actions {
+            if action.action == Verb::Read && self.is_program(&action.resource) {
+                copies = true;
+            } else if copies && matches!(action.action, Verb::Write | Verb::Create) {
+                action.tamper = true;
+                tampers = true;
+            }
         }
         let named = body.named.iter().find(|resource| self.is_guarded(resource, true));
         if let (Some(resource), false) = (named, tampers) {
@@ -75,6 +90,13 @@ impl Guard {
             .any(|resource| self.is_guarded(resource, whole))
     }
 
+    /// Whether this is a program of ours, as it lies on the disk.
+    fn is_program(&self, resource: &Resource) -> bool {
+        let name = resource.name();
+        let last = name.rsplit('/').next().unwrap_or_default();
+        PROGRAMS.contains(&last) && (resource.kind() == "proc" || self.paths.iter().any(|path| path == name))
+    }
+
     /// Whether this is the program that takes events, or the socket that it gives them to.
     fn is_feeding(&self, resource: &Resource) -> bool {
         let name = resource.name();
@@ -92,16 +114,36 @@ impl Guard {
             "proc" => match resource.name().split_once('/') {
                 // A group has the number of its first process, with a sign.
                 Some(("pid", pid)) => number(pid) == Some(self.pid),
-                // What is searched for may be a part of a name, or a pattern of it.
-                Some(("name", name)) if name.contains(PATTERN) => true,
-                Some(("name", name)) => {
-                    PROGRAMS.iter().any(|program| program.contains(name) || name.contains(program))
-                }
+                Some(("name", name)) => self.is_guarded_name(name),
                 Some(("fdr", _)) => true,
-                _ => false,
+                Some(_) => false,
+                // The program itself, or what its name stands for.
+                None => PROGRAMS.contains(&resource.name()),
             },
+            // Where hooks look for the recorder.
+            "env" => resource.name() == HOME_VARIABLE,
             _ => false,
         }
+    }
+
+    /// Whether what is looked for among processes finds one of ours. `pkill` takes a regular
+    /// expression that is found anywhere, with `-f` in the whole command line; a service manager
+    /// takes a pattern of names.
+    fn is_guarded_name(&self, name: &str) -> bool {
+        let Ok(pattern) = RegexBuilder::new(name).case_insensitive(true).size_limit(PATTERN_BYTES).build()
+        else {
+            // It is no such expression, or too large to be tried.
+            return name.contains(PATTERN) || PROGRAMS.iter().any(|program| name.contains(program));
+        };
+        let lines = self.paths.iter().flat_map(|path| {
+            [
+                format!("fdr serve --background --home {path}"),
+                format!("{path} serve --background --home {path}"),
+            ]
+        });
+        PROGRAMS.iter().any(|program| name.contains(program) || overlap(name, program))
+            || PROGRAMS.iter().any(|program| pattern.is_match(program))
+            || lines.chain(["fdr serve --background".to_owned()]).any(|line| pattern.is_match(&line))
     }
 
     /// Whether a path is guarded; `whole` if everything below it is meant as well.
@@ -200,6 +242,55 @@ mod tests {
             ("kill -- -4211", true),
             ("kill -9 0x1073", true),
             ("pkill -f 'fd[r]'", true),
+            ("pkill f", true),
+            ("pkill -f recorder", false),
+            ("pkill -f 'home /home/dev/.local'", true),
+            ("pkill -f 'serve --back'", true),
+            ("pkill '^FDR$'", true),
+            ("pkill -f 'node.*server'", false),
+            ("pkill -f '[v]ite'", false),
+            ("killall -r 'f.*'", true),
+            ("systemctl --user stop 'fd*'", true),
+            ("systemctl --user stop fdr.service", true),
+            ("skill -9 fdr", true),
+            ("skill 4211", true),
+            ("gdb -p 4211", true),
+            ("gdb -batch -ex 'attach 4211'", true),
+            ("strace -p 4211", true),
+            ("strace -p4212", false),
+            ("prlimit --pid 4211 --nofile=0", true),
+            ("prlimit -p 4211 --nofile=0", true),
+            ("taskset -p 0x1 4211", true),
+            ("renice 19 4211", true),
+            ("renice -n 19 -p 4211", true),
+            ("fuser -k ~/.local/state/fdr/fdr.sock", true),
+            ("fuser -k ~/.local/state/fdr/log", true),
+            ("fuser -k 8080/tcp", false),
+            ("fdr st?p", true),
+            ("fdr {stop,}", true),
+            ("fdr \"$X\"", true),
+            ("fdr $X", true),
+            ("fdr status", false),
+            ("fdr run fdr stop", true),
+            ("systemd-run --user fdr stop", true),
+            ("ssh localhost fdr stop", true),
+            ("ssh me@127.0.0.1 'rm -rf .local/state/fdr'", true),
+            ("ssh other fdr stop", false),
+            ("cp /opt/fdr/bin/fdr x", true),
+            ("cp \"$(which fdr)\" x", true),
+            ("cp `command -v fdr` x", true),
+            ("cp \"$(which node)\" x", false),
+            ("cat /opt/fdr/bin/fdr > x", true),
+            ("ln -s /opt/fdr/bin/fdr y", true),
+            ("ln -s \"$(which fdr)\" y", true),
+            ("mv \"$(which fdr)\" y", true),
+            ("rm \"$(which fdr)\"", true),
+            ("chmod 000 $(which fdr-hook)", true),
+            ("alias fdr=true", true),
+            ("sha256sum /opt/fdr/bin/fdr", false),
+            ("export FDR_HOME=/tmp/x", true),
+            ("FDR_HOME=/tmp/x fdr status", true),
+            ("xdotool type 'fdr approvals grant 1'", true),
             ("echo '{}' | fdr-hook claude-code UserPromptSubmit", true),
             ("/opt/fdr/bin/fdr-hook claude-code UserPromptSubmit < x", true),
             ("echo x > ~/.local/state/fdr/fdr.sock", true),
