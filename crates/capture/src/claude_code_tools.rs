@@ -33,10 +33,8 @@ impl<'c> Call<'c> {
             "LS" => self.on_file(Verb::Read, "path"),
             "Glob" | "Grep" => self.search(),
             "Bash" | "Monitor" => {
-                let command = self.text("command");
-                if command.is_empty() {
-                    self.unknown(Hazard::Arguments, "the call has no command");
-                } else {
+                let command = self.needed(&["command"]);
+                if !command.is_empty() {
                     let context = shell::Context { cwd: self.cwd, home: self.home };
                     self.found = shell::normalise(command, &context);
                 }
@@ -45,21 +43,28 @@ impl<'c> Call<'c> {
             "PowerShell" => {
                 self.act(Verb::Execute, Resource::proc("powershell"));
                 self.unknown(Hazard::CommandWord, "commands of PowerShell are not read");
-                self.text("command").to_owned()
+                self.needed(&["command"]).to_owned()
             }
             "BashOutput" | "TaskOutput" => self.on_background(Verb::Read),
             "KillShell" | "KillBash" | "TaskStop" => self.on_background(Verb::Execute),
             "WebFetch" => self.named(Verb::Network, "url", &["url"]),
             "WebSearch" => {
                 self.act(Verb::Search, self.own("web"));
-                self.text("query").to_owned()
+                self.needed(&["query"]).to_owned()
             }
             "Agent" | "Task" => {
                 // The runtime takes this one where none is named.
                 let kind = Some(self.text("subagent_type")).filter(|kind| !kind.is_empty());
                 self.act(Verb::Delegate, Resource::new("agent", kind.unwrap_or("general-purpose")));
+                self.needed(&["prompt"]);
                 self.first(&["description", "prompt"]).to_owned()
             }
+            "CronCreate" | "ScheduleWakeup" | "RemoteTrigger" => {
+                // What it says is done when nobody looks, as if a person had asked for it.
+                self.act(Verb::Delegate, Resource::new("agent", "later"));
+                self.first(&["prompt", "reason", "action"]).to_owned()
+            }
+            "Config" => self.setting(),
             "SendMessage" => {
                 self.named(Verb::Delegate, "agent", &["to", "recipient"]);
                 self.first(&["summary", "message", "content"]).to_owned()
@@ -73,7 +78,7 @@ impl<'c> Call<'c> {
                 self.text("taskId").to_owned()
             }
             "Skill" | "SlashCommand" => {
-                let name = self.first(&["skill", "command", "name"]);
+                let name = self.needed(&["skill", "command", "name"]);
                 self.act(Verb::Execute, self.own(&format!("skill/{name}")));
                 name.to_owned()
             }
@@ -137,6 +142,39 @@ impl<'c> Call<'c> {
         keys.iter().map(|key| self.text(key)).find(|text| !text.is_empty()).unwrap_or_default()
     }
 
+    /// What a tool can't do without. A call that lacks it, or has something else there, is not
+    /// what this version takes the tool for.
+    fn needed(&mut self, keys: &[&str]) -> &'c str {
+        let text = self.first(keys);
+        if text.is_empty() {
+            self.unknown(Hazard::UnknownTool, format!("the call has no {}", keys[0]));
+        }
+        text
+    }
+
+    /// What a tool may leave away, but not give in another form.
+    fn optional(&mut self, key: &str) -> &'c str {
+        if self.input.get(key).is_some_and(|value| !value.is_string() && !value.is_null()) {
+            self.unknown(Hazard::UnknownTool, format!("{key} is no text"));
+        }
+        self.text(key)
+    }
+
+    /// A setting of the runtime, looked at or changed.
+    fn setting(&mut self) -> String {
+        let name = self.needed(&["setting", "key", "name"]);
+        let changes = name.is_empty() || self.input.get("value").is_some_and(|value| !value.is_null());
+        self.act(if changes { Verb::Configure } else { Verb::Read }, self.own("Config"));
+        let lower = name.to_ascii_lowercase();
+        if changes && ["hook", "permission"].iter().any(|part| lower.contains(part)) {
+            // Kept there, whatever the tool is called with.
+            if let Some(file) = self.file("~/.claude/settings.json") {
+                self.act(Verb::Write, file);
+            }
+        }
+        name.to_owned()
+    }
+
     fn act(&mut self, verb: Verb, resource: Resource) {
         self.found.push(Action::new(verb, resource));
     }
@@ -165,18 +203,18 @@ impl<'c> Call<'c> {
     }
 
     fn on_file(&mut self, verb: Verb, key: &str) -> String {
-        let path = self.text(key);
-        if path.is_empty() {
-            self.unknown(Hazard::Arguments, format!("the call has no {key}"));
-        } else if let Some(file) = self.file(path) {
+        let path = self.needed(&[key]);
+        if !path.is_empty()
+            && let Some(file) = self.file(path)
+        {
             self.act(verb, file);
         }
         path.to_owned()
     }
 
     fn search(&mut self) -> String {
-        let pattern = self.text("pattern");
-        let path = match (self.text("path"), self.tool) {
+        let pattern = self.needed(&["pattern"]);
+        let path = match (self.optional("path"), self.tool) {
             // A pattern may name the folder itself: /etc/**/*.conf
             ("", "Glob") if pattern.starts_with(['/', '~']) => {
                 let fixed = pattern.split(['*', '?', '[', '{']).next().unwrap_or_default();
@@ -198,10 +236,8 @@ impl<'c> Call<'c> {
     }
 
     fn named(&mut self, verb: Verb, kind: &str, keys: &[&str]) -> String {
-        let name = self.first(keys);
-        if name.is_empty() {
-            self.unknown(Hazard::Arguments, format!("the call has no {}", keys[0]));
-        } else {
+        let name = self.needed(keys);
+        if !name.is_empty() {
             self.act(verb, Resource::new(kind, name));
         }
         name.to_owned()
@@ -221,7 +257,7 @@ mod tests {
             (
                 "Read",
                 json!({"file_path": 3}),
-                "execute tool:claude-code/Read; the call has no file_path; (arguments)",
+                "execute tool:claude-code/Read; the call has no file_path; (unknown_tool)",
             ),
             ("Write", json!({"file_path": "../a"}), "write file:/a"),
             ("Edit", json!({"file_path": "/w/a"}), "write file:/w/a"),
@@ -233,12 +269,43 @@ mod tests {
             ("Glob", json!({"pattern": "/etc/**/*.conf"}), "search file:/etc recursive"),
             ("Glob", json!({"pattern": "/*"}), "search file:/ recursive"),
             ("Bash", json!({"command": "rm -rf build"}), "delete file:/w/build recursive destructive"),
-            ("Bash", json!({}), "execute tool:claude-code/Bash; the call has no command; (arguments)"),
+            ("Bash", json!({}), "execute tool:claude-code/Bash; the call has no command; (unknown_tool)"),
+            ("Monitor", json!({"command": "rm -rf build"}), "delete file:/w/build recursive destructive"),
+            (
+                "Write",
+                json!({"file_path": ["/w/a"]}),
+                "execute tool:claude-code/Write; the call has no file_path; (unknown_tool)",
+            ),
+            (
+                "Grep",
+                json!({"pattern": "x", "path": ["/etc"]}),
+                "search file:/w recursive; path is no text; (unknown_tool)",
+            ),
+            (
+                "Agent",
+                json!({"prompt": 3}),
+                "delegate agent:general-purpose; the call has no prompt; (unknown_tool)",
+            ),
+            ("CronCreate", json!({"cron": "* * * * *", "prompt": "push"}), "delegate agent:later"),
+            ("ScheduleWakeup", json!({"delaySeconds": 60, "prompt": "push"}), "delegate agent:later"),
+            ("RemoteTrigger", json!({"action": "run"}), "delegate agent:later"),
+            ("Config", json!({"setting": "theme"}), "read tool:claude-code/Config"),
+            ("Config", json!({"setting": "theme", "value": "dark"}), "configure tool:claude-code/Config"),
+            (
+                "Config",
+                json!({"setting": "disableAllHooks", "value": true}),
+                "configure tool:claude-code/Config; write file:/home/dev/.claude/settings.json",
+            ),
+            (
+                "Config",
+                json!({"setting": "permissions.defaultMode", "value": "bypassPermissions"}),
+                "configure tool:claude-code/Config; write file:/home/dev/.claude/settings.json",
+            ),
             ("BashOutput", json!({"bash_id": "b1"}), "read proc:background/b1"),
             ("KillShell", json!({"shell_id": "b1"}), "execute proc:background/b1"),
             ("WebFetch", json!({"url": "https://h/p"}), "network url:https://h/p"),
             ("WebSearch", json!({"query": "q"}), "search tool:claude-code/web"),
-            ("Agent", json!({"subagent_type": "Explore"}), "delegate agent:Explore"),
+            ("Agent", json!({"subagent_type": "Explore", "prompt": "p"}), "delegate agent:Explore"),
             ("Task", json!({"prompt": "p"}), "delegate agent:general-purpose"),
             ("SendMessage", json!({"to": "a1", "summary": "s"}), "delegate agent:a1"),
             ("TodoWrite", json!({"todos": []}), "memory memory:tasks"),
