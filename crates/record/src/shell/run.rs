@@ -457,10 +457,12 @@ impl<'c> Shell<'c> {
             return;
         }
         let Some(path) = self.path(arg) else {
+            // A target may only be named after it: `cp $(which x) folder`.
             if let Some(program) = self.looked_up_program(arg)
-                && let Some(verb) = effect.verb().filter(|verb| *verb != Verb::Execute)
+                && let Some(verb @ (Verb::Read | Verb::Delete | Verb::Configure)) = effect.verb()
             {
-                self.act(verb, "proc", program);
+                let action = Action::new(verb, Resource::proc(program));
+                self.push(if effect.is_destructive() { action.destructive() } else { action });
             }
             if arg.unknown.is_some() || !arg.text.is_empty() {
                 self.lost_delete |= effect.is_destructive();
