@@ -620,6 +620,13 @@ impl<'c> Capture<'_, '_> {
     }
 
     fn notification(&mut self, side: Side, method: &str, params: Option<&'c RawValue>, line: &'c [u8]) {
+        if side == Side::Client && method == "tools/call" {
+            return self.unparsed(
+                "client",
+                "a call without an id has no answer, and is not decided on",
+                line,
+            );
+        }
         let said = match method {
             "notifications/cancelled" => text_member(params, "reason"),
             "notifications/message" => member(params, "data").map(|data| data.get().to_owned()),

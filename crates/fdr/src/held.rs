@@ -15,6 +15,8 @@ use fdr_record::{
 };
 use serde::{Deserialize, Serialize};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// The clients of MCP servers give up after a minute.
@@ -23,6 +25,10 @@ const MCP_WAIT_S: u32 = 45;
 const LOOK: Duration = Duration::from_millis(500);
 /// How long a grant can be used that nobody waited for, in minutes, unless it says otherwise.
 const GRANT_MINUTES: u64 = 60;
+/// Requests of one session that wait at once; what comes beyond is denied.
+const MAX_WAITING: usize = 32;
+/// Commands that notify at once; beyond, requests are only in the queue.
+const MAX_NOTIFYING: usize = 8;
 /// Actions of a call that a request shows.
 const MAX_SHOWN_ACTIONS: usize = 32;
 /// The longest lifetime of a grant, in minutes: 30 days.
@@ -132,21 +138,28 @@ impl Recorder {
             }
         };
         let policy = &body.policy;
-        if self.runtime_asks(request, action) {
+        // The runtime asks one person.
+        if !policy.four_eyes && self.runtime_asks(request, action) {
             return Some(Held::Asked(format!("please confirm: {}", policy.reason)));
         }
         let Some(digest) = approvals::digest(action) else {
             return Some(Held::Denied(format!("denied, nothing names this action: {}", policy.reason)));
         };
+        let session = action.session.as_deref().unwrap_or_default();
+        if self.decider.desk().approvals.waiting_of(session) >= MAX_WAITING {
+            return Some(Held::Denied(format!(
+                "denied, {MAX_WAITING} calls of this session wait for a person already: {}",
+                policy.reason
+            )));
+        }
         let wait = self.approval_wait(&request.runtime);
-        let set = self.decider.set();
         let asked = Approval {
             tool: body.tool.clone(),
             summary: body.summary.clone(),
             reason: Some(policy.reason.clone()),
             digest: Some(digest),
             expires: Some(Timestamp(action.ts.0 + u64::from(wait) * 1_000_000_000)),
-            four_eyes: set.is_some_and(|set| set.needs_four_eyes(&policy.policies)),
+            four_eyes: policy.four_eyes,
             policies: policy.policies.clone(),
             actions: body.actions.iter().take(MAX_SHOWN_ACTIONS).cloned().collect(),
             ..Approval::default()
@@ -166,7 +179,11 @@ impl Recorder {
         match self.approvals.route {
             Route::Runtime => true,
             Route::Queue => false,
-            Route::Auto => variable("CLAUDE_CODE_ENTRYPOINT") == Some("cli") && mode != Some("dontAsk"),
+            // In the other modes Claude Code may answer by itself.
+            Route::Auto => {
+                variable("CLAUDE_CODE_ENTRYPOINT") == Some("cli")
+                    && matches!(mode, None | Some("default" | "acceptEdits" | "plan"))
+            }
         }
     }
 
@@ -262,12 +279,18 @@ impl Recorder {
         if self.approvals.notify.is_empty() {
             return;
         }
+        let running = Arc::clone(&self.notifying);
+        if running.fetch_add(1, Ordering::SeqCst) >= MAX_NOTIFYING {
+            running.fetch_sub(1, Ordering::SeqCst);
+            return;
+        }
         let (command, text) =
             (self.approvals.notify.clone(), serde_json::to_vec(&shown(asked)).unwrap_or_default());
         std::thread::spawn(move || {
             if let Err(error) = crate::command::output_of(&command, &text, Duration::from_secs(10)) {
                 crate::text::say!("warning: can't notify of a request for approval: {error:#}");
             }
+            running.fetch_sub(1, Ordering::SeqCst);
         });
     }
 
@@ -327,7 +350,10 @@ impl Recorder {
         let observed = surroundings::peer(stream, self.now());
         anyhow::ensure!(observed.uid.is_some(), "the system does not tell who connects");
         let desk = self.decider.desk();
-        if let Some(agent) = surroundings::ancestors(stream).into_iter().find(|pid| desk.is_agent(*pid)) {
+        if let Some(agent) = surroundings::ancestors(stream)
+            .into_iter()
+            .find(|pid| desk.is_agent(*pid, surroundings::began(*pid)))
+        {
             anyhow::bail!(
                 "an agent (pid {agent}) can't decide what agents may do; answer from a terminal of your own"
             );

@@ -10,7 +10,7 @@ use fdr_policy::intent::{self, Place};
 use fdr_policy::session::Sessions;
 use fdr_policy::{PolicySet, SetFile, Source};
 use fdr_record::{
-    Action, ActionBody, Body, Facts, Hazard, Intent, IntentCheck, IntentSource, Mode, PolicyChange,
+    Action, ActionBody, Body, Facts, Hazard, Intent, IntentCheck, IntentSource, Mode, Observed, PolicyChange,
     PolicyDecision, Record, RecordId, Resource, Taint, Timestamp, Verb, Verdict, preview,
 };
 use std::collections::HashMap;
@@ -39,6 +39,7 @@ pub struct Decider {
     pub answered: Condvar,
     guard: Guard,
     good: PathBuf,
+    started: Timestamp,
 }
 
 /// The policy set in force.
@@ -61,7 +62,7 @@ pub struct Desk {
     pub unsettled: std::collections::HashSet<RecordId>,
     /// Attempts to tamper: how many, and the newest.
     pub tampering: (u64, Option<Tampering>),
-    /// Processes of agents, and when they were last heard of.
+    /// Processes of agents since this recorder runs, and when they were last heard of.
     agents: HashMap<u32, Timestamp>,
     /// What the external classifier said of a prompt.
     pub classified: HashMap<String, Intent>,
@@ -81,9 +82,10 @@ pub struct Tampering {
 }
 
 impl Desk {
-    /// Whether a process is one of an agent that was recorded.
-    pub fn is_agent(&self, pid: u32) -> bool {
-        self.agents.contains_key(&pid)
+    /// Whether a process is one of an agent that was heard of; `began` is when it was started. A
+    /// number may be another process's by now.
+    pub fn is_agent(&self, pid: u32, began: Option<Timestamp>) -> bool {
+        self.agents.get(&pid).is_some_and(|heard| began.is_none_or(|began| began <= *heard))
     }
 }
 
@@ -129,6 +131,7 @@ impl Decider {
             answered: Condvar::new(),
             guard: Guard { paths, pid: std::process::id() },
             good: home.dir().join("policy.good"),
+            started: crate::surroundings::wall_clock(),
         }
     }
 
@@ -313,12 +316,18 @@ impl Decider {
 /// What a set says of a recorded action, as it stands in the record.
 pub fn decision(set: &PolicySet, record: &Record, mode: Mode) -> PolicyDecision {
     let mut decision = set.decide(record);
+    let more = decision.policies.len().saturating_sub(MAX_POLICIES);
     decision.policies.truncate(MAX_POLICIES);
+    if more > 0 {
+        // Says that there are others, and is none that a grant could have been asked for by.
+        decision.policies.push(format!("and {more} more: {}", record.id));
+    }
     PolicyDecision {
         decision: decision.verdict,
         mode,
         reason: preview(&decision.reason),
         policies: decision.policies,
+        four_eyes: decision.four_eyes,
         set: Some(set.hash().to_owned()),
         took_us: 0,
     }
@@ -332,6 +341,14 @@ fn place<'a>(record: &'a Record, facts: &'a Facts) -> Place<'a> {
         home: &facts.home,
         repo: facts.workspace.first().map(String::as_str).unwrap_or_default(),
     }
+}
+
+/// Whether a process can be an agent: orphans are below the first process or a session's manager,
+/// and people's shells are below these, too.
+fn is_own(observed: &Observed) -> bool {
+    const MANAGERS: [&str; 7] = ["systemd", "init", "tmux", "tmux: server", "screen", "sshd", "login"];
+    let exe = observed.exe.as_deref().unwrap_or_default();
+    observed.pid != Some(1) && !MANAGERS.contains(&exe.rsplit('/').next().unwrap_or_default())
 }
 
 /// The judge of a recorder's state.
@@ -349,9 +366,9 @@ impl fdr_capture::Judge for Bench {
         let taints = |record: &Record| self.0.taints(set.as_deref(), record);
         desk.sessions.observe(record, &taints);
         desk.approvals.observe(record);
-        // Everything is below the first process, which is where orphans are.
-        if let Some(pid) = record.observed.as_ref().and_then(|observed| observed.pid).filter(|pid| *pid != 1)
+        if let Some(pid) = record.observed.as_ref().filter(|observed| is_own(observed)).and_then(|o| o.pid)
             && record.agent.is_some()
+            && record.ts >= self.0.started
         {
             if desk.agents.len() >= MAX_AGENTS
                 && let Some(oldest) = desk.agents.iter().min_by_key(|(_, ts)| **ts).map(|(pid, _)| *pid)

@@ -64,6 +64,8 @@ pub struct Recorder {
     pub(crate) decider: Arc<Decider>,
     /// How an action that a person has to approve waits.
     pub(crate) approvals: ApprovalSettings,
+    /// Commands that are notifying somebody.
+    pub(crate) notifying: Arc<AtomicUsize>,
     intent_classifier: Vec<String>,
     /// Taken out when the recorder ends, so that the log is closed whoever still has a
     /// connection.
@@ -171,6 +173,7 @@ impl Recorder {
                 approvers: config.approvers.clone(),
                 notify: config.notify.clone(),
             },
+            notifying: Arc::default(),
             intent_classifier: config.intent_classifier.clone(),
             log: RwLock::new(Some(log)),
             order: Mutex::new(order),

@@ -123,6 +123,15 @@ pub fn ancestors(stream: &UnixStream) -> Vec<u32> {
     found
 }
 
+/// When a process was started, by the wall clock.
+pub fn began(pid: u32) -> Option<Timestamp> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let ticks: u64 = stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()?;
+    let since_boot = ticks * 1_000_000_000 / rustix::param::clock_ticks_per_second().max(1);
+    let age = boot_clock().saturating_sub(since_boot);
+    Some(Timestamp(wall_clock().0.saturating_sub(age)))
+}
+
 /// Whether the process at the other end has in its environment what agent runtimes put into that
 /// of the programs that they start.
 pub fn is_below_agent(stream: &UnixStream) -> bool {

@@ -153,10 +153,11 @@ impl Approvals {
                     repository: repository(record).to_owned(),
                 };
                 self.requests.insert(record.id, request);
-                if self.requests.len() > MAX_KEPT
-                    && let Some(oldest) = self.requests.keys().min().copied()
-                {
-                    self.requests.remove(&oldest);
+                if self.requests.len() > MAX_KEPT {
+                    // Who waits is forgotten last.
+                    let waits = |request: &Request| request.standing == Standing::Waiting;
+                    let oldest = self.requests.iter().min_by_key(|(id, request)| (waits(request), **id));
+                    oldest.map(|(id, _)| *id).map(|id| self.requests.remove(&id));
                 }
             }
             Body::ApprovalGrant(approval) if approval.digest.is_some() => self.granted(record, approval),
@@ -247,6 +248,12 @@ impl Approvals {
     /// A request, as it stands now.
     pub fn request(&self, id: RecordId) -> Option<&Request> {
         self.requests.get(&id)
+    }
+
+    /// How many requests of a session wait.
+    pub fn waiting_of(&self, session: &str) -> usize {
+        let waits = |request: &&Request| request.standing == Standing::Waiting && request.session == session;
+        self.requests.values().filter(waits).count()
     }
 
     /// All requests that are known, oldest first.

@@ -34,40 +34,4 @@ impl PolicySet {
         }
         found
     }
-
-    /// Whether one of these policies wants two different people to approve.
-    pub fn needs_four_eyes(&self, ids: &[String]) -> bool {
-        self.policies().any(|policy| policy.four_eyes && ids.contains(&policy.id))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::set::SetFile;
-    use crate::table;
-    use fdr_record::{Action, Normalised, Resource};
-
-    #[test]
-    fn what_belongs_to_a_class_taints_like_a_secret() {
-        let lists = "[classes]\ncards = [\"**/cards/**\", \"mcp:stripe/*\", \"db:*/*/cards\"]";
-        let policy = "@id(\"a/a\") @reason(\"r\") @control(\"c\") permit (principal, action, resource);";
-        let file = |name: &str, text: &str| SetFile { name: name.to_owned(), text: text.to_owned() };
-        let set = PolicySet::from_files(vec![file("a/a.cedar", policy), file("a/lists.toml", lists)])
-            .expect("the set is right");
-        let case = &table::parse("PERMIT | a | Bash | | ls").expect("the table is right")[0];
-        for (verb, resource, want) in [
-            (Verb::Read, "file:/home/dev/proj/cards/a", &[Taint::Secret][..]),
-            (Verb::Read, "file:/home/dev/proj/card/a", &[]),
-            (Verb::Write, "file:/home/dev/proj/cards/a", &[]),
-            (Verb::Read, "db:psql/shop/cards", &[Taint::Secret]),
-            (Verb::Execute, "mcp:stripe/list", &[Taint::Secret, Taint::Tool]),
-            (Verb::Execute, "mcp:other/list", &[Taint::Tool]),
-        ] {
-            let (kind, name) = resource.split_once(':').expect("a kind and a name");
-            let mut found = Normalised::default();
-            found.push(Action::new(verb, Resource::new(kind, name)));
-            assert_eq!(set.taints(&case.record(found)), want, "{verb} {resource}");
-        }
-    }
 }

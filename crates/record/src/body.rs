@@ -269,6 +269,9 @@ pub struct PolicyDecision {
     /// Ids of the policies that determined it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<String>,
+    /// An `ASK` that two different people have to answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub four_eyes: bool,
     /// Digest of the policy set in force; absent when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set: Option<String>,
@@ -284,6 +287,7 @@ impl PolicyDecision {
             mode,
             reason: "no policy set is loaded".to_owned(),
             policies: Vec::new(),
+            four_eyes: false,
             set: None,
             took_us: 0,
         }

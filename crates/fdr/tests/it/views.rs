@@ -292,6 +292,7 @@ fn permit(reason: &str) -> PolicyDecision {
         mode: Mode::Enforce,
         reason: reason.to_owned(),
         policies: vec![],
+        four_eyes: false,
         set: Some("sha256:4be1aa00".to_owned()),
         took_us: 84,
     }

@@ -28,6 +28,7 @@ fn samples() -> Vec<Record> {
         mode: Mode::Enforce,
         reason: "within the task's scope".into(),
         policies: vec!["baseline/workspace-delete".into()],
+        four_eyes: true,
         set: Some("sha256:4be1".into()),
         took_us: 84,
     };
