@@ -270,7 +270,7 @@ impl<'a> Frames<'a> {
                 (FRAME_HEADER_BYTES + RECORD_PREFIX_BYTES, Frame::Record(record))
             }
             // Logs of before 2026-11-25 have chunks longer than MAX_CHUNK_BYTES, as long as a group may be.
-            KIND_CONTENT if len >= CONTENT_PREFIX_BYTES && len <= MAX_GROUP_BYTES => {
+            KIND_CONTENT if (CONTENT_PREFIX_BYTES..=MAX_GROUP_BYTES).contains(&len) => {
                 let content = ContentFrame {
                     digest: array(payload, 0),
                     salt: array(payload, 32),

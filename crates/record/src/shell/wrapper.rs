@@ -170,9 +170,9 @@ pub(super) fn scheduling(shell: &mut Shell<'_>, call: &Call<'_>) {
     let skipped = usize::from(number && parsed.operands.len() > 1);
     if parsed.has("-p") {
         // A process that runs; for some, a setting of it comes first.
-        let given = parsed.value("-p").into_iter().chain(&parsed.operands);
+        let mut given = parsed.value("-p").into_iter().chain(&parsed.operands);
         let is_number = |a: &&Arg| !a.is_known() || a.text.bytes().all(|b| b.is_ascii_digit());
-        match given.filter(is_number).last().cloned() {
+        match given.rfind(is_number).cloned() {
             Some(process) => super::system::process(shell, &process),
             None => shell.execute(call.name),
         }
