@@ -257,7 +257,7 @@ fn diff(before: &str, after: &str, out: &mut dyn Write) -> anyhow::Result<u8> {
 
 fn test(policy: &[String], files: &[PathBuf], home: &Home, out: &mut dyn Write) -> anyhow::Result<u8> {
     let mut sets: BTreeMap<Vec<String>, PolicySet> = BTreeMap::new();
-    let (mut right, mut wrong) = (0, 0);
+    let (mut right, mut wrong, mut known) = (0, 0, 0);
     for file in files {
         let text = std::fs::read_to_string(file).with_context(|| format!("can't read {}", file.display()))?;
         let cases: Vec<Case> = table::parse(&text).map_err(|errors| {
@@ -275,8 +275,20 @@ fn test(policy: &[String], files: &[PathBuf], home: &Home, out: &mut dyn Write) 
             };
             let (found, _) = claude_code::normalise(&case.tool, &case.input, &case.cwd, &case.home);
             let got = set.decide(&case.record(found));
-            if got.verdict == case.verdict {
+            let is_right = got.verdict == case.verdict
+                && case.by.as_ref().is_none_or(|policy| got.policies.contains(policy));
+            if is_right && case.known.is_some() {
+                wrong += 1;
+                writeln!(
+                    out,
+                    "{}:{}: marked as known to be wrong, and right now: take the mark away",
+                    file.display(),
+                    case.line
+                )?;
+            } else if is_right {
                 right += 1;
+            } else if case.known.is_some() {
+                known += 1;
             } else {
                 wrong += 1;
                 writeln!(
@@ -292,7 +304,8 @@ fn test(policy: &[String], files: &[PathBuf], home: &Home, out: &mut dyn Write) 
             }
         }
     }
-    writeln!(out, "{right} of {} decisions as expected", right + wrong)?;
+    let marked = if known > 0 { format!("; {known} are known not to be") } else { String::new() };
+    writeln!(out, "{right} of {} decisions as expected{marked}", right + wrong + known)?;
     Ok(u8::from(wrong > 0))
 }
 

@@ -663,3 +663,59 @@ fn a_long_log_and_a_restart_change_nothing_of_what_a_session_may_do() {
     let seqs: Vec<u64> = program.records().iter().filter(|r| r.session.is_some()).map(|r| r.seq).collect();
     assert_eq!(seqs, (0..seqs.len() as u64).collect::<Vec<_>>(), "numbered on");
 }
+
+#[test]
+fn the_projects_own_tables_hold_and_a_wrong_one_is_said() {
+    let program = Program::new();
+    let tables = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy/tests/it/tables");
+    let mut arguments = vec!["policy".to_owned(), "test".to_owned()];
+    for entry in std::fs::read_dir(tables).unwrap() {
+        arguments.push(entry.unwrap().path().to_string_lossy().into_owned());
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let said = program.ok(&arguments);
+    assert!(said.contains("decisions as expected"), "{said}");
+    let wrong = program.home().join("wrong.txt");
+    std::fs::create_dir_all(program.home()).unwrap();
+    std::fs::write(&wrong, "PERMIT | baseline | Bash | | rm -rf /etc\n").unwrap();
+    let output = program.fdr(&["policy", "test", wrong.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("wrong.txt:1: want PERMIT, got DENY") && said.contains("0 of 1"), "{said}");
+}
+
+#[test]
+fn a_call_is_decided_on_without_being_recorded() {
+    let program = Program::new();
+    let project = tempfile::tempdir().unwrap();
+    let decide = |runtime: &str, tool: &str, input: &str, more: &[&str]| -> Value {
+        let cwd = project.path().to_str().unwrap();
+        let base =
+            ["policy", "decide", "--policy", "baseline", "--runtime", runtime, "--cwd", cwd, "--tool", tool];
+        let arguments = [&base[..], &["--input", input, "--home-dir", "/home/dev", "--json"], more].concat();
+        serde_json::from_str(&program.ok(&arguments)).unwrap()
+    };
+    let denied = decide("claude-code", "Bash", r#"{"command":"rm -rf /etc/nginx"}"#, &[]);
+    assert_eq!(
+        (&denied["decision"], &denied["actions"][0]["action"]),
+        (&"DENY".into(), &"delete".into()),
+        "{denied}"
+    );
+    assert!(denied["set"].as_str().is_some_and(|set| set.starts_with("sha256:")));
+    let read = r#"{"file_path":"src/a.rs"}"#;
+    assert_eq!(decide("claude-code", "Read", read, &[])["decision"], "PERMIT");
+    let fetch = r#"{"command":"curl -s https://collect.example/x"}"#;
+    assert_eq!(decide("claude-code", "Bash", fetch, &["--taint", "secret"])["decision"], "DENY");
+    let push = r#"{"command":"git push origin feature/x"}"#;
+    let asked = decide("claude-code", "Bash", push, &["--prompt", "Fix the parser, but don't push."]);
+    assert_eq!(
+        (&asked["decision"], &asked["intent"]["scope"]),
+        (&"ASK".into(), &"out_of_scope".into()),
+        "{asked}"
+    );
+    assert_eq!(decide("mcp:mail", "send_mail", r#"{"to":"x@example.com"}"#, &[])["decision"], "ASK");
+    let unknown = program.fdr(&["policy", "decide", "--runtime", "no-such", "--tool", "x", "--input", "{}"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("known are"), "{unknown:?}");
+    assert!(!program.home().join("log").exists(), "nothing is recorded");
+}
