@@ -15,7 +15,7 @@ use fdr_record::{
 };
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Instant, SystemTime};
 
 /// Begins a prompt whose first line declares what it is about.
@@ -147,18 +147,18 @@ impl Decider {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn in_force(&self) -> InForce {
-        self.in_force.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn in_force(&self) -> RwLockReadGuard<'_, InForce> {
+        self.in_force.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The policy set in force.
     pub fn set(&self) -> Option<Arc<PolicySet>> {
-        self.in_force().set
+        self.in_force().set.clone()
     }
 
     /// Why none is in force.
     pub fn problem(&self) -> String {
-        self.in_force().problem
+        self.in_force().problem.clone()
     }
 
     /// Reads the sources if they changed since they were read; `None` if they did not.
@@ -167,7 +167,7 @@ impl Decider {
     /// such a set takes the last good one that was in force here.
     pub fn offer(&self) -> Option<Offer> {
         let seen = look(&self.sources);
-        let before = self.in_force();
+        let before = self.in_force().clone();
         let first = before.seen.is_empty();
         if !first && before.seen == seen {
             return None;
@@ -289,12 +289,11 @@ impl Decider {
         body.facts = Some(facts);
         let mode = body.policy.mode;
         record.body = Body::Action(body);
-        let in_force = self.in_force();
-        let mut policy = match &in_force.set {
-            Some(set) => decision(set, record, mode),
+        let mut policy = match self.set() {
+            Some(set) => decision(&set, record, mode),
             None => PolicyDecision {
                 decision: Verdict::Deny,
-                reason: preview(&format!("no policy set is in force: {}", in_force.problem)),
+                reason: preview(&format!("no policy set is in force: {}", self.problem())),
                 ..PolicyDecision::undecided(mode)
             },
         };

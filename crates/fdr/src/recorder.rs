@@ -104,6 +104,15 @@ struct Order {
     own_source: [u8; 16],
 }
 
+impl Order {
+    /// Sender and number of the next message of the recorder itself.
+    fn next_own(&mut self) -> ([u8; 16], u64) {
+        let seq = self.own_seq;
+        self.own_seq += 1;
+        (self.own_source, seq)
+    }
+}
+
 /// What is said of a message that is recorded.
 #[derive(Clone, Debug, Default)]
 struct Answer {
@@ -226,8 +235,7 @@ impl Recorder {
     fn record_own(&self, bodies: Vec<Body>) -> anyhow::Result<()> {
         let pending = {
             let mut order = self.order();
-            let (source, seq) = (order.own_source, order.own_seq);
-            order.own_seq += 1;
+            let (source, seq) = order.next_own();
             let records =
                 bodies.into_iter().map(|body| self.own_record(&mut order.state, body, None).to_line());
             let records = records.collect();
@@ -243,8 +251,7 @@ impl Recorder {
         let pending = {
             let mut order = self.order();
             self.decider.take(&offer);
-            let (source, seq) = (order.own_source, order.own_seq);
-            order.own_seq += 1;
+            let (source, seq) = order.next_own();
             let mut record = self.own_record(&mut order.state, Body::PolicyChange(offer.change), None);
             let mut contents = Vec::new();
             for file in offer.files {
@@ -286,8 +293,7 @@ impl Recorder {
         let pending = {
             let mut order = self.order();
             ready(&mut self.decider.desk())?;
-            let (source, seq) = (order.own_source, order.own_seq);
-            order.own_seq += 1;
+            let (source, seq) = order.next_own();
             let record = self.session_record(&mut order.state, session, agent, body, links, observed);
             self.submit(source, seq, vec![record.to_line()], Vec::new())?
         };
@@ -305,27 +311,14 @@ impl Recorder {
         links: Vec<Link>,
         observed: Option<Observed>,
     ) -> Record {
-        let (now, mono) = (self.clock)();
+        let uid = observed.as_ref().and_then(|observed| observed.uid);
         let record = Record {
-            v: VERSION,
-            id: state.ids.next(now),
-            kind: body.kind(),
-            ts: now,
-            mono,
             seq: state.next_seq(session),
             session: Some(session.to_owned()),
             agent,
-            principal: observed
-                .as_ref()
-                .and_then(|observed| observed.uid)
-                .map(|uid| self.machine.principal(uid)),
-            trace: None,
+            principal: uid.map(|uid| self.machine.principal(uid)),
             links,
-            claimed: None,
-            observed,
-            env: None,
-            body,
-            content: Vec::new(),
+            ..self.new_record(state, body, observed)
         };
         state.observe(&record);
         record
@@ -351,9 +344,17 @@ impl Recorder {
         self.machine.env(cwd)
     }
 
+    /// A record about the recorder itself.
     fn own_record(&self, state: &mut State, body: Body, observed: Option<Observed>) -> Record {
+        let record = self.new_record(state, body, observed);
+        state.observe(&record);
+        record
+    }
+
+    /// A record that the state has not seen yet.
+    fn new_record(&self, state: &mut State, body: Body, observed: Option<Observed>) -> Record {
         let (now, mono) = (self.clock)();
-        let record = Record {
+        Record {
             v: VERSION,
             id: state.ids.next(now),
             kind: body.kind(),
@@ -370,9 +371,7 @@ impl Recorder {
             env: None,
             body,
             content: Vec::new(),
-        };
-        state.observe(&record);
-        record
+        }
     }
 
     fn order(&self) -> MutexGuard<'_, Order> {

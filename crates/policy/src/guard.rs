@@ -3,7 +3,7 @@
 //! The recorder's folder, programs and process, the folders of policies, and the settings in
 //! which a runtime keeps its hooks. Looking at them is no tampering.
 
-use crate::pattern::overlap;
+use crate::pattern::{is_below, of_glob, overlap};
 use fdr_record::{Action, ActionBody, Resource, Verb};
 use regex::RegexBuilder;
 
@@ -151,8 +151,7 @@ impl Guard {
         let folders = || self.paths.iter().map(String::as_str).chain(MANAGED);
         if path.contains(['*', '?', '[', '{']) {
             // A glob may stand for any of them. A star at the beginning of a name is no dot.
-            let star = |c| if matches!(c, '?' | '[' | ']' | '{' | '}') { '*' } else { c };
-            let path: String = path.chars().map(star).collect();
+            let path = of_glob(path);
             let below = if whole { format!("{path}/**") } else { path.clone() };
             let is_hidden = path.rsplit('/').next().is_some_and(|name| name.starts_with('.'));
             return folders().any(|folder| overlap(&format!("{folder}/**"), &below))
@@ -192,11 +191,6 @@ fn number(text: &str) -> Option<u32> {
         None if digits.len() > 1 && digits.starts_with('0') => u32::from_str_radix(digits, 8).ok(),
         None => digits.parse().ok(),
     }
-}
-
-fn is_below(path: &str, folder: &str) -> bool {
-    path.strip_prefix(folder)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || folder.ends_with('/'))
 }
 
 #[cfg(test)]

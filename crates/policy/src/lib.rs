@@ -32,6 +32,5 @@ pub use set::{
 
 /// Whether a name can be one of those that a glob of a command stands for.
 pub fn may_be(glob: &str, name: &str) -> bool {
-    let star = |c| if matches!(c, '?' | '[' | ']' | '{' | '}') { '*' } else { c };
-    pattern::overlap(&glob.chars().map(star).collect::<String>(), name)
+    pattern::overlap(&pattern::of_glob(glob), name)
 }

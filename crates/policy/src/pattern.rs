@@ -13,6 +13,17 @@ pub(crate) fn overlap(one: &str, other: &str) -> bool {
     one == other || meets(&parts(one), &parts(other), true)
 }
 
+/// Whether `path` is `folder` or below it, by whole segments.
+pub(crate) fn is_below(path: &str, folder: &str) -> bool {
+    let folder = folder.trim_end_matches('/');
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// A glob of a shell as a pattern: what else than a star stands for several names becomes one.
+pub(crate) fn of_glob(glob: &str) -> String {
+    glob.chars().map(|c| if matches!(c, '?' | '[' | ']' | '{' | '}') { '*' } else { c }).collect()
+}
+
 /// Above this many steps, two patterns are taken to overlap, and not to cover each other.
 const MAX_STEPS: usize = 1 << 22;
 

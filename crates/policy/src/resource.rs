@@ -4,6 +4,7 @@
 //! forbids more is taken: not inside, not allowed, secret, protected.
 
 use crate::lists::{Lists, Path, PathList, fold, glob_matches, name_matches};
+use crate::pattern::is_below;
 use fdr_record::Resource;
 use serde::Serialize;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -462,12 +463,6 @@ impl File {
 
 fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
-}
-
-/// Whether `path` is `folder` or below it, by whole segments.
-fn is_below(path: &str, folder: &str) -> bool {
-    let folder = folder.trim_end_matches('/');
-    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Whether a glob in a path may stand for `.git`. A star at the beginning of a name is no dot for a

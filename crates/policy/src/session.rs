@@ -1,6 +1,7 @@
 //! What a decision needs to know of the session beside the action: workspace, taint, counts,
 //! intent. It grows by records alone, and is written into the record of each action.
 
+use crate::pattern::is_below;
 use fdr_record::{
     Action, ActionBody, Body, Count, Facts, Intent, Mode, Outcome, Record, RecordId, Rel, Taint, Verb,
     Verdict,
@@ -104,11 +105,6 @@ impl Sessions {
 fn root(record: &Record) -> Option<String> {
     let env = record.env.as_ref()?;
     env.repo.clone().or_else(|| env.cwd.clone()).filter(|path| path.starts_with('/'))
-}
-
-fn is_below(path: &str, folder: &str) -> bool {
-    path.strip_prefix(folder.trim_end_matches('/'))
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl Session {
