@@ -180,6 +180,9 @@ pub struct Context {
     /// Length in bytes of what was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub len: Option<u64>,
+    /// Number of lines, for a piece of a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lines: Option<u64>,
     /// The beginning of it, or a word on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<String>,
@@ -208,6 +211,9 @@ pub struct Call {
     pub id: String,
     /// Name of the tool.
     pub tool: String,
+    /// The action that it is, where that was concluded from order and arguments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<RecordId>,
 }
 
 /// A verdict on an action.
