@@ -223,8 +223,29 @@ impl<'a, 'b> Event<'a, 'b> {
         reason.to_owned()
     }
 
-    pub(crate) fn session_start(&mut self, source: Option<&str>, transcript: Option<&str>, links: Vec<Link>) {
-        let body = SessionStart { source: source.map(cap), transcript: transcript.map(cap) };
+    /// An agent's run begins. If its process was started by the action of another recorded agent,
+    /// that is its parent, whatever the runtimes of the two.
+    pub(crate) fn session_start(
+        &mut self,
+        source: Option<&str>,
+        transcript: Option<&str>,
+        mut links: Vec<Link>,
+    ) {
+        let ancestors = &self.writer.arrival.ancestors;
+        if links.is_empty()
+            && self.agent.parent.is_none()
+            && let Some((parent, calls)) = self.writer.state.starter(&self.session, ancestors)
+        {
+            links.extend(calls.first().map(|call| link(Rel::DelegatedBy, call.action)));
+            // The process is observed; which of several calls it belongs to is not.
+            self.claimed.inferred = calls.len() > 1;
+            self.agent.parent = Some(parent);
+        }
+        let body = SessionStart {
+            source: source.map(cap),
+            transcript: transcript.map(cap),
+            identities: self.writer.arrival.identities.iter().map(|identity| cap(identity)).collect(),
+        };
         self.add(links, Body::SessionStart(body), Vec::new());
     }
 

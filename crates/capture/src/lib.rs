@@ -57,6 +57,11 @@ pub struct Arrival<'a> {
     pub redacted: u32,
     /// A file that the event is about (an instruction file), as the recorder read it.
     pub attachment: Option<Vec<u8>>,
+    /// As whom the agent can act beside the local user, as its surroundings say.
+    pub identities: Vec<String>,
+    /// The processes that the agent's own was started from, nearest first; as observed, and only for
+    /// an event that may begin a run.
+    pub ancestors: Vec<u32>,
 }
 
 /// What came of one message.

@@ -453,7 +453,7 @@ impl<'c> Capture<'_, '_> {
     }
 
     fn start(&mut self, line: &[u8]) {
-        let body = SessionStart { source: Some("startup".to_owned()), transcript: None };
+        let body = SessionStart { source: Some("startup".to_owned()), ..SessionStart::default() };
         self.record(Body::SessionStart(body), line, Extra::default());
     }
 

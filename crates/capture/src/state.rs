@@ -84,6 +84,8 @@ pub struct State {
     remembered: usize,
     /// Transcripts, by where they stand.
     files: HashMap<String, FileRead>,
+    /// The session that an agent's process speaks for, by process id, as observed.
+    processes: HashMap<u32, String>,
 }
 
 /// How far a transcript was read.
@@ -235,6 +237,7 @@ impl State {
         }
         self.turn += 1;
         self.observe_file(record);
+        self.observe_process(record, id);
         if !self.sessions.contains_key(id) && self.sessions.len() >= MAX_SESSIONS {
             self.forget_silent(None);
         }
@@ -249,6 +252,33 @@ impl State {
         while (self.calls > MAX_CALLS || self.remembered > MAX_REMEMBERED) && self.sessions.len() > 1 {
             self.forget_silent(Some(id));
         }
+    }
+
+    fn observe_process(&mut self, record: &Record, session: &str) {
+        let Some(observed) = record.observed.as_ref().filter(|observed| !observed.late) else { return };
+        let is_hook = record.claimed.as_ref().is_some_and(|claimed| claimed.source.starts_with("hook:"));
+        let Some(pid) = observed.pid.filter(|_| is_hook) else { return };
+        let is_main = record.agent.as_ref().is_some_and(|agent| agent.id == session);
+        if record.kind == Kind::SessionEnd && is_main {
+            // Another process may get its number.
+            self.processes.remove(&pid);
+        } else if self.processes.get(&pid).is_none_or(|known| known != session) {
+            if self.processes.len() >= MAX_SESSIONS {
+                let sessions = &self.sessions;
+                self.processes.retain(|_, session| sessions.contains_key(session));
+            }
+            self.processes.insert(pid, session.to_owned());
+        }
+    }
+
+    /// The agent of another session out of which a new one was started, and the calls of that session
+    /// that are under way, newest first: of the nearest of the processes that speaks for one.
+    pub(crate) fn starter(&self, session: &str, ancestors: &[u32]) -> Option<(String, Vec<&Call>)> {
+        let mut known = ancestors.iter().filter_map(|pid| self.processes.get(pid));
+        let parent = known.find(|parent| parent.as_str() != session)?;
+        let calls: Vec<&Call> = self.sessions.get(parent)?.open_calls().collect();
+        let agent = calls.first().map_or_else(|| parent.clone(), |call| call.agent.clone());
+        Some((agent, calls))
     }
 
     fn observe_file(&mut self, record: &Record) {

@@ -63,6 +63,8 @@ pub fn run(args: &NormalizeArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
                 content_key: &ContentKey::new([0; 32]),
                 redacted: 0,
                 attachment: None,
+                identities: Vec::new(),
+                ancestors: Vec::new(),
             };
             let payload = read_stdin()?;
             let event = args.event.as_deref().unwrap_or_default();

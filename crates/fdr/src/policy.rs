@@ -374,6 +374,8 @@ fn record_of(args: &DecideArgs, home: &Home, set: PolicySet) -> anyhow::Result<R
         content_key: &ContentKey::new([0; 32]),
         redacted: 0,
         attachment: None,
+        identities: Vec::new(),
+        ancestors: Vec::new(),
     };
     let decider = std::sync::Arc::new(judge::Decider::by_set(home, set));
     let mut state = State::with_judge(Box::new(Tainted { bench: judge::Bench(decider), taint }));

@@ -462,6 +462,8 @@ impl Recorder {
         let now_there = request.op == Op::Event && !observed.late;
         let place = if now_there { request.cwd.as_str() } else { "" };
         let scrubbed = self.scrubber.scrub(&request.payload, &self.content_key);
+        let event = request.event.to_ascii_lowercase();
+        let begins = now_there && ["start", "created"].iter().any(|word| event.contains(word));
         let arrival = Arrival {
             now,
             mono,
@@ -475,6 +477,8 @@ impl Recorder {
             content_key: &self.content_key,
             redacted: scrubbed.found.len() as u32,
             attachment: self.attachment(&request),
+            identities: if begins { surroundings::identities(place, &request) } else { Vec::new() },
+            ancestors: stream.filter(|_| begins).map_or_else(Vec::new, surroundings::above_agent),
         };
         self.classify(&request, &scrubbed.bytes, &arrival);
         let submitted = {

@@ -296,16 +296,37 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Variables that tell which session, agent and version this is, and none that could hold a
-/// secret.
+/// Variables that tell which session, agent and version this is, and for whom it acts; none that
+/// could hold a secret.
 fn telling_variables() -> Vec<(String, String)> {
-    const PREFIXES: [&str; 9] =
-        ["CLAUDE", "CODEX_", "GEMINI_", "HERMES_", "OPENCODE", "AI_AGENT", "TRACE", "FDR_RUN", "FDR_MCP"];
+    const PREFIXES: [&str; 11] = [
+        "CLAUDE", "CODEX_", "GEMINI_", "HERMES_", "OPENCODE", "OPENCLAW", "CURSOR_", "AI_AGENT", "TRACE",
+        "FDR_RUN", "FDR_MCP",
+    ];
+    const NAMES: [&str; 14] = [
+        "GIT_AUTHOR_EMAIL",
+        "GIT_COMMITTER_EMAIL",
+        "AWS_PROFILE",
+        "AWS_ROLE_ARN",
+        "AWS_ROLE_SESSION_NAME",
+        "CLOUDSDK_CORE_ACCOUNT",
+        "CLOUDSDK_CORE_PROJECT",
+        "GOOGLE_CLOUD_PROJECT",
+        "AZURE_CLIENT_ID",
+        "AZURE_TENANT_ID",
+        "GITHUB_ACTOR",
+        "GITLAB_USER_LOGIN",
+        "KUBERNETES_SERVICE_HOST",
+        "SUDO_USER",
+    ];
     const SECRET: [&str; 5] = ["KEY", "TOKEN", "SECRET", "PASS", "AUTH"];
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
-        .filter(|(name, _)| !SECRET.iter().any(|part| name.contains(part)))
+        .filter(|(name, _)| {
+            NAMES.contains(&name.as_str())
+                || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+                    && !SECRET.iter().any(|part| name.contains(part))
+        })
         .collect()
 }
 

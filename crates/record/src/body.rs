@@ -109,6 +109,10 @@ pub struct SessionStart {
     /// Where the runtime keeps its own transcript.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transcript: Option<String>,
+    /// As whom the agent can act beside the local user, as its surroundings say: `git:` and an
+    /// address, `aws:`, `gcp:`, `azure:`, `github:` and a name. Claimed, not observed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identities: Vec<String>,
 }
 
 /// How a session ended.

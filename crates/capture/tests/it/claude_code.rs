@@ -78,6 +78,8 @@ impl Recorder {
             content_key: &self.key,
             redacted: 0,
             attachment: None,
+            identities: Vec::new(),
+            ancestors: Vec::new(),
         };
         let captured = make(&arrival, &mut self.state);
         self.check(&captured);
@@ -834,5 +836,7 @@ pub fn bare_arrival(key: &ContentKey) -> Arrival<'_> {
         content_key: key,
         redacted: 0,
         attachment: None,
+        identities: Vec::new(),
+        ancestors: Vec::new(),
     }
 }

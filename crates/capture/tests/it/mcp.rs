@@ -55,6 +55,8 @@ impl Recorder {
             content_key: &self.key,
             redacted: 0,
             attachment: None,
+            identities: Vec::new(),
+            ancestors: Vec::new(),
         };
         self.last = mcp::message(&self.server, direction, line.as_ref(), &arrival, &mut self.state);
         for record in &self.last.records {
