@@ -35,6 +35,7 @@ mod table;
 mod tail;
 mod text;
 mod trail;
+mod transcripts;
 mod verify;
 
 use std::io::{self, BufWriter, Write};
