@@ -4,6 +4,7 @@
 //! in place of a result. The texts here are those of Claude Code 2.1. They are matched at the
 //! beginning only: what a tool printed must not pass for the runtime's verdict on it.
 
+use crate::event::ran;
 use crate::writer::cap;
 use fdr_record::{Basis, DecidedBy, Outcome, RuntimeDecision, Verdict};
 
@@ -15,16 +16,6 @@ pub(crate) struct Known {
     pub(crate) in_place: bool,
     /// It was begun, and it would have been told if it had run. So it did not.
     pub(crate) did_not_run: bool,
-}
-
-/// The runtime let it run, and did not say why.
-pub(crate) fn ran() -> RuntimeDecision {
-    RuntimeDecision {
-        decision: Verdict::Permit,
-        by: DecidedBy::Unknown,
-        basis: Basis::Inferred,
-        reason: Some("the tool ran".to_owned()),
-    }
 }
 
 /// What a text that the model got tells about the outcome of the call.

@@ -9,17 +9,28 @@
 //! that restarts gets the same state by reading the log again.
 #![forbid(unsafe_code)]
 
-pub mod claude_code;
+mod claude_code;
 mod claude_code_outcome;
 mod claude_code_tools;
-pub mod claude_code_transcript;
+mod claude_code_transcript;
+mod codex;
+mod cursor;
+mod event;
+mod gemini_cli;
+mod hermes;
 pub mod mcp;
+mod openclaw;
+mod opencode;
+mod runtime;
 mod state;
+mod transcript;
 mod writer;
 
-pub use state::{AgentState, Call, Judge, Session, State};
+pub use runtime::{RUNTIMES, Runtime, runtime};
+pub use state::{AgentState, Call, FileRead, Judge, Piece, Session, State};
+pub use transcript::Chunk;
 
-use fdr_record::{Content, ContentKey, Env, Mode, Observed, Principal, Record, RecordId, Timestamp, Verdict};
+use fdr_record::{Content, ContentKey, Env, Mode, Observed, Principal, Record, RecordId, Timestamp};
 
 /// What the recorder knows about one message beside its bytes.
 #[derive(Clone, Debug)]
@@ -46,6 +57,11 @@ pub struct Arrival<'a> {
     pub redacted: u32,
     /// A file that the event is about (an instruction file), as the recorder read it.
     pub attachment: Option<Vec<u8>>,
+    /// As whom the agent can act beside the local user, as its surroundings say.
+    pub identities: Vec<String>,
+    /// The processes that the agent's own was started from, nearest first; as observed, and only for
+    /// an event that may begin a run.
+    pub ancestors: Vec<u32>,
 }
 
 /// What came of one message.
@@ -57,18 +73,8 @@ pub struct Captured {
     pub contents: Vec<Content>,
     /// The actions that the runtime waits to hear about before it does them.
     pub held: Vec<RecordId>,
-    /// What the runtime is told.
-    pub reply: Reply,
-}
-
-/// What a runtime is told of an action that is not simply let through: `DENY` that it may not be
-/// done, `ASK` that its user has to say. A runtime that can't ask its user is told to deny.
-pub fn reply(runtime: &str, verdict: Verdict, reason: &str) -> Reply {
-    match (verdict, runtime) {
-        (Verdict::Permit, _) => Reply::default(),
-        (verdict, "claude-code") => claude_code::reply(verdict, reason),
-        (_, _) => mcp::refuse(reason),
-    }
+    /// Why a call that can't be read is not let through.
+    pub refused: Option<String>,
 }
 
 /// One `unparsed` record with the bytes as they came, for a message of `runtime` that nothing here
@@ -82,15 +88,4 @@ pub fn unparsed(
     state: &mut State,
 ) -> Captured {
     writer::unparsed(runtime, Some(event), payload, reason, arrival, state)
-}
-
-/// What a hook answers its runtime.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reply {
-    /// Written to standard output.
-    pub stdout: Vec<u8>,
-    /// Written to standard error.
-    pub stderr: Vec<u8>,
-    /// Exit status.
-    pub exit_code: u8,
 }

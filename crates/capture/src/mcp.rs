@@ -21,7 +21,7 @@
 //! they stand under `opaque`.
 
 use crate::writer::bound;
-use crate::{Arrival, Captured, Reply, State};
+use crate::{Arrival, Captured, State};
 use fdr_record::{
     Action, ActionBody, Agent, Approval, Body, Call, Claimed, ConfigChange, Content, ContentRef, Context,
     Decision, Hazard, Link, MAX_BYTES, Message, Mode, Names, Normalised, Outcome, PolicyDecision, Record,
@@ -418,12 +418,6 @@ pub fn message(
     capture.captured
 }
 
-/// Answers a call that is not let through; the proxy makes a JSON-RPC error of it.
-pub(crate) fn refuse(reason: &str) -> Reply {
-    let stderr = format!("fdr (enforce): {reason}").into_bytes();
-    Reply { stdout: Vec::new(), stderr, exit_code: 2 }
-}
-
 struct Capture<'a, 'b> {
     server: String,
     session: String,
@@ -459,7 +453,7 @@ impl<'c> Capture<'_, '_> {
     }
 
     fn start(&mut self, line: &[u8]) {
-        let body = SessionStart { source: Some("startup".to_owned()), transcript: None };
+        let body = SessionStart { source: Some("startup".to_owned()), ..SessionStart::default() };
         self.record(Body::SessionStart(body), line, Extra::default());
     }
 
@@ -776,6 +770,7 @@ impl<'c> Capture<'_, '_> {
                 what: "instructions".to_owned(),
                 resource: Some(self.server_resource()),
                 len: Some(text.len() as u64),
+                lines: None,
                 preview: Some(preview(&text)),
             };
             let mut extra = extra();
@@ -799,6 +794,7 @@ impl<'c> Capture<'_, '_> {
             what: what.to_owned(),
             resource: Some(self.server_resource()),
             len: seen.map(|seen| seen.len() as u64),
+            lines: None,
             preview: Some(text),
         };
         let extra = Extra {
@@ -875,7 +871,7 @@ impl<'c> Capture<'_, '_> {
             .filter_map(|block| read::<ToolUse>(Some(block)))
             .filter(|block| block.form == "tool_use")
             .take(32)
-            .map(|block| Call { id: name(&block.id), tool: name(&block.name) })
+            .map(|block| Call { id: name(&block.id), tool: name(&block.name), action: None })
             .collect();
         let body = Decision { stated: Some(preview(&text)), thinking: None, calls };
         let mut extra = extra(Rel::CausedBy);
@@ -987,7 +983,7 @@ impl<'c> Capture<'_, '_> {
     /// What can't be understood can't be decided on; enforced, it is not let through.
     fn unparsed(&mut self, direction: &str, reason: &str, line: &[u8]) {
         if self.arrival.mode == Mode::Enforce && direction.starts_with("client") {
-            self.captured.reply = refuse(&format!("denied, because the message can't be read: {reason}"));
+            self.captured.refused = Some(reason.to_owned());
         }
         let body = Unparsed { reason: preview(reason), event: Some(name(direction)) };
         self.record(Body::Unparsed(body), line, Extra::default());

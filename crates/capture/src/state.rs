@@ -33,6 +33,20 @@ pub(crate) const ROLE_TURN_ERROR: &str = "turn_error";
 pub(crate) const ROLE_INTERRUPT: &str = "interrupt";
 /// Where the records of an import come from.
 pub(crate) const SOURCE_TRANSCRIPT: &str = "transcript";
+/// Hook events that are sent when a tool has run, and only then.
+const AFTER: [&str; 8] = [
+    "hook:PostToolUse",
+    "hook:PostToolUseFailure",
+    "hook:AfterTool",
+    "hook:post_tool_call",
+    "hook:tool.execute.after",
+    "hook:after_tool_call",
+    "hook:postToolUse",
+    "hook:afterShellExecution",
+];
+/// Transcripts of which it is known how far they were read; the one that was silent longest goes
+/// first.
+const MAX_FILES: usize = 1_024;
 
 /// Decides on actions by the canonical record, and follows the records for that.
 pub trait Judge: std::fmt::Debug + Send {
@@ -68,6 +82,35 @@ pub struct State {
     calls: usize,
     /// Sum over the sessions.
     remembered: usize,
+    /// Transcripts, by where they stand.
+    files: HashMap<String, FileRead>,
+    /// The session that an agent's process speaks for, by process id, as observed.
+    processes: HashMap<u32, String>,
+}
+
+/// How far a transcript was read.
+#[derive(Clone, Debug, Default)]
+pub struct FileRead {
+    /// The pieces, in the order in which they were read.
+    pub pieces: Vec<Piece>,
+    last_turn: u64,
+}
+
+/// A piece of a transcript that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The session it was taken for.
+    pub session: String,
+    /// Where it begins, in bytes.
+    pub offset: u64,
+    /// How long it is, in bytes.
+    pub len: u64,
+    /// Number of its first line, from 1.
+    pub line: u64,
+    /// How many lines.
+    pub lines: u64,
+    /// Digest of its content.
+    pub digest: String,
 }
 
 /// One session.
@@ -83,6 +126,8 @@ pub struct Session {
     calls: HashMap<String, Call>,
     /// Keys of `calls`, oldest first.
     call_order: VecDeque<String>,
+    /// Names that a transcript has for calls which the runtime's hooks have no id for.
+    names: HashMap<String, String>,
     /// Hashes of what was taken in: transcript entries by id, texts by digest, calls by id.
     remembered: HashSet<u64>,
     /// The runtime tells this session's hooks when a tool has run. If it does, a call of which
@@ -191,6 +236,8 @@ impl State {
             return;
         }
         self.turn += 1;
+        self.observe_file(record);
+        self.observe_process(record, id);
         if !self.sessions.contains_key(id) && self.sessions.len() >= MAX_SESSIONS {
             self.forget_silent(None);
         }
@@ -205,6 +252,68 @@ impl State {
         while (self.calls > MAX_CALLS || self.remembered > MAX_REMEMBERED) && self.sessions.len() > 1 {
             self.forget_silent(Some(id));
         }
+    }
+
+    fn observe_process(&mut self, record: &Record, session: &str) {
+        let Some(observed) = record.observed.as_ref().filter(|observed| !observed.late) else { return };
+        let is_hook = record.claimed.as_ref().is_some_and(|claimed| claimed.source.starts_with("hook:"));
+        let Some(pid) = observed.pid.filter(|_| is_hook) else { return };
+        let is_main = record.agent.as_ref().is_some_and(|agent| agent.id == session);
+        if record.kind == Kind::SessionEnd && is_main {
+            // Another process may get its number.
+            self.processes.remove(&pid);
+        } else if self.processes.get(&pid).is_none_or(|known| known != session) {
+            if self.processes.len() >= MAX_SESSIONS {
+                let sessions = &self.sessions;
+                self.processes.retain(|_, session| sessions.contains_key(session));
+            }
+            self.processes.insert(pid, session.to_owned());
+        }
+    }
+
+    /// The agent of another session out of which a new one was started, and the calls of that session
+    /// that are under way, newest first: of the nearest of the processes that speaks for one.
+    pub(crate) fn starter(&self, session: &str, ancestors: &[u32]) -> Option<(String, Vec<&Call>)> {
+        let mut known = ancestors.iter().filter_map(|pid| self.processes.get(pid));
+        let parent = known.find(|parent| parent.as_str() != session)?;
+        let calls: Vec<&Call> = self.sessions.get(parent)?.open_calls().collect();
+        let agent = calls.first().map_or_else(|| parent.clone(), |call| call.agent.clone());
+        Some((agent, calls))
+    }
+
+    fn observe_file(&mut self, record: &Record) {
+        let (Body::Context(context), Some(claimed)) = (&record.body, &record.claimed) else { return };
+        let (Some(file), Some(offset), Some(content)) =
+            (&claimed.file, claimed.offset, record.content.first())
+        else {
+            return;
+        };
+        if !self.files.contains_key(file)
+            && self.files.len() >= MAX_FILES
+            && let Some(silent) = self.files.iter().min_by_key(|(_, read)| read.last_turn)
+        {
+            let silent = silent.0.clone();
+            self.files.remove(&silent);
+        }
+        let read = self.files.entry(file.clone()).or_default();
+        read.last_turn = self.turn;
+        if offset == 0 {
+            // Read anew from its beginning.
+            read.pieces.clear();
+        }
+        read.pieces.push(Piece {
+            session: record.session.clone().unwrap_or_default(),
+            offset,
+            len: context.len.unwrap_or_default(),
+            line: claimed.line.unwrap_or(1),
+            lines: context.lines.unwrap_or_default(),
+            digest: content.digest.clone(),
+        });
+    }
+
+    /// How far a transcript was read, as far as is known.
+    pub fn file(&self, file: &str) -> Option<&FileRead> {
+        self.files.get(file)
     }
 
     fn forget_silent(&mut self, but: Option<&str>) {
@@ -265,7 +374,7 @@ impl Session {
             if let Some(entry) = &claimed.message_id {
                 self.remember(&["entry", entry]);
             }
-            if let (Some(file), Some(line)) = (&claimed.file, claimed.line) {
+            if let (Some(file), Some(line), None) = (&claimed.file, claimed.line, claimed.offset) {
                 self.remember(&["line", file, &line.to_string()]);
             }
         }
@@ -312,9 +421,16 @@ impl Session {
                 _ => {}
             },
             Body::Decision(decision) => {
-                for call in &decision.calls {
-                    self.remember(&["call", &call.id]);
-                    if let Some(call) = self.calls.get_mut(&call.id) {
+                for asked in &decision.calls {
+                    self.remember(&["call", &asked.id]);
+                    let concluded = asked.action.and_then(|action| {
+                        let mut calls = self.calls.iter();
+                        calls.find(|(_, call)| call.action == action).map(|(name, _)| name.clone())
+                    });
+                    if let Some(name) = &concluded {
+                        self.names.insert(asked.id.clone(), name.clone());
+                    }
+                    if let Some(call) = self.calls.get_mut(concluded.as_ref().unwrap_or(&asked.id)) {
                         call.decided = true;
                     }
                 }
@@ -351,6 +467,7 @@ impl Session {
                     if self.call_order.len() > MAX_CALLS_OF_A_SESSION
                         && let Some(oldest) = self.call_order.pop_front()
                     {
+                        self.names.retain(|_, name| *name != oldest);
                         self.calls.remove(&oldest);
                     }
                 }
@@ -360,7 +477,7 @@ impl Session {
                 }
             }
             Body::Result(result) => {
-                self.tells_results |= matches!(source, "hook:PostToolUse" | "hook:PostToolUseFailure");
+                self.tells_results |= AFTER.contains(&source);
                 if let Some(id) = call {
                     self.remember(&["result", id]);
                 }
@@ -455,15 +572,32 @@ impl Session {
         self.agents.get(id)
     }
 
-    /// A tool call by the runtime's id.
+    /// A tool call by the runtime's id, that of its hooks or that of its transcript.
     pub fn call(&self, id: &str) -> Option<&Call> {
-        self.calls.get(id)
+        self.calls.get(id).or_else(|| self.calls.get(self.names.get(id)?))
+    }
+
+    /// What a call is named here that the transcript calls `id`, where the hooks have no id for it.
+    pub(crate) fn name_of(&self, id: &str) -> Option<&str> {
+        self.names.get(id).map(String::as_str)
+    }
+
+    /// The calls for which the runtime's hooks have no id, oldest first.
+    pub(crate) fn unnamed_calls(&self) -> impl Iterator<Item = &Call> {
+        let unnamed = self.call_order.iter().filter(|id| id.starts_with("fdr:"));
+        unnamed.filter_map(|id| self.calls.get(id))
+    }
+
+    /// The calls that have no outcome yet, newest first, with their ids.
+    pub(crate) fn open_calls_by_id(&self) -> impl Iterator<Item = (&str, &Call)> {
+        let newest = self.call_order.iter().rev();
+        let newest = newest.filter_map(|id| Some((id.as_str(), self.calls.get(id)?)));
+        newest.filter(|(_, call)| call.outcome.is_none())
     }
 
     /// The calls that have no outcome yet, newest first.
     pub fn open_calls(&self) -> impl Iterator<Item = &Call> {
-        let newest = self.call_order.iter().rev().filter_map(|id| self.calls.get(id));
-        newest.filter(|call| call.outcome.is_none())
+        self.open_calls_by_id().map(|(_, call)| call)
     }
 
     /// The prompt that `agent` works on, and else the main agent `main`: the one with the
@@ -510,6 +644,11 @@ impl Call {
     /// Whether this is the first resource of its action.
     pub fn is_on(&self, resource: &str) -> bool {
         self.resource == hash(&[resource])
+    }
+
+    /// Whether a hook told of it.
+    pub(crate) fn is_from_hook(&self) -> bool {
+        self.source.starts_with("hook:")
     }
 }
 

@@ -286,6 +286,8 @@ mod tests {
                 content_key: &key,
                 redacted: 0,
                 attachment: None,
+                identities: Vec::new(),
+                ancestors: Vec::new(),
             })
         };
         let good = trace_of("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").expect("a trace");

@@ -5,7 +5,7 @@ use crate::config::Route;
 use crate::judge::Desk;
 use crate::recorder::Recorder;
 use crate::surroundings;
-use fdr_capture::Reply;
+use fdr_hook::reply::{self, Reply};
 use fdr_hook::wire::{self, Request, Response};
 use fdr_policy::approvals::{self, Standing};
 use fdr_policy::intent::{self, Place};
@@ -196,13 +196,11 @@ impl Recorder {
     /// asks should ask again, since this recorder ends.
     pub(crate) fn settle(&self, runtime: &str, held: &Held, stream: Option<&UnixStream>) -> Option<Reply> {
         match held {
-            Held::Denied(reason) => Some(fdr_capture::reply(runtime, Verdict::Deny, reason)),
-            Held::Asked(reason) => Some(fdr_capture::reply(runtime, Verdict::Ask, reason)),
+            Held::Denied(reason) => Some(reply::deny(runtime, reason)),
+            Held::Asked(reason) => Some(reply::ask(runtime, reason)),
             Held::Queued(request, reason) => match self.wait_for_answer(*request, stream)? {
                 Standing::Granted(_) => Some(Reply::default()),
-                Standing::Refused(why) => {
-                    Some(fdr_capture::reply(runtime, Verdict::Deny, &format!("denied: {reason}; {why}")))
-                }
+                Standing::Refused(why) => Some(reply::deny(runtime, &format!("denied: {reason}; {why}"))),
                 Standing::Waiting => None,
             },
         }

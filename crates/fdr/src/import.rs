@@ -16,7 +16,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// taken in twice.
 #[derive(Debug, clap::Args)]
 pub struct ImportArgs {
-    /// The runtime: `claude-code`.
+    /// The runtime: claude-code, codex, gemini-cli, hermes, opencode, openclaw
     pub runtime: String,
     /// Transcript files; the sub-agents' transcripts beside one are found by themselves.
     #[arg(required = true, value_name = "TRANSCRIPT")]
@@ -28,8 +28,14 @@ pub struct ImportArgs {
 /// # Errors
 /// When a file can't be read, or the recorder can't record it.
 pub fn run(args: &ImportArgs, home: &Home, out: &mut dyn Write) -> anyhow::Result<u8> {
-    if args.runtime != "claude-code" {
-        bail!("transcripts of '{}' can't be read\n  known is: claude-code", crate::text::line(&args.runtime));
+    if fdr_capture::runtime(&args.runtime).is_none_or(|runtime| runtime.import.is_none()) {
+        let readable = fdr_capture::RUNTIMES.into_iter().filter(|runtime| runtime.import.is_some());
+        let readable: Vec<&str> = readable.map(|runtime| runtime.name).collect();
+        bail!(
+            "transcripts of '{}' can't be read\n  known are: {}",
+            crate::text::line(&args.runtime),
+            readable.join(", ")
+        );
     }
     let mut client = Client::connect_or_start(home.dir(), Instant::now() + START_TIMEOUT)?;
     let source = spool::new_source()?;

@@ -1,14 +1,18 @@
 //! `fdr normalize`: what a command or a payload means in canonical words, without recording it.
 
-use fdr_capture::{Arrival, State, claude_code};
+use fdr_capture::{Arrival, State};
 use fdr_record::{ContentKey, Env, Mode, Normalised, Observed, shell};
 use std::io::{Read, Write};
 
 /// Says what a command or a payload means in canonical words, without recording it.
 #[derive(Debug, clap::Args)]
 pub struct NormalizeArgs {
-    /// `shell`, or a runtime whose payload is read from standard input: `claude-code`.
+    /// `shell`, or a runtime whose payload is read from standard input: claude-code, codex,
+    /// gemini-cli, hermes, opencode, openclaw, cursor
     pub what: String,
+    /// The name of the event, where the payload does not say it
+    #[arg(long, value_name = "NAME")]
+    pub event: Option<String>,
     /// Working directory for relative paths. Default: this one.
     #[arg(long, value_name = "DIR")]
     pub cwd: Option<String>,
@@ -42,7 +46,10 @@ pub fn run(args: &NormalizeArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
             let found = shell::normalise(&command, &shell::Context { cwd: &cwd, home: &home });
             print_actions(&found, args.json, out)?;
         }
-        "claude-code" => {
+        name => {
+            let Some(runtime) = fdr_capture::runtime(name) else {
+                anyhow::bail!("'{}' is not known\n  known are: shell, {}", crate::text::line(name), names())
+            };
             let (now, mono) = (crate::surroundings::wall_clock(), crate::surroundings::boot_clock());
             let arrival = Arrival {
                 now,
@@ -56,19 +63,24 @@ pub fn run(args: &NormalizeArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
                 content_key: &ContentKey::new([0; 32]),
                 redacted: 0,
                 attachment: None,
+                identities: Vec::new(),
+                ancestors: Vec::new(),
             };
             let payload = read_stdin()?;
-            let captured = claude_code::hook(None, &payload, &arrival, &mut State::default());
+            let event = args.event.as_deref().unwrap_or_default();
+            let captured = (runtime.hook)(event, &payload, &arrival, &mut State::default());
             for record in captured.records {
                 out.write_all(&record.to_line())?;
                 writeln!(out)?;
             }
         }
-        other => {
-            anyhow::bail!("'{}' is not known\n  known are: shell, claude-code", crate::text::line(other))
-        }
     }
     Ok(0)
+}
+
+/// The runtimes that are known.
+pub fn names() -> String {
+    fdr_capture::RUNTIMES.map(|runtime| runtime.name).join(", ")
 }
 
 fn read_stdin() -> anyhow::Result<Vec<u8>> {

@@ -8,7 +8,7 @@ use crate::surroundings::{Machine, boot_clock, wall_clock};
 use crate::text::{self, Look, LookArgs, Tone};
 use crate::trail::Trail;
 use anyhow::{Context, bail, ensure};
-use fdr_capture::{Arrival, Judge, State, claude_code, mcp};
+use fdr_capture::{Arrival, Judge, State, mcp};
 use fdr_policy::table::{self, Case};
 use fdr_policy::{PolicySet, Source};
 use fdr_record::{Body, ContentKey, Env, Mode, Observed, Record, Taint, Verdict};
@@ -83,7 +83,7 @@ struct DecideArgs {
     /// none is given
     #[arg(long, value_name = "SET")]
     policy: Vec<String>,
-    /// The runtime: claude-code, mcp:SERVER
+    /// The runtime: claude-code, codex, gemini-cli …, or mcp:SERVER
     #[arg(long, default_value = "claude-code")]
     runtime: String,
     /// The agent's working directory
@@ -264,6 +264,8 @@ fn test(policy: &[String], files: &[PathBuf], home: &Home, out: &mut dyn Write) 
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
             anyhow::anyhow!("{} is no table: {}", file.display(), lines.join("; "))
         })?;
+        // The tables name Claude Code's tools.
+        let normalise = fdr_capture::runtime("claude-code").context("no runtime claude-code")?.normalise;
         for case in &cases {
             let set = match sets.get(&case.sets) {
                 Some(set) => set,
@@ -273,7 +275,7 @@ fn test(policy: &[String], files: &[PathBuf], home: &Home, out: &mut dyn Write) 
                     sets.entry(case.sets.clone()).or_insert(loaded)
                 }
             };
-            let (found, _) = claude_code::normalise(&case.tool, &case.input, &case.cwd, &case.home);
+            let (found, _) = normalise(&case.tool, &case.input, &case.cwd, &case.home);
             let got = set.decide(&case.record(found));
             let is_right = got.verdict == case.verdict
                 && case.by.as_ref().is_none_or(|policy| got.policies.contains(policy));
@@ -372,28 +374,24 @@ fn record_of(args: &DecideArgs, home: &Home, set: PolicySet) -> anyhow::Result<R
         content_key: &ContentKey::new([0; 32]),
         redacted: 0,
         attachment: None,
+        identities: Vec::new(),
+        ancestors: Vec::new(),
     };
     let decider = std::sync::Arc::new(judge::Decider::by_set(home, set));
     let mut state = State::with_judge(Box::new(Tainted { bench: judge::Bench(decider), taint }));
-    let mut base = json!({"session_id": "decide", "cwd": cwd, "prompt": args.prompt, "tool_name": args.tool, "tool_input": input, "tool_use_id": "decide"});
-    if let Some(mode) = &args.permission_mode {
-        base["permission_mode"] = json!(mode);
-    }
     let captured = match args.runtime.as_str() {
-        "claude-code" => {
-            let payload = base.to_string();
-            if args.prompt.is_some() {
-                claude_code::hook(Some("UserPromptSubmit"), payload.as_bytes(), &arrival, &mut state);
-            }
-            claude_code::hook(Some("PreToolUse"), payload.as_bytes(), &arrival, &mut state)
-        }
         runtime if runtime.starts_with("mcp:") => {
             arrival.env.cwd = Some(cwd);
             let line = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": args.tool, "arguments": input}});
             mcp::message(&runtime[4..], "client", line.to_string().as_bytes(), &arrival, &mut state)
         }
-        other => {
-            bail!("the runtime '{}' is not known\n  known are: claude-code, mcp:SERVER", text::line(other))
+        name => {
+            let Some(runtime) = fdr_capture::runtime(name) else {
+                let known = crate::normalize::names();
+                bail!("the runtime '{}' is not known\n  known are: {known}, mcp:SERVER", text::line(name))
+            };
+            let prompt = args.prompt.as_deref();
+            runtime.imagine(prompt, &args.tool, &input, &cwd, &arrival, &mut state)
         }
     };
     let action = captured.records.into_iter().find(|record| matches!(record.body, Body::Action(_)));

@@ -13,7 +13,8 @@ use crate::judge::{Bench, Decider, Desk, Offer};
 use crate::surroundings::{self, Machine};
 use crate::text::{Look, LookArgs};
 use anyhow::Context;
-use fdr_capture::{Arrival, Captured, Reply, State, claude_code, claude_code_transcript, mcp};
+use fdr_capture::{Arrival, Captured, Chunk, State, mcp};
+use fdr_hook::reply::{self, Reply};
 use fdr_hook::spool;
 use fdr_hook::wire::{self, Op, Request, Response};
 use fdr_log::{AppendError, Batch, Log, OpenError, Options, Pending, Reader, Recovery};
@@ -461,6 +462,8 @@ impl Recorder {
         let now_there = request.op == Op::Event && !observed.late;
         let place = if now_there { request.cwd.as_str() } else { "" };
         let scrubbed = self.scrubber.scrub(&request.payload, &self.content_key);
+        let event = request.event.to_ascii_lowercase();
+        let begins = now_there && ["start", "created"].iter().any(|word| event.contains(word));
         let arrival = Arrival {
             now,
             mono,
@@ -474,6 +477,8 @@ impl Recorder {
             content_key: &self.content_key,
             redacted: scrubbed.found.len() as u32,
             attachment: self.attachment(&request),
+            identities: if begins { surroundings::identities(place, &request) } else { Vec::new() },
+            ancestors: stream.filter(|_| begins).map_or_else(Vec::new, surroundings::above_agent),
         };
         self.classify(&request, &scrubbed.bytes, &arrival);
         let submitted = {
@@ -493,12 +498,8 @@ impl Recorder {
                 let mut captured =
                     self.unparsed(&request, &scrubbed.bytes, &arrival, &mut order.state, reason);
                 // What can't be decided on is not let through.
-                if arrival.mode == Mode::Enforce && is_call(&request) {
-                    captured.reply = fdr_capture::reply(
-                        &request.runtime,
-                        Verdict::Deny,
-                        &format!("denied, because the call can't be recorded as an action: {reason}"),
-                    );
+                if arrival.mode == Mode::Enforce && reply::gates(&request.runtime, &request.event) {
+                    captured.refused = Some(reason.to_owned());
                 }
                 captured
             };
@@ -530,7 +531,12 @@ impl Recorder {
             let answer = Answer {
                 index: 0,
                 count: lines.len() as u32,
-                reply: std::mem::take(&mut captured.reply),
+                reply: captured.refused.take().map_or_else(Reply::default, |reason| {
+                    reply::deny(
+                        &request.runtime,
+                        &format!("denied, because the call can't be recorded as an action: {reason}"),
+                    )
+                }),
                 held: held.map(|held| (request.runtime.clone(), held)),
             };
             let submitted = self.submit(request.source, request.seq, lines, captured.contents);
@@ -571,20 +577,15 @@ impl Recorder {
 
     /// Has the external classifier, where there is one, read a prompt before anything is locked.
     fn classify(&self, request: &Request, payload: &[u8], arrival: &Arrival<'_>) {
-        #[derive(serde::Deserialize)]
-        struct Named {
-            prompt: String,
-            cwd: Option<String>,
-        }
-        if self.intent_classifier.is_empty() || request.event != "UserPromptSubmit" {
+        if self.intent_classifier.is_empty() {
             return;
         }
-        let Ok(named) = serde_json::from_slice::<Named>(payload) else { return };
-        let cwd = named.cwd.unwrap_or_default();
+        let Some(runtime) = fdr_capture::runtime(&request.runtime) else { return };
+        let Some((prompt, cwd)) = (runtime.prompt_of)(&request.event, payload) else { return };
         let repo = arrival.env.repo.clone().unwrap_or_else(|| cwd.clone());
         let place = Place { cwd: &cwd, home: &request.home, repo: &repo };
-        match crate::judge::classify(&self.intent_classifier, &named.prompt, &place) {
-            Ok(intent) => drop(self.decider.desk().classified.insert(named.prompt, intent)),
+        match crate::judge::classify(&self.intent_classifier, &prompt, &place) {
+            Ok(intent) => drop(self.decider.desk().classified.insert(prompt, intent)),
             // The fixed rules read it instead.
             Err(error) => crate::text::say!("warning: the intent classifier: {error:#}"),
         }
@@ -734,9 +735,9 @@ fn mark_late(records: &mut [Record], request: &Request) {
     if request.spooled == 0 {
         return;
     }
-    let denied = request.variables.iter().find(|(name, _)| name == wire::DENIED_VARIABLE);
+    let denied = request.variable(wire::DENIED_VARIABLE);
     for record in records {
-        if let (Some((_, reason)), Body::Action(action)) = (denied, &mut record.body) {
+        if let (Some(reason), Body::Action(action)) = (denied, &mut record.body) {
             // No policy decided this, and none can be asked again.
             action.policy = PolicyDecision {
                 decision: Verdict::Deny,
@@ -751,11 +752,6 @@ fn mark_late(records: &mut [Record], request: &Request) {
     }
 }
 
-/// Whether a runtime asks with this message whether a tool may run.
-fn is_call(request: &Request) -> bool {
-    request.event == "PreToolUse" || request.runtime.starts_with("mcp:") && request.event == "client"
-}
-
 fn lines(records: &[Record]) -> Vec<Vec<u8>> {
     records.iter().map(Record::to_line).collect()
 }
@@ -767,17 +763,28 @@ fn fits(lines: &[Vec<u8>]) -> bool {
 }
 
 fn capture(request: &Request, payload: &[u8], arrival: &Arrival<'_>, state: &mut State) -> Captured {
-    match (request.op, request.runtime.as_str()) {
-        (Op::Import, _) => claude_code_transcript::import(&request.event, payload, arrival, state),
-        (_, "claude-code") => claude_code::hook(Some(&request.event), payload, arrival, state),
-        (_, runtime) if runtime.starts_with("mcp:") => {
-            mcp::message(&runtime[4..], &request.event, payload, arrival, state)
+    if let Some(server) = request.runtime.strip_prefix("mcp:") {
+        return mcp::message(server, &request.event, payload, arrival, state);
+    }
+    let runtime = fdr_capture::runtime(&request.runtime);
+    match (request.op, runtime.map(|runtime| (runtime, runtime.import))) {
+        (Op::Import, Some((_, Some(import)))) => {
+            let number = |name: &str| request.variable(name).and_then(|value| value.parse().ok());
+            let whole = Chunk::whole(&request.event, payload);
+            let chunk = Chunk {
+                offset: number(wire::OFFSET_VARIABLE).unwrap_or(whole.offset),
+                line: number(wire::LINE_VARIABLE).unwrap_or(whole.line),
+                len: number(wire::LENGTH_VARIABLE).unwrap_or(whole.len),
+                ..whole
+            };
+            import(&chunk, arrival, state)
         }
-        (_, runtime) => fdr_capture::unparsed(
-            runtime,
+        (Op::Event, Some((runtime, _))) => (runtime.hook)(&request.event, payload, arrival, state),
+        _ => fdr_capture::unparsed(
+            &request.runtime,
             &request.event,
             payload,
-            &format!("the runtime '{runtime}' is not known"),
+            &format!("the runtime '{}' is not known", request.runtime),
             arrival,
             state,
         ),
@@ -818,8 +825,7 @@ fn held_before(record: &Record, mode: Mode) -> Option<(String, Held)> {
         let source = record.claimed.as_ref().map_or("", |claimed| claimed.source.as_str());
         let (runtime, event) = source.rsplit_once(':').unwrap_or((source, ""));
         let reason = format!("denied, because the call can't be read: {}", unparsed.reason);
-        let is_call = event == "PreToolUse" || source.starts_with("mcp");
-        return is_call.then(|| (runtime.to_owned(), Held::Denied(reason)));
+        return reply::gates(runtime, event).then(|| (runtime.to_owned(), Held::Denied(reason)));
     }
     let runtime = record.agent.as_ref()?.runtime.clone();
     let held = match &record.body {
@@ -843,19 +849,11 @@ fn held_before(record: &Record, mode: Mode) -> Option<(String, Held)> {
 /// The session that a payload belongs to; `None` for one that begins with it.
 fn session_of(request: &Request, payload: &[u8]) -> Option<String> {
     if request.runtime.starts_with("mcp:") {
-        let session = request.variables.iter().find(|(name, _)| name == mcp::SESSION_VARIABLE);
-        return session.filter(|_| request.event != "start").map(|(_, session)| session.clone());
+        let session = request.variable(mcp::SESSION_VARIABLE);
+        return session.filter(|_| request.event != "start").map(str::to_owned);
     }
-    #[derive(serde::Deserialize)]
-    struct Named {
-        session_id: String,
-        hook_event_name: Option<String>,
-        source: Option<String>,
-    }
-    let named: Named = serde_json::from_slice(payload).ok()?;
-    let begins = named.hook_event_name.as_deref() == Some("SessionStart")
-        && named.source.as_deref() == Some("startup");
-    Some(named.session_id).filter(|_| !begins)
+    let (session, begins) = (fdr_capture::runtime(&request.runtime)?.session_of)(&request.event, payload)?;
+    Some(session).filter(|_| !begins)
 }
 
 fn path_digest(path: &Path) -> [u8; 16] {

@@ -123,6 +123,74 @@ pub fn ancestors(stream: &UnixStream) -> Vec<u32> {
     found
 }
 
+/// The processes that the agent at the other end was started from, nearest first.
+pub fn above_agent(stream: &UnixStream) -> Vec<u32> {
+    let mut all = ancestors(stream);
+    #[cfg(target_os = "linux")]
+    if let Some((agent, _)) = all.first().and_then(|client| agent_process(*client))
+        && let Some(at) = all.iter().position(|pid| *pid == agent)
+    {
+        return all.split_off(at + 1);
+    }
+    all.clear();
+    all
+}
+
+/// As whom an agent can act beside the local user: the git identity of the repository or of the
+/// user, and what its environment says of clouds and forges.
+pub fn identities(cwd: &str, request: &fdr_hook::wire::Request) -> Vec<String> {
+    const NAMED: [(&str, &str); 14] = [
+        ("GIT_AUTHOR_EMAIL", "git:"),
+        ("GIT_COMMITTER_EMAIL", "git:"),
+        ("AWS_PROFILE", "aws:profile/"),
+        ("AWS_ROLE_ARN", "aws:"),
+        ("AWS_ROLE_SESSION_NAME", "aws:session/"),
+        ("CLOUDSDK_CORE_ACCOUNT", "gcp:"),
+        ("CLOUDSDK_CORE_PROJECT", "gcp:project/"),
+        ("GOOGLE_CLOUD_PROJECT", "gcp:project/"),
+        ("AZURE_CLIENT_ID", "azure:client/"),
+        ("AZURE_TENANT_ID", "azure:tenant/"),
+        ("GITHUB_ACTOR", "github:"),
+        ("GITLAB_USER_LOGIN", "gitlab:"),
+        ("KUBERNETES_SERVICE_HOST", "kubernetes:"),
+        ("SUDO_USER", "user:"),
+    ];
+    let mut found: Vec<String> = Vec::new();
+    let named = NAMED.iter().filter_map(|(name, kind)| Some(format!("{kind}{}", request.variable(name)?)));
+    let git = git_address(cwd, &request.home).map(|address| format!("git:{address}"));
+    for identity in git.into_iter().chain(named) {
+        if !found.contains(&identity) {
+            found.push(identity);
+        }
+    }
+    found
+}
+
+/// `user.email` as git would take it: of the repository, else of the user.
+fn git_address(cwd: &str, home: &str) -> Option<String> {
+    let repository = Checkout::find(Path::new(cwd)).map(|checkout| checkout.root.join(".git/config"));
+    let user = Path::new(home).is_absolute().then(|| Path::new(home).join(".gitconfig"));
+    [repository, user].into_iter().flatten().find_map(|file| email(&read_text(&file)?))
+}
+
+/// `email` in the section `[user]` of a git configuration (git-config, "Syntax").
+fn email(config: &str) -> Option<String> {
+    let mut in_user = false;
+    let mut found = None;
+    for line in config.lines().map(str::trim) {
+        if line.starts_with('[') {
+            in_user = line.eq_ignore_ascii_case("[user]");
+        } else if in_user
+            && let Some((name, value)) = line.split_once('=')
+            && name.trim().eq_ignore_ascii_case("email")
+        {
+            // The last one counts.
+            found = Some(value.trim().trim_matches('"').to_owned());
+        }
+    }
+    found.filter(|address| !address.is_empty())
+}
+
 /// When a process was started, by the wall clock.
 pub fn began(pid: u32) -> Option<Timestamp> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -289,6 +357,14 @@ mod tests {
         write(".git/HEAD", &two);
         let seen = Checkout::find(dir.path()).unwrap();
         assert_eq!((seen.branch, seen.commit), (None, Some(two)));
+    }
+
+    #[test]
+    fn an_address_is_read_as_git_would() {
+        let text =
+            "[core]\n\temail = no\n[user]\n\tname = A\n\tEmail = \"a@example.com\"\n[alias]\nemail=x\n";
+        assert_eq!(email(text).as_deref(), Some("a@example.com"));
+        assert_eq!(email("[user \"x\"]\nemail = no\n"), None);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! How a client speaks with the recorder: the messages ([`wire`]), the connection with its
-//! start on demand ([`client`]), and the durable spool for when there is no recorder
-//! ([`spool`]).
+//! start on demand ([`client`]), the durable spool for when there is no recorder ([`spool`]),
+//! and what each runtime is told ([`reply`]).
 //!
 //! Links nothing but the standard library, because `fdr-hook` is started for every event of
 //! an agent and a program's size is paid at every start.
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod reply;
 pub mod spool;
 pub mod wire;
 

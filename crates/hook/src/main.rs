@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 use fdr_hook::client::{Client, Error};
+use fdr_hook::reply::{self, Reply};
 use fdr_hook::wire::{self, Request, Response};
 use fdr_hook::{Failure, default_home, spool};
 use std::io::{self, Read, Write};
@@ -66,10 +67,10 @@ fn main() -> ExitCode {
     let Arguments { runtime, event, home } = arguments;
     let start = Instant::now();
     let (sender, receiver) = mpsc::channel();
-    let (worker_event, worker_home) = (event.clone(), home.clone());
+    let (worker_runtime, worker_event, worker_home) = (runtime.clone(), event.clone(), home.clone());
     std::thread::spawn(move || {
         let waits = |longest| drop(sender.send(News::Waits(longest)));
-        let answer = record(&runtime, &worker_event, &worker_home, start, &waits);
+        let answer = record(&worker_runtime, &worker_event, &worker_home, start, &waits);
         let _ = sender.send(News::Answer(answer));
     });
     let mut deadline = start + DEADLINE;
@@ -83,9 +84,9 @@ fn main() -> ExitCode {
             Err(mpsc::RecvTimeoutError::Disconnected) => break Err("fdr-hook itself failed".to_owned()),
         }
     };
-    let (stdout, stderr, exit_code) = match answer {
-        Ok(response) => (response.stdout, response.stderr, response.exit_code),
-        Err(reason) => fail(&event, &home, &reason),
+    let Reply { stdout, stderr, exit_code } = match answer {
+        Ok(Response { stdout, stderr, exit_code, .. }) => Reply { stdout, stderr, exit_code },
+        Err(reason) => fail(&runtime, &event, &home, &reason),
     };
     let _ = io::stderr().write_all(&stderr);
     if io::stdout().write_all(&stdout).and_then(|()| io::stdout().flush()).is_err() && !stdout.is_empty() {
@@ -149,7 +150,7 @@ fn send(
 }
 
 fn keep(home: &Path, request: &mut Request, reason: &str) -> String {
-    if denies(home, &request.event) {
+    if denies(home, &request.runtime, &request.event) {
         request.variables.push((wire::DENIED_VARIABLE.to_owned(), reason.to_owned()));
     }
     match spool::keep(home, request) {
@@ -160,45 +161,18 @@ fn keep(home: &Path, request: &mut Request, reason: &str) -> String {
     }
 }
 
-/// What the runtime is told when the event is not recorded: standard output, standard error,
-/// exit status.
-fn fail(event: &str, home: &Path, reason: &str) -> (Vec<u8>, Vec<u8>, u8) {
+/// What the runtime is told when the event is not recorded.
+fn fail(runtime: &str, event: &str, home: &Path, reason: &str) -> Reply {
     let note = format!("fdr: event {event} is not recorded: {reason}\n").into_bytes();
-    if denies(home, event) {
-        let reason = json_text(&format!("fdr (enforce): denied, because it can't be recorded: {reason}"));
-        let deny = format!(
-            "{{\"hookSpecificOutput\":{{\"hookEventName\":\"PreToolUse\",\"permissionDecision\":\"deny\",\"permissionDecisionReason\":{reason}}}}}\n"
-        );
-        return (deny.into_bytes(), note, 0);
+    if denies(home, runtime, event) {
+        let deny = reply::deny(runtime, &format!("denied, because it can't be recorded: {reason}"));
+        return Reply { stderr: [note, deny.stderr].concat(), ..deny };
     }
     // Any status but 0 and 2 lets the agent go on and shows the text to its user.
-    (Vec::new(), note, 1)
+    Reply { stderr: note, exit_code: 1, ..Reply::default() }
 }
 
 /// Whether a failure to record this event denies the tool call.
-fn denies(home: &Path, event: &str) -> bool {
-    event == "PreToolUse" && Failure::of(home) == Failure::Closed
-}
-
-fn json_text(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            c if (c as u32) < 0x20 => out.push_str(&format!("\\u{:04x}", c as u32)),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::json_text;
-
-    #[test]
-    fn a_reason_is_a_json_text_whatever_it_holds() {
-        assert_eq!(json_text("a\"b\\c\n\u{1}é"), r#""a\"b\\c\u000a\u0001é""#);
-    }
+fn denies(home: &Path, runtime: &str, event: &str) -> bool {
+    reply::gates(runtime, event) && Failure::of(home) == Failure::Closed
 }

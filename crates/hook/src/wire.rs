@@ -13,12 +13,20 @@ pub const MAX_FRAME_BYTES: usize = 256 << 20;
 /// Variable of a spooled message by which a hook tells that it denied the call, and why.
 pub const DENIED_VARIABLE: &str = "FDR_HOOK_DENIED";
 
+/// Variables of an import: where its piece of the file begins, in bytes; the number of its first
+/// line, from 1; how long it is in the file, in bytes. Without them it is the whole file.
+pub const OFFSET_VARIABLE: &str = "FDR_IMPORT_OFFSET";
+/// See [`OFFSET_VARIABLE`].
+pub const LINE_VARIABLE: &str = "FDR_IMPORT_LINE";
+/// See [`OFFSET_VARIABLE`].
+pub const LENGTH_VARIABLE: &str = "FDR_IMPORT_LENGTH";
+
 /// What a client asks of the recorder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Record an event of a runtime.
     Event,
-    /// Read a transcript file whose bytes are the payload; `event` is its path.
+    /// Read a piece of a transcript, which is the payload; `event` is the file's path.
     Import,
     /// Say how the recorder is.
     Status,
@@ -102,6 +110,11 @@ impl Request {
         let mut request = Request::event("fdr", "", [0; 16], 0, Vec::new());
         request.op = op;
         request
+    }
+
+    /// The value of a variable.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The frame.
@@ -283,16 +296,37 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Variables that tell which session, agent and version this is, and none that could hold a
-/// secret.
+/// Variables that tell which session, agent and version this is, and for whom it acts; none that
+/// could hold a secret.
 fn telling_variables() -> Vec<(String, String)> {
-    const PREFIXES: [&str; 9] =
-        ["CLAUDE", "CODEX_", "GEMINI_", "HERMES_", "OPENCODE", "AI_AGENT", "TRACE", "FDR_RUN", "FDR_MCP"];
+    const PREFIXES: [&str; 11] = [
+        "CLAUDE", "CODEX_", "GEMINI_", "HERMES_", "OPENCODE", "OPENCLAW", "CURSOR_", "AI_AGENT", "TRACE",
+        "FDR_RUN", "FDR_MCP",
+    ];
+    const NAMES: [&str; 14] = [
+        "GIT_AUTHOR_EMAIL",
+        "GIT_COMMITTER_EMAIL",
+        "AWS_PROFILE",
+        "AWS_ROLE_ARN",
+        "AWS_ROLE_SESSION_NAME",
+        "CLOUDSDK_CORE_ACCOUNT",
+        "CLOUDSDK_CORE_PROJECT",
+        "GOOGLE_CLOUD_PROJECT",
+        "AZURE_CLIENT_ID",
+        "AZURE_TENANT_ID",
+        "GITHUB_ACTOR",
+        "GITLAB_USER_LOGIN",
+        "KUBERNETES_SERVICE_HOST",
+        "SUDO_USER",
+    ];
     const SECRET: [&str; 5] = ["KEY", "TOKEN", "SECRET", "PASS", "AUTH"];
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
-        .filter(|(name, _)| !SECRET.iter().any(|part| name.contains(part)))
+        .filter(|(name, _)| {
+            NAMES.contains(&name.as_str())
+                || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+                    && !SECRET.iter().any(|part| name.contains(part))
+        })
         .collect()
 }
 

@@ -109,6 +109,10 @@ pub struct SessionStart {
     /// Where the runtime keeps its own transcript.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transcript: Option<String>,
+    /// As whom the agent can act beside the local user, as its surroundings say: `git:` and an
+    /// address, `aws:`, `gcp:`, `azure:`, `github:` and a name. Claimed, not observed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identities: Vec<String>,
 }
 
 /// How a session ended.
@@ -180,6 +184,9 @@ pub struct Context {
     /// Length in bytes of what was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub len: Option<u64>,
+    /// Number of lines, for a piece of a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lines: Option<u64>,
     /// The beginning of it, or a word on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<String>,
@@ -208,6 +215,9 @@ pub struct Call {
     pub id: String,
     /// Name of the tool.
     pub tool: String,
+    /// The action that it is, where that was concluded from order and arguments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<RecordId>,
 }
 
 /// A verdict on an action.

@@ -209,9 +209,13 @@ pub struct Claimed {
     /// When the client says it happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ts: Option<Timestamp>,
-    /// The runtime's id of the tool call.
+    /// The runtime's id of the tool call. One that begins with `fdr:` was given by the recorder,
+    /// where the runtime has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_use_id: Option<String>,
+    /// To which call this belongs was not told, but concluded from order and arguments.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inferred: bool,
     /// The runtime's id of the prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_id: Option<String>,
@@ -230,6 +234,9 @@ pub struct Claimed {
     /// The line in that file, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
+    /// Where a piece of that file begins, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
 }
 
 /// What the recorder saw with its own eyes.

@@ -1,7 +1,7 @@
 //! A real session of Claude Code 2.1.197: its hooks, then its transcripts; and input that no
 //! runtime would send.
 
-use fdr_capture::{Arrival, Captured, State, claude_code, claude_code_transcript};
+use fdr_capture::{Arrival, Captured, Chunk, Runtime, State};
 use fdr_record::{
     Basis, Body, ContentKey, DecidedBy, Env, Kind, MAX_BYTES, Mode, Observed, Outcome, Record, RecordId, Rel,
     Status, Timestamp, Verdict,
@@ -16,6 +16,10 @@ const HOOKS: &str = include_str!("../../../fdr/demo/claude-code-session.jsonl");
 const TRANSCRIPT: &str = include_str!("../../../fdr/demo/transcript.jsonl");
 const TRANSCRIPT_OF_SUBAGENT: &str = include_str!("../../../fdr/demo/transcript-subagent.jsonl");
 const DOCUMENT: &str = include_str!("../../../../docs/claude-code.md");
+
+pub fn runtime() -> &'static Runtime {
+    fdr_capture::runtime("claude-code").expect("a runtime")
+}
 
 const SESSION: &str = "73ab4c72-03fd-4ef9-bbcf-23fe7872de1a";
 const SUBAGENT: &str = "abef51bea84f450b4";
@@ -74,6 +78,8 @@ impl Recorder {
             content_key: &self.key,
             redacted: 0,
             attachment: None,
+            identities: Vec::new(),
+            ancestors: Vec::new(),
         };
         let captured = make(&arrival, &mut self.state);
         self.check(&captured);
@@ -113,14 +119,15 @@ impl Recorder {
     }
 
     fn hook(&mut self, event: &str, payload: &[u8]) -> Captured {
-        let captured = self.take(|arrival, state| claude_code::hook(Some(event), payload, arrival, state));
+        let captured = self.take(|arrival, state| (runtime().hook)(event, payload, arrival, state));
         assert!(!captured.records.is_empty(), "{event} left no record");
         captured
     }
 
     fn import(&mut self, file: &str, text: &str) -> Vec<Record> {
-        self.take(|arrival, state| claude_code_transcript::import(file, text.as_bytes(), arrival, state))
-            .records
+        let import = runtime().import.expect("transcripts are read");
+        let chunk = Chunk::whole(file, text.as_bytes());
+        self.take(|arrival, state| import(&chunk, arrival, state)).records
     }
 
     fn import_both(&mut self) -> Vec<Record> {
@@ -520,7 +527,7 @@ fn a_batch_of_ten_thousand_calls_stays_within_what_the_log_takes_at_once() {
     let mut recorder = Recorder::default();
     let key = ContentKey::new([7; 32]);
     let arrival = bare_arrival(&key);
-    let captured = claude_code::hook(None, payload.to_string().as_bytes(), &arrival, &mut recorder.state);
+    let captured = (runtime().hook)("", payload.to_string().as_bytes(), &arrival, &mut recorder.state);
     let bytes: usize = captured.records.iter().map(|record| record.to_line().len()).sum();
     assert!(bytes < 4 * 1024 * 1024 - 64 * 1024, "{bytes} bytes in {} records", captured.records.len());
     // What does not fit is said to be missing; the whole is in the raw content.
@@ -537,7 +544,7 @@ proptest! {
         let mut recorder = Recorder { mode, ..Recorder::default() };
         for event in ["PreToolUse", "PostToolBatch", "", "\u{0}"] {
             let captured = recorder.hook(event, &bytes);
-            let denied = String::from_utf8_lossy(&captured.reply.stdout).contains("\"deny\"");
+            let denied = captured.refused.is_some();
             prop_assert_eq!(denied, enforce && event == "PreToolUse");
         }
         let text = String::from_utf8_lossy(&bytes);
@@ -800,14 +807,14 @@ fn what_is_kept_of_many_sessions_and_calls_is_bounded() {
             r#"{{"session_id":"s{}","hook_event_name":"PreToolUse","tool_name":"Read","tool_use_id":"t{i}","tool_input":{{"file_path":"/x"}}}}"#,
             i / 10
         );
-        claude_code::hook(None, payload.as_bytes(), &arrival, &mut recorder.state);
+        (runtime().hook)("", payload.as_bytes(), &arrival, &mut recorder.state);
     }
     assert!(known(&recorder.state) <= 256, "{} sessions", known(&recorder.state));
     for i in 0..20_000 {
         let payload = format!(
             r#"{{"session_id":"one","hook_event_name":"PreToolUse","tool_name":"Read","tool_use_id":"u{i}","tool_input":{{"file_path":"/x"}}}}"#
         );
-        claude_code::hook(None, payload.as_bytes(), &arrival, &mut recorder.state);
+        (runtime().hook)("", payload.as_bytes(), &arrival, &mut recorder.state);
     }
     let session = recorder.state.session("one").expect("the newest session");
     let calls = (0..20_000).filter(|i| session.call(&format!("u{i}")).is_some()).count();
@@ -829,5 +836,7 @@ pub fn bare_arrival(key: &ContentKey) -> Arrival<'_> {
         content_key: key,
         redacted: 0,
         attachment: None,
+        identities: Vec::new(),
+        ancestors: Vec::new(),
     }
 }

@@ -1,8 +1,8 @@
 //! Events in orders that a smooth session does not have: doubled, missing, in parallel, across
 //! turns; and transcripts that hold more, or less, than one expects.
 
-use crate::claude_code::bare_arrival;
-use fdr_capture::{Arrival, Captured, State, claude_code, claude_code_transcript};
+use crate::claude_code::{bare_arrival, runtime};
+use fdr_capture::{Arrival, Captured, Chunk, State};
 use fdr_record::{Basis, Body, ContentKey, DecidedBy, Kind, Outcome, Record, Rel, ResultBody, Status};
 use serde_json::{Value, json};
 
@@ -24,9 +24,8 @@ impl Recorder {
     fn hook(&mut self, event: &str, more: Value) -> Vec<Record> {
         let mut payload = json!({ "session_id": "s", "cwd": "/w", "hook_event_name": event });
         payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let records = self.take(|arrival, state| {
-            claude_code::hook(Some(event), payload.to_string().as_bytes(), arrival, state)
-        });
+        let records = self
+            .take(|arrival, state| (runtime().hook)(event, payload.to_string().as_bytes(), arrival, state));
         assert!(!records.is_empty(), "{event} left no record");
         records
     }
@@ -55,7 +54,11 @@ impl Recorder {
 
     fn import_text(&mut self, text: &str) -> Vec<Record> {
         self.take(|arrival, state| {
-            claude_code_transcript::import("/t.jsonl", text.as_bytes(), arrival, state)
+            runtime().import.expect("transcripts are read")(
+                &Chunk::whole("/t.jsonl", text.as_bytes()),
+                arrival,
+                state,
+            )
         })
     }
 

@@ -55,6 +55,8 @@ impl Recorder {
             content_key: &self.key,
             redacted: 0,
             attachment: None,
+            identities: Vec::new(),
+            ancestors: Vec::new(),
         };
         self.last = mcp::message(&self.server, direction, line.as_ref(), &arrival, &mut self.state);
         for record in &self.last.records {
@@ -354,9 +356,9 @@ fn what_is_no_message_is_kept_with_the_reason() {
         let record = recorder.one("client", bad);
         assert_eq!(record.kind, Kind::Unparsed, "{}", String::from_utf8_lossy(bad));
         // Enforced, nothing passes that nobody could judge.
-        assert_eq!(recorder.last.reply.exit_code, 2);
+        assert!(recorder.last.refused.is_some());
         assert_eq!(recorder.one("server", bad).kind, Kind::Unparsed);
-        assert_eq!(recorder.last.reply.exit_code, 0);
+        assert!(recorder.last.refused.is_none());
     }
     assert_eq!(Recorder::default().one("client.part", "{\"x\":").kind, Kind::Unparsed);
     assert_eq!(Recorder::default().one("sideways", "{}").kind, Kind::Unparsed);

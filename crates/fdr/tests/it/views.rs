@@ -362,7 +362,11 @@ fn busy_log() -> tempfile::TempDir {
     });
 
     r.main(CODEX, "codex").at("11:40:00");
-    r.put(Body::SessionStart(SessionStart { source: Some("startup".to_owned()), transcript: None }));
+    r.put(Body::SessionStart(SessionStart {
+        source: Some("startup".to_owned()),
+        transcript: None,
+        ..SessionStart::default()
+    }));
     r.prompt("Rotate the staging keys");
     let read = r.action_with(
         "shell",
@@ -378,13 +382,18 @@ fn busy_log() -> tempfile::TempDir {
     r.at("11:41:00").end(Status::Denied, "exit");
 
     r.main(MAIN, "claude-code").at("14:02:11");
-    r.put(Body::SessionStart(SessionStart { source: Some("startup".to_owned()), transcript: None }));
+    r.put(Body::SessionStart(SessionStart {
+        source: Some("startup".to_owned()),
+        transcript: None,
+        ..SessionStart::default()
+    }));
     r.prompt("Clean up the build folder and release");
     for (path, len) in [("CLAUDE.md", 412), ("README.md", 1234)] {
         let body = Context {
             what: "instructions".to_owned(),
             resource: Some(Resource::file(path, CWD)),
             len: Some(len),
+            lines: None,
             preview: None,
         };
         r.put_with(Body::Context(body), &[], &[("file", path.as_bytes())], |_| {});
@@ -404,7 +413,7 @@ fn busy_log() -> tempfile::TempDir {
     );
     r.at("14:02:14.012").result(delete, Outcome::Ok, 12);
     // The decision is known only from the transcript, which is read later.
-    let call = Call { id: format!("toolu_{}", r.count - 1), tool: "Bash".to_owned() };
+    let call = Call { id: format!("toolu_{}", r.count - 1), tool: "Bash".to_owned(), action: None };
     let decision = Decision {
         stated: Some("The build folder is stale, I remove it first.".to_owned()),
         calls: vec![call],
@@ -512,7 +521,11 @@ fn busy_log() -> tempfile::TempDir {
         &[Action::new(Verb::Delegate, Resource::new("agent", "reviewer"))],
     );
     r.sub("7f3a9e01", "reviewer").at("14:02:54");
-    r.put(Body::SessionStart(SessionStart { source: Some("subagent".to_owned()), transcript: None }));
+    r.put(Body::SessionStart(SessionStart {
+        source: Some("subagent".to_owned()),
+        transcript: None,
+        ..SessionStart::default()
+    }));
     let grep = r.action("Grep", "TODO", &[file(Verb::Search, "src")]);
     r.result(grep, Outcome::Ok, 8);
     let write =

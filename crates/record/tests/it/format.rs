@@ -73,6 +73,7 @@ fn samples() -> Vec<Record> {
         Body::SessionStart(SessionStart {
             source: Some("startup".into()),
             transcript: Some("/t.jsonl".into()),
+            identities: vec!["git:alice@example.com".into()],
         }),
         Body::SessionEnd(SessionEnd {
             status: Status::Success,
@@ -85,6 +86,7 @@ fn samples() -> Vec<Record> {
             what: "instructions".into(),
             resource: Some(Resource::file("CLAUDE.md", "/home/dev/proj")),
             len: Some(412),
+            lines: Some(3),
             preview: Some("# Project".into()),
         }),
         Body::Intent(Intent {
@@ -99,7 +101,7 @@ fn samples() -> Vec<Record> {
         Body::Decision(Decision {
             stated: Some("The build folder is stale.".into()),
             thinking: Some("Remove it first.".into()),
-            calls: vec![Call { id: "toolu_1".into(), tool: "Bash".into() }],
+            calls: vec![Call { id: "toolu_1".into(), tool: "Bash".into(), action: Some(other) }],
         }),
         Body::Action(action),
         Body::Result(ResultBody {
@@ -172,12 +174,14 @@ fn samples() -> Vec<Record> {
             source: "hook:PreToolUse".into(),
             ts: Some(start),
             tool_use_id: Some("toolu_1".into()),
+            inferred: true,
             prompt_id: Some("p".into()),
             turn_id: Some("t".into()),
             message_id: Some("m".into()),
             cwd: Some("/home/dev/proj".into()),
             file: Some("/t.jsonl".into()),
             line: Some(7),
+            offset: Some(512),
         }),
         observed: Some(Observed {
             received: Some(start),

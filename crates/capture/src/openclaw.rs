@@ -1,0 +1,27 @@
+//! The events of openclaw.
+
+use crate::event::unparsed;
+use crate::runtime::Runtime;
+use crate::{Arrival, Captured, State};
+use fdr_record::{Action, Normalised, Resource, Verb};
+use serde_json::Value;
+
+pub(crate) static RUNTIME: Runtime = Runtime {
+    name: "openclaw",
+    hook,
+    import: None,
+    normalise,
+    gates: &["before_tool_call"],
+    session_of: |_, _| None,
+    prompt_of: |_, _| None,
+};
+
+fn hook(event: &str, payload: &[u8], arrival: &Arrival<'_>, state: &mut State) -> Captured {
+    unparsed(&RUNTIME, event, payload, "events of openclaw are not read yet", arrival, state)
+}
+
+fn normalise(tool: &str, input: &Value, _cwd: &str, _home: &str) -> (Normalised, String) {
+    let mut found = Normalised::default();
+    found.push(Action::new(Verb::Execute, Resource::new("tool", format_args!("openclaw/{tool}"))));
+    (found, input.to_string())
+}
