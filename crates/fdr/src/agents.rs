@@ -9,16 +9,19 @@
 //! [`Agent::files`].
 
 pub mod claude_code;
+pub mod codex;
 pub mod cursor;
 pub mod gemini_cli;
 pub mod json_hooks;
 pub mod json_text;
+pub mod toml_lines;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Every runtime that can be set up, in the order in which they are listed.
-pub static AGENTS: [&dyn Agent; 3] = [&claude_code::ClaudeCode, &gemini_cli::GeminiCli, &cursor::Cursor];
+pub static AGENTS: [&dyn Agent; 4] =
+    [&claude_code::ClaudeCode, &codex::Codex, &gemini_cli::GeminiCli, &cursor::Cursor];
 
 /// The runtime of a name.
 pub fn agent(runtime: &str) -> Option<&'static dyn Agent> {
@@ -78,6 +81,21 @@ pub trait Agent: Sync {
     /// # Errors
     /// When the text can't be understood.
     fn remove(&self, file: &Path, text: &str) -> Result<Option<String>, SettingsError>;
+
+    /// The same where it matters what else the runtime's files hold: `beside` has the texts, as
+    /// they are, of those before this one.
+    ///
+    /// # Errors
+    /// Those of [`Agent::remove`].
+    fn remove_beside(
+        &self,
+        file: &Path,
+        text: &str,
+        beside: &[(&Path, &str)],
+    ) -> Result<Option<String>, SettingsError> {
+        let _ = beside;
+        self.remove(file, text)
+    }
 
     /// What a file says of hooks.
     ///
