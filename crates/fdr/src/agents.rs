@@ -302,10 +302,10 @@ impl Hook {
                 command.push_str(&shell_quote(home));
                 format!("{}/{failure}", shell_quote(home))
             }
-            // Where `fdr_hook::default_home` looks. One expansion within another would be more
-            // exact, but Gemini CLI, which expands variables itself first, knows no such thing.
+            // Wherever `fdr_hook::default_home` may look. Without a `$`: Gemini CLI takes such a name
+            // for a variable of its own, and for another command line then.
             None => format!(
-                "\"${{FDR_HOME:-/}}/{failure}\" \"${{XDG_STATE_HOME:-$HOME/.local/state}}/fdr/{failure}\""
+                "~/.local/state/fdr/{failure} \"`printenv FDR_HOME`/{failure}\" \"`printenv XDG_STATE_HOME`/fdr/{failure}\""
             ),
         };
         if gate {
