@@ -20,6 +20,7 @@ mod gemini_cli;
 mod hermes;
 pub mod mcp;
 mod openclaw;
+mod openclaw_tools;
 mod opencode;
 mod runtime;
 mod state;
