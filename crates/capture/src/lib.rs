@@ -21,6 +21,7 @@ mod hermes;
 pub mod mcp;
 mod openclaw;
 mod openclaw_tools;
+mod openclaw_transcript;
 mod opencode;
 mod runtime;
 mod state;
