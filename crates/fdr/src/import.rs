@@ -75,7 +75,7 @@ pub fn run(args: &ImportArgs, home: &Home, out: &mut dyn Write) -> anyhow::Resul
 }
 
 /// Claude Code keeps them in `<session>/subagents/` beside `<session>.jsonl`.
-fn subagent_transcripts(file: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub fn subagent_transcripts(file: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let folder = file.with_extension("").join("subagents");
     let mut found = Vec::new();
     if folder.is_dir() {
