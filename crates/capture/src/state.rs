@@ -162,6 +162,8 @@ pub struct AgentState {
     pub broke_off: bool,
     /// The action that handed the work to it is known.
     pub delegated: bool,
+    /// Where the runtime keeps its transcript.
+    transcript: Option<String>,
 }
 
 /// A tool call.
@@ -297,10 +299,8 @@ impl State {
         }
         let read = self.files.entry(file.clone()).or_default();
         read.last_turn = self.turn;
-        if offset == 0 {
-            // Read anew from its beginning.
-            read.pieces.clear();
-        }
+        // Read anew from there on.
+        read.pieces.retain(|piece| piece.offset < offset);
         read.pieces.push(Piece {
             session: record.session.clone().unwrap_or_default(),
             offset,
@@ -309,6 +309,14 @@ impl State {
             lines: context.lines.unwrap_or_default(),
             digest: content.digest.clone(),
         });
+    }
+
+    /// Runtime and transcript of each agent that is known to keep one.
+    pub fn transcripts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.sessions
+            .values()
+            .flat_map(|session| session.agents.values())
+            .filter_map(|agent| Some((agent.agent.runtime.as_str(), agent.transcript.as_deref()?)))
     }
 
     /// How far a transcript was read, as far as is known.
@@ -539,14 +547,16 @@ impl Session {
             open: 0,
             broke_off: false,
             delegated: false,
+            transcript: None,
         });
         // A later record may not tell what an earlier one told.
         let (version, model) = (state.agent.version.take(), state.agent.model.take());
         state.agent = agent.clone();
         state.agent.version = agent.version.clone().or(version);
         state.agent.model = agent.model.clone().or(model);
-        if record.kind == Kind::SessionStart {
+        if let Body::SessionStart(start) = &record.body {
             state.broke_off = false;
+            state.transcript = start.transcript.clone().or(state.transcript.take());
         }
         Some(agent.id.clone())
     }

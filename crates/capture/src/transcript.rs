@@ -121,7 +121,11 @@ impl<'a, 'b, 'c> Import<'a, 'b, 'c> {
     ) -> Option<Import<'a, 'b, 'c>> {
         let mut writer = Writer::new(arrival, state);
         let whole = writer.content(session, SOURCE, "application/jsonl", chunk.bytes.to_vec());
-        if writer.state.session(session).is_some_and(|known| known.has_text(&whole.digest)) {
+        let is_known = writer.state.file(&cap(chunk.file)).is_some_and(|read| {
+            let mut pieces = read.pieces.iter();
+            pieces.any(|piece| piece.offset == chunk.offset && piece.digest == whole.digest)
+        });
+        if is_known {
             return None;
         }
         Some(Import { runtime, chunk, session: session.to_owned(), writer, whole })

@@ -32,6 +32,8 @@ pub struct Config {
     /// A command, with its arguments, that reads the intent out of a prompt in place of the fixed
     /// rules: it gets the prompt on standard input and prints rules as `fdr intent set` takes them.
     pub intent_classifier: Vec<String>,
+    /// Whether the transcripts that agents keep on disk are read as they grow. Default: yes.
+    pub transcripts: Option<bool>,
     /// Name of this log in its checkpoints, without spaces and `+`. Default: `fdr/<host name>`.
     pub origin: Option<String>,
 }
@@ -92,6 +94,10 @@ approvers = []
 # `fdr intent set` takes them.
 #intent_classifier = [\"/usr/local/bin/classify\"]
 
+# Whether the transcripts that agents keep on disk are read as they grow: what was denied, what the
+# model thought and what it was shown is told there only.
+transcripts = true
+
 # Name of this log in its signed checkpoints, without spaces and '+'. Default: fdr/<host name>.
 # It is fixed when the log is made.
 #origin = \"fdr/devbox\"
@@ -119,6 +125,11 @@ impl Config {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Config::default()),
             Err(error) => Err(error).with_context(|| format!("can't read {}", path.display())),
         }
+    }
+
+    /// Whether transcripts are read as they grow.
+    pub fn transcripts(&self) -> bool {
+        self.transcripts.unwrap_or(true)
     }
 
     /// How long an action waits for approval, in seconds.

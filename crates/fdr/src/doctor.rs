@@ -5,10 +5,11 @@
 //! when an agent is started (`claude --bare`, `--setting-sources`) can't be seen from here; a
 //! session without records tells of it.
 
-use crate::claude_settings::{self, EVENTS, Facts, Hook, SettingsError};
+use crate::agents::{AGENTS, Agent, Facts, Hook, Note, Place, Scope, SettingsError, coverage, shell_quote};
 use crate::control::{self, Status};
 use crate::home::Home;
-use crate::install::{self, Scope, tilde};
+use crate::install::{self, RootArg};
+use crate::settings_file::tilde;
 use crate::text::{self, Look, LookArgs, Tone};
 use crate::trail::Trail;
 use fdr_policy::PolicySet;
@@ -20,12 +21,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 use std::{fs, io};
-
-/// Where an administrator's settings of Claude Code are.
-#[cfg(target_os = "macos")]
-const MANAGED: &str = "/Library/Application Support/ClaudeCode";
-#[cfg(not(target_os = "macos"))]
-const MANAGED: &str = "/etc/claude-code";
 
 /// Less free space than this is a problem, in bytes.
 const MIN_FREE_BYTES: u64 = 1 << 30;
@@ -42,6 +37,8 @@ pub struct DoctorArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    root: RootArg,
     #[command(flatten)]
     look: LookArgs,
 }
@@ -109,7 +106,7 @@ pub fn run(args: &DoctorArgs, home: &Home, out: &mut dyn Write) -> anyhow::Resul
     check_data(home, status.as_ref(), &mut checks);
     check_policy(home, &mut checks);
     check_tampering(home, &mut checks)?;
-    check_claude_code(home, &mut checks);
+    check_agents(home, &args.root, &mut checks)?;
 
     let problems = checks.0.iter().filter(|check| check.is_problem()).count();
     if args.json {
@@ -338,11 +335,10 @@ fn recorder_log(home: &Home) -> String {
     format!("tail {}", shell(&home.dir().join("recorder.log")))
 }
 
-/// A settings file of Claude Code.
+/// A settings file of a runtime.
 struct Source {
     path: PathBuf,
-    /// `None` for an administrator's.
-    scope: Option<Scope>,
+    scope: Scope,
     facts: Result<Facts, Unreadable>,
 }
 
@@ -360,125 +356,124 @@ impl std::fmt::Display for Unreadable {
     }
 }
 
-fn source(path: PathBuf, scope: Option<Scope>) -> Option<Source> {
-    let facts = match fs::read_to_string(&path) {
-        Ok(text) => claude_settings::read(&text).map_err(Unreadable::Settings),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return None;
-        }
-        Err(error) => Err(Unreadable::File(error)),
-    };
-    Some(Source { path, scope, facts })
-}
-
-/// The settings that Claude Code reads when it is started here.
-fn sources() -> Vec<Source> {
-    let mut found = Vec::new();
-    if let Ok(dir) = install::user_config_dir() {
-        found.extend(source(dir.join("settings.json"), Some(Scope::User)));
-    }
-    if let Ok(here) = std::env::current_dir() {
-        found.extend(source(here.join(".claude/settings.json"), Some(Scope::Project)));
-        found.extend(source(here.join(".claude/settings.local.json"), Some(Scope::Local)));
-    }
-    found.extend(source(Path::new(MANAGED).join("managed-settings.json"), None));
-    let mut parts: Vec<PathBuf> = fs::read_dir(Path::new(MANAGED).join("managed-settings.d"))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-        .collect();
-    parts.sort();
-    found.extend(parts.into_iter().filter_map(|path| source(path, None)));
-    // The user's folder can be the project's too, when started in the home folder.
+/// The settings that a runtime reads when it is started here.
+fn sources(agent: &dyn Agent, place: &Place<'_>) -> Vec<Source> {
+    let mut found: Vec<Source> = Vec::new();
+    // A file that is read in two scopes counts once: a user's folder can be the project's too.
     let mut seen = Vec::new();
-    found.retain(|source| {
-        let path = fs::canonicalize(&source.path).unwrap_or_else(|_| source.path.clone());
-        let is_new = !seen.contains(&path);
-        seen.push(path);
-        is_new
-    });
+    for scope in Scope::ALL {
+        let mut paths = agent.files(scope, place).unwrap_or_default();
+        paths.extend(agent.also_read(scope, place));
+        for path in paths {
+            let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+            if seen.contains(&real) {
+                continue;
+            }
+            seen.push(real);
+            let facts = match fs::read_to_string(&path) {
+                Ok(text) => agent.read(&path, &text).map_err(Unreadable::Settings),
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+                {
+                    continue;
+                }
+                Err(error) => Err(Unreadable::File(error)),
+            };
+            found.push(Source { path, scope, facts });
+        }
+    }
     found
 }
 
-fn check_claude_code(home: &Home, checks: &mut Checks) {
-    const SUBJECT: &str = "claude-code";
-    let version = version_of(Path::new("claude"));
-    let sources = sources();
-    let named = match &version {
-        // "2.1.197 (Claude Code)"
-        Some(version) => format!("{}, ", version.split_whitespace().next().unwrap_or("?")),
-        None => String::new(),
-    };
-
-    for source in &sources {
-        let path = tilde(&source.path);
-        let facts = match &source.facts {
-            Ok(facts) => facts,
-            Err(error) => {
-                checks.look(SUBJECT, format!("{path} can't be understood: {error}"), path.clone());
-                continue;
-            }
-        };
-        if facts.disable_all_hooks {
-            checks.look(SUBJECT, format!("disableAllHooks is set in {path}: no hook runs"), path.clone());
-        }
-        if facts.simple {
-            checks.look(SUBJECT, format!("CLAUDE_CODE_SIMPLE is set in {path}: no hook runs"), path.clone());
+/// Checks every runtime that is on this machine or has hooks of ours.
+fn check_agents(home: &Home, root: &RootArg, checks: &mut Checks) -> anyhow::Result<()> {
+    let place = Place { project: std::env::current_dir()?, ..root.place()? };
+    let mut absent = Vec::new();
+    for agent in AGENTS {
+        let sources = sources(agent, &place);
+        let is_hooked =
+            sources.iter().any(|source| source.facts.as_ref().is_ok_and(|facts| !facts.hooks.is_empty()));
+        if is_hooked || install::whereabouts(agent, &place).is_some() {
+            check_agent(agent, home, &place, &sources, checks);
+        } else {
+            absent.push(agent.runtime());
         }
     }
-    if std::env::var_os("CLAUDE_CODE_SIMPLE").is_some_and(|value| !value.is_empty() && value != "0") {
-        checks.fix(
-            SUBJECT,
-            "CLAUDE_CODE_SIMPLE is set in this shell: no hook runs",
-            "unset CLAUDE_CODE_SIMPLE",
-        );
+    if !absent.is_empty() {
+        checks.note("not here", absent.join(", "));
+    }
+    Ok(())
+}
+
+fn check_agent(agent: &dyn Agent, home: &Home, place: &Place<'_>, sources: &[Source], checks: &mut Checks) {
+    let subject = agent.runtime();
+    let version = agent.programs().iter().find_map(|program| version_of(Path::new(program)));
+    let named = version.as_deref().map(|text| format!("{}, ", version_number(text))).unwrap_or_default();
+
+    for source in sources {
+        let path = tilde(&source.path);
+        match &source.facts {
+            Ok(facts) => {
+                for off in &facts.off {
+                    let (setting, effect) = off.split_once(": ").unwrap_or((off, "no hook runs"));
+                    checks.look(subject, format!("{setting} in {path}: {effect}"), path.clone());
+                }
+            }
+            Err(error) => checks.look(subject, format!("{path} can't be understood: {error}"), path.clone()),
+        }
     }
 
     let read: Vec<(&Source, &Facts)> =
         sources.iter().filter_map(|source| Some((source, source.facts.as_ref().ok()?))).collect();
-    let managed_only =
-        read.iter().any(|(source, facts)| source.scope.is_none() && facts.allow_managed_hooks_only);
+    let lock = read.iter().find(|(source, facts)| source.scope == Scope::Managed && facts.managed_only);
+    let lock = lock.map(|(source, _)| source.path.clone());
     let ours: Vec<(&Source, &Facts)> =
         read.into_iter().filter(|(_, facts)| !facts.hooks.is_empty()).collect();
-    let counted: Vec<_> = ours.iter().filter(|(source, _)| !managed_only || source.scope.is_none()).collect();
-    if managed_only && counted.len() < ours.len() {
+    let counts = |source: &Source| lock.is_none() || source.scope == Scope::Managed;
+    let counted: Vec<_> = ours.iter().filter(|(source, _)| counts(source)).collect();
+    if let Some(lock) = &lock
+        && counted.len() < ours.len()
+    {
         checks.look(
-            SUBJECT,
+            subject,
             "an administrator allows managed hooks only, so those in your settings don't run",
-            Path::new(MANAGED).join("managed-settings.json").display().to_string(),
+            lock.display().to_string(),
         );
     }
 
     let hooks: Vec<_> = counted.iter().flat_map(|(_, facts)| facts.hooks.iter().cloned()).collect();
-    let covered = claude_settings::coverage(&hooks);
-    let scope = counted.iter().find_map(|(source, _)| source.scope);
-    let install = format!("{} install claude-code{}", fdr(home), scope.map_or("", Scope::option));
+    let events = agent.events();
+    let covered = coverage(events, &hooks);
+    let scope = counted.first().map_or(Scope::User, |(source, _)| source.scope);
+    let install = format!("{} install {subject}{}", fdr(home), scope.option());
     if hooks.is_empty() {
+        let text = if version.is_some() { "not recorded" } else { "no program on PATH, not recorded" };
         match version {
-            Some(_) => checks.fix(SUBJECT, format!("{named}not recorded"), install),
-            None => checks.note(SUBJECT, "not installed (no claude on PATH), not recorded"),
+            Some(_) => checks.fix(subject, format!("{named}{text}"), install),
+            None => checks.note(subject, text),
         }
-        check_elsewhere(checks);
+        check_elsewhere(agent, place, checks);
         return;
     }
-    let places: Vec<String> = counted
-        .iter()
-        .map(
-            |(source, _)| {
-                if source.scope.is_none() { "managed settings".to_owned() } else { tilde(&source.path) }
-            },
-        )
-        .collect();
-    let text = format!("{named}hooks in {}, {covered} of {} events", places.join(" and "), EVENTS.len());
-    if covered == EVENTS.len() {
-        checks.ok(SUBJECT, text);
+    let places: Vec<String> =
+        counted
+            .iter()
+            .map(|(source, _)| {
+                if source.scope == Scope::Managed {
+                    "managed settings".to_owned()
+                } else {
+                    tilde(&source.path)
+                }
+            })
+            .collect();
+    let text = format!("{named}hooks in {}, {covered} of {} events", places.join(" and "), events.len());
+    if covered == events.len() {
+        checks.ok(subject, text);
     } else {
-        checks.fix(SUBJECT, text, install.clone());
+        checks.fix(subject, text, install.clone());
     }
     if version.is_none() {
-        checks.note(SUBJECT, "there is no claude on PATH");
+        checks.note(subject, format!("there is no {} on PATH", agent.programs().join(" or ")));
     }
 
     let mut programs: Vec<Hook> = Vec::new();
@@ -500,16 +495,29 @@ fn check_claude_code(home: &Home, checks: &mut Checks) {
                 None => ("the default folder".to_owned(), "env -u FDR_HOME fdr doctor".to_owned()),
             };
             checks.look(
-                SUBJECT,
+                subject,
                 format!("its hooks record to {place}, not to {}", tilde(home.dir())),
                 command,
             );
         }
     }
     if programs.len() > 1 {
-        checks.fix(SUBJECT, "hooks differ from one another, so events are recorded twice", install);
+        checks.fix(subject, "hooks differ from one another, so events are recorded twice", install);
     }
-    check_trust(checks);
+    for note in agent.notes(place) {
+        match note {
+            Note::Ok(text) => checks.ok(subject, text),
+            Note::Info(text) => checks.note(subject, text),
+            Note::Look(text, place) => checks.look(subject, text, place),
+            Note::Fix(text, command) => checks.fix(subject, text, command),
+        }
+    }
+}
+
+/// The number in what a program says of its version: "2.1.197 (Claude Code)", "codex-cli 0.169.0".
+fn version_number(text: &str) -> &str {
+    let is_number = |word: &&str| word.trim_start_matches('v').starts_with(|c: char| c.is_ascii_digit());
+    text.split_whitespace().find(is_number).unwrap_or("?").trim_start_matches('v')
 }
 
 fn fdr(home: &Home) -> String {
@@ -546,52 +554,26 @@ fn check_program(hook: &Hook, install: &str, checks: &mut Checks) {
     }
 }
 
-/// Hooks that only count where Claude Code is started in the root of the project.
-fn check_elsewhere(checks: &mut Checks) {
-    let (Ok(root), Ok(here)) = (install::project_root(), std::env::current_dir()) else { return };
-    if root == here {
+/// Hooks that only count where the runtime is started in the root of the project.
+fn check_elsewhere(agent: &dyn Agent, here: &Place<'_>, checks: &mut Checks) {
+    let Ok(root) = install::project_root() else { return };
+    if root == here.project {
         return;
     }
-    for name in [".claude/settings.json", ".claude/settings.local.json"] {
-        let has_hooks = source(root.join(name), None)
-            .and_then(|source| source.facts.ok())
-            .is_some_and(|facts| !facts.hooks.is_empty());
-        if has_hooks {
+    let there =
+        Place { home: here.home.clone(), project: root.clone(), root: here.root.clone(), env: here.env };
+    for path in
+        [Scope::Project, Scope::Local].into_iter().filter_map(|scope| agent.files(scope, &there)).flatten()
+    {
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        if agent.read(&path, &text).is_ok_and(|facts| !facts.hooks.is_empty()) {
             let text = format!(
-                "hooks in {} are read when claude is started there, not here",
-                tilde(&root.join(name))
+                "hooks in {} are read when {} is started there, not here",
+                tilde(&path),
+                agent.programs().first().unwrap_or(&agent.runtime())
             );
-            checks.look("claude-code", text, format!("cd {} && fdr doctor", shell(&root)));
+            checks.look(agent.runtime(), text, format!("cd {} && fdr doctor", shell(&root)));
         }
-    }
-}
-
-/// Claude Code runs no hooks in a folder that its user has not said to trust.
-fn check_trust(checks: &mut Checks) {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let Some(state) = set("CLAUDE_CONFIG_DIR").or_else(|| set("HOME")).map(|dir| dir.join(".claude.json"))
-    else {
-        return;
-    };
-    let Some(state) =
-        fs::read(&state).ok().and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok())
-    else {
-        return;
-    };
-    let Ok(here) = std::env::current_dir() else { return };
-    let trust =
-        |dir: &Path| state.get("projects")?.get(dir.to_str()?)?.get("hasTrustDialogAccepted")?.as_bool();
-    if here.ancestors().any(|dir| trust(dir) == Some(true)) {
-        checks.ok("trust", format!("claude trusts {}", tilde(&here)));
-    } else if trust(&here) == Some(false) {
-        let text =
-            format!("claude does not trust {} yet, and runs no hooks there until you say so", tilde(&here));
-        checks.look("trust", text, "claude");
-    } else {
-        checks.note(
-            "trust",
-            format!("claude will ask whether to trust {} before any hook runs there", tilde(&here)),
-        );
     }
 }
 
@@ -630,7 +612,7 @@ fn free_bytes(dir: &Path) -> Option<u64> {
 
 /// A path as it can be typed.
 fn shell(path: &Path) -> String {
-    claude_settings::shell_quote(&path.to_string_lossy())
+    shell_quote(&path.to_string_lossy())
 }
 
 fn one_line(error: &anyhow::Error) -> String {

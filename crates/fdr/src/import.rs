@@ -1,12 +1,13 @@
 //! `fdr import`: reads the transcripts that a runtime keeps on disk into the trail.
 
 use crate::home::Home;
+use crate::transcripts::sidecars;
 use anyhow::{Context, bail};
 use fdr_hook::client::Client;
 use fdr_hook::spool;
 use fdr_hook::wire::{Op, Request};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How long to wait for a recorder to be started.
@@ -41,51 +42,25 @@ pub fn run(args: &ImportArgs, home: &Home, out: &mut dyn Write) -> anyhow::Resul
     let source = spool::new_source()?;
     let mut files = Vec::new();
     for file in &args.files {
-        files.push(file.clone());
-        files.extend(subagent_transcripts(file)?);
+        let path = std::path::absolute(file)?;
+        files.extend(sidecars(&path).unwrap_or(vec![path]));
     }
-    let mut seq = 0;
-    for file in &files {
+    for (seq, file) in files.iter().enumerate() {
         let bytes = std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
-        let path = std::path::absolute(file)?.to_string_lossy().into_owned();
-        let (mut records, mut span) = (0, None);
-        // A large transcript is taken in by several steps; the last one finds nothing new.
-        loop {
-            let mut request = Request::event(&args.runtime, &path, source, seq, bytes.clone());
-            request.op = Op::Import;
-            seq += 1;
-            let response = client.call(&request, None)?;
-            if !response.recorded {
-                bail!("{} is not recorded: {}", file.display(), String::from_utf8_lossy(&response.stderr));
-            }
-            if response.count == 0 {
-                break;
-            }
-            records += response.count;
-            let first = span.map_or(response.index, |(first, _)| first);
-            span = Some((first, response.index + u64::from(response.count) - 1));
+        let path = file.to_string_lossy().into_owned();
+        let mut request = Request::event(&args.runtime, &path, source, seq as u64, bytes);
+        request.op = Op::Import;
+        let response = client.call(&request, None)?;
+        if !response.recorded {
+            bail!("{} is not recorded: {}", file.display(), String::from_utf8_lossy(&response.stderr));
         }
-        let new = match span {
-            None => "nothing new".to_owned(),
-            Some((first, last)) => format!("{records} records, {first}–{last}"),
+        let new = match response.count {
+            0 => "nothing new".to_owned(),
+            records => {
+                format!("{records} records, {}–{}", response.index, response.index + u64::from(records) - 1)
+            }
         };
         writeln!(out, "{}  {new}", crate::text::line(&file.display().to_string()))?;
     }
     Ok(0)
-}
-
-/// Claude Code keeps them in `<session>/subagents/` beside `<session>.jsonl`.
-pub fn subagent_transcripts(file: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let folder = file.with_extension("").join("subagents");
-    let mut found = Vec::new();
-    if folder.is_dir() {
-        for entry in std::fs::read_dir(&folder)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "jsonl") {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
 }

@@ -1,125 +1,118 @@
-//! `fdr install` and `fdr uninstall`: hooks in the settings of Claude Code.
+//! `fdr install` and `fdr uninstall`: hooks in the settings of an agent runtime.
 //!
-//! A settings file is backed up before its first change, written beside itself and renamed, so
-//! that there is never half of one; through a symbolic link it is the target that is written.
+//! What stands in the files is the runtime's own business (`agents.rs`), how they are changed
+//! without harm `settings_file.rs`'s. Several files of one runtime are changed together: when one
+//! can't be, those before it are put back.
 
-use crate::claude_settings::{self, EVENTS, HOOK_PROGRAM, Hook, SettingsError};
+use crate::agents::{AGENTS, Agent, HOOK_PROGRAM, Hook, Place, Scope, agent};
+use crate::settings_file::{SettingsFile, tilde};
+use crate::text;
 use anyhow::{Context, bail};
-use clap::{Args, Subcommand};
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `fdr install`.
 #[derive(Args, Debug)]
 pub struct InstallArgs {
-    #[command(subcommand)]
-    agent: InstallAgent,
-}
-
-#[derive(Subcommand, Debug)]
-enum InstallAgent {
-    /// Record Claude Code: puts a hook for every event into its settings.
-    ClaudeCode {
-        #[command(flatten)]
-        scope: ScopeArgs,
-        /// Show what would change, and change nothing.
-        #[arg(long)]
-        dry_run: bool,
-        /// The program that the hooks call, instead of the fdr-hook beside this program.
-        #[arg(long, value_name = "FILE")]
-        hook_path: Option<PathBuf>,
-    },
+    #[command(flatten)]
+    which: WhichArgs,
+    #[command(flatten)]
+    scope: ScopeArgs,
+    /// With --managed: let managed hooks alone run, so that neither your settings, nor a
+    /// project's, nor an agent can add or remove one (claude-code, codex).
+    #[arg(long, requires = "managed")]
+    lock: bool,
+    /// Show what would change, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// The program that the hooks call, instead of the fdr-hook beside this program.
+    #[arg(long, value_name = "FILE")]
+    hook_path: Option<PathBuf>,
 }
 
 /// Arguments of `fdr uninstall`.
 #[derive(Args, Debug)]
 pub struct UninstallArgs {
-    #[command(subcommand)]
-    agent: UninstallAgent,
+    #[command(flatten)]
+    which: WhichArgs,
+    #[command(flatten)]
+    scope: ScopeArgs,
+    /// Show what would change, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
 }
 
-#[derive(Subcommand, Debug)]
-enum UninstallAgent {
-    /// Stop recording Claude Code: takes the hooks of fdr out of its settings, and nothing else.
-    ClaudeCode {
-        #[command(flatten)]
-        scope: ScopeArgs,
-        /// Show what would change, and change nothing.
-        #[arg(long)]
-        dry_run: bool,
-    },
+/// Which runtimes.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+struct WhichArgs {
+    /// The agent runtime.
+    #[arg(value_parser = PossibleValuesParser::new(AGENTS.map(|agent| agent.runtime())))]
+    runtime: Option<String>,
+    /// Every runtime that is on this machine.
+    #[arg(long)]
+    all: bool,
 }
 
 /// Which settings.
-#[derive(Args, Debug, Clone, Copy, Default)]
-#[group(multiple = false)]
+#[derive(Args, Debug, Clone)]
 pub struct ScopeArgs {
-    /// Your settings, for all projects: ~/.claude/settings.json, or $CLAUDE_CONFIG_DIR (default).
-    #[arg(long)]
+    /// Your settings, for all projects (default).
+    #[arg(long, group = "scope")]
     user: bool,
-    /// This project's settings, which are shared with it: .claude/settings.json
-    #[arg(long)]
+    /// This project's settings, which are shared with it.
+    #[arg(long, group = "scope")]
     project: bool,
-    /// This project's settings for you alone: .claude/settings.local.json
-    #[arg(long)]
+    /// This project's settings for you alone.
+    #[arg(long, group = "scope")]
     local: bool,
+    /// The administrator's settings, for all users of this machine.
+    #[arg(long, group = "scope")]
+    managed: bool,
+    #[command(flatten)]
+    root: RootArg,
 }
 
-/// A place where Claude Code looks for settings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// All projects of a user.
-    User,
-    /// A project, for all who work on it.
-    Project,
-    /// A project, for one user.
-    Local,
+/// Where administrators' paths begin.
+#[derive(Args, Debug, Clone)]
+pub struct RootArg {
+    /// The folder that administrators' paths are below of; for tests and images.
+    #[arg(long, hide = true, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
 }
 
-impl ScopeArgs {
-    fn scope(self) -> Scope {
-        match self {
-            ScopeArgs { project: true, .. } => Scope::Project,
-            ScopeArgs { local: true, .. } => Scope::Local,
-            _ => Scope::User,
-        }
-    }
-}
-
-impl Scope {
-    /// The option that chooses it, as typed.
-    pub fn option(self) -> &'static str {
-        match self {
-            Scope::User => "",
-            Scope::Project => " --project",
-            Scope::Local => " --local",
-        }
-    }
-
-    /// The settings file.
+impl RootArg {
+    /// Where settings are for whoever runs this.
     ///
     /// # Errors
     /// When there is no home or current folder.
-    pub fn file(self) -> anyhow::Result<PathBuf> {
-        match self {
-            Scope::User => Ok(user_config_dir()?.join("settings.json")),
-            Scope::Project => Ok(project_root()?.join(".claude/settings.json")),
-            Scope::Local => Ok(project_root()?.join(".claude/settings.local.json")),
-        }
+    pub fn place(&self) -> anyhow::Result<Place<'static>> {
+        Ok(Place {
+            home: variable("HOME").context("HOME is not set, so settings can't be found")?,
+            project: project_root()?,
+            root: self.root.clone(),
+            env: &variable,
+        })
     }
 }
 
-/// `$CLAUDE_CONFIG_DIR`, else `~/.claude`.
-///
-/// # Errors
-/// When neither is known.
-pub fn user_config_dir() -> anyhow::Result<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("CLAUDE_CONFIG_DIR")
-        .or_else(|| set("HOME").map(|home| home.join(".claude")))
-        .context("neither HOME nor CLAUDE_CONFIG_DIR is set, so Claude Code's settings can't be found")
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+impl ScopeArgs {
+    fn scope(&self) -> Scope {
+        match self {
+            ScopeArgs { project: true, .. } => Scope::Project,
+            ScopeArgs { local: true, .. } => Scope::Local,
+            ScopeArgs { managed: true, .. } => Scope::Managed,
+            _ => Scope::User,
+        }
+    }
 }
 
 /// The root of the git work tree around the current folder, else that folder.
@@ -132,6 +125,9 @@ pub fn project_root() -> anyhow::Result<PathBuf> {
     Ok(root.unwrap_or(&here).to_owned())
 }
 
+/// The width of the column of names.
+const NAME_WIDTH: usize = 12;
+
 /// `fdr install`. `home` is the recorder's folder; the hooks name it if `explicit_home`.
 ///
 /// # Errors
@@ -142,45 +138,16 @@ pub fn install(
     explicit_home: bool,
     out: &mut dyn Write,
 ) -> anyhow::Result<u8> {
-    let InstallAgent::ClaudeCode { scope, dry_run, hook_path } = &args.agent;
-    let scope = scope.scope();
     let hook = Hook {
-        program: utf8(hook_program(hook_path.as_deref())?)?,
+        program: utf8(hook_program(args.hook_path.as_deref())?)?,
         home: if explicit_home { Some(utf8(home.to_owned())?) } else { None },
     };
-    let file = SettingsFile::read(scope.file()?)?;
-    let before = file.text.as_deref().unwrap_or_default();
-    let known = claude_settings::read(before).map(|facts| facts.hooks.len()).unwrap_or_default();
-    let after = claude_settings::add(before, &hook).map_err(|error| file.refuse(&error))?;
-    let path = tilde(&file.path);
-    if after == before {
-        writeln!(
-            out,
-            "claude-code   {} of {} hooks are in {path} already; nothing to do",
-            EVENTS.len(),
-            EVENTS.len()
-        )?;
-        return Ok(0);
-    }
-    if *dry_run {
-        return file.show_diff(&after, out);
-    }
-    // Only the first change is of a file without hooks of ours; later ones have a backup.
-    let backup = if file.text.is_some() && known == 0 { Some(file.back_up()?) } else { None };
-    file.write(&after)?;
-    let verb = if known == 0 { "added to" } else { "brought up to date in" };
-    writeln!(out, "claude-code   {} hooks {verb} {path}", EVENTS.len())?;
-    if let Some(backup) = backup {
-        writeln!(out, "backup        {}", tilde(&backup))?;
-    }
-    if scope == Scope::Project {
-        writeln!(
-            out,
-            "look          this file is usually committed, and the hooks name a path of this machine; for you alone: --local"
-        )?;
-    }
-    writeln!(out, "next          start claude anew, then: fdr tail      (is all in place? fdr doctor)")?;
-    Ok(0)
+    let (place, scope) = (args.scope.root.place()?, args.scope.scope());
+    let one = |agent: &dyn Agent, out: &mut dyn Write| {
+        let changes = added(agent, scope, &place, &hook, args.lock)?;
+        if args.dry_run { show(&changes, out) } else { carry_out_install(agent, scope, &place, changes, out) }
+    };
+    each(&args.which, &place, &one, out)
 }
 
 /// `fdr uninstall`.
@@ -188,49 +155,316 @@ pub fn install(
 /// # Errors
 /// When the settings can't be read, understood or written; they are then as they were.
 pub fn uninstall(args: &UninstallArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let UninstallAgent::ClaudeCode { scope, dry_run } = &args.agent;
-    let file = SettingsFile::read(scope.scope().file()?)?;
-    let path = tilde(&file.path);
-    let Some(before) = &file.text else {
-        writeln!(out, "claude-code   there is no {path}; nothing to do")?;
-        return Ok(0);
+    let (place, scope) = (args.scope.root.place()?, args.scope.scope());
+    let one = |agent: &dyn Agent, out: &mut dyn Write| {
+        let changes = removed(agent, scope, &place)?;
+        if args.dry_run {
+            show(&changes, out)
+        } else {
+            carry_out_uninstall(agent, scope, &place, changes, out)
+        }
     };
-    let facts = claude_settings::read(before).map_err(|error| file.refuse(&error))?;
-    let Some(found) = facts.hooks.first() else {
-        writeln!(out, "claude-code   no hooks of fdr in {path}; nothing to do")?;
-        return Ok(0);
-    };
-    let removed = claude_settings::remove(before).map_err(|error| file.refuse(&error))?;
+    each(&args.which, &place, &one, out)
+}
 
-    // If nothing but our hooks has changed since, the very bytes of before are known.
-    let backups = file.backups();
-    let original = backups.iter().find_map(|backup| {
-        let text = fs::read_to_string(backup).ok()?;
-        let same = claude_settings::add(&text, &found.hook).is_ok_and(|added| added == *before);
-        same.then(|| (backup.clone(), text))
-    });
-    let (after, restored) = match original {
-        Some((backup, text)) => (text, Some(backup)),
-        None => (removed, None),
+/// Does something for the runtime that was named, or for every one that is here.
+fn each(
+    which: &WhichArgs,
+    place: &Place<'_>,
+    one: &dyn Fn(&dyn Agent, &mut dyn Write) -> anyhow::Result<()>,
+    out: &mut dyn Write,
+) -> anyhow::Result<u8> {
+    if let Some(agent) = which.runtime.as_deref().and_then(agent) {
+        return one(agent, out).map(|()| 0);
+    }
+    let (mut found, mut failed) = (0, 0);
+    for agent in AGENTS {
+        let name = agent.runtime();
+        match whereabouts(agent, place) {
+            None => writeln!(out, "{name:NAME_WIDTH$}  not on this machine")?,
+            Some(_) => {
+                found += 1;
+                if let Err(error) = one(agent, out) {
+                    failed += 1;
+                    writeln!(
+                        out,
+                        "{name:NAME_WIDTH$}  FAILED: {}",
+                        crate::text::line(&format!("{error:#}"))
+                    )?;
+                }
+            }
+        }
+    }
+    match (found, failed) {
+        (0, _) => Ok(1),
+        (_, 0) => Ok(0),
+        _ => bail!("{} of {found} could not be done", failed),
+    }
+}
+
+/// Where a runtime was seen: its program on PATH, else its folder of settings.
+pub fn whereabouts(agent: &dyn Agent, place: &Place<'_>) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let program = std::env::split_paths(&path)
+        .flat_map(|dir| agent.programs().iter().map(move |name| dir.join(name)))
+        .find(|path| is_executable(path));
+    program.or_else(|| Some(agent.folder(place)).filter(|dir| dir.is_dir()))
+}
+
+fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+/// What is to become of a file.
+struct Change {
+    file: SettingsFile,
+    /// `None`: it goes.
+    after: Option<String>,
+    /// Hooks of ours in it before and after.
+    hooks: (usize, usize),
+    /// Whether there was anything of ours in it before.
+    had_ours: bool,
+    /// The backup whose bytes `after` is.
+    restored: Option<PathBuf>,
+}
+
+impl Change {
+    fn is_none(&self) -> bool {
+        self.file.text == self.after
+    }
+}
+
+/// The files of a scope, or why there are none.
+fn files(agent: &dyn Agent, scope: Scope, place: &Place<'_>) -> anyhow::Result<Vec<SettingsFile>> {
+    let Some(paths) = agent.files(scope, place) else {
+        let offered: Vec<_> = Scope::ALL
+            .into_iter()
+            .filter(|scope| agent.files(*scope, place).is_some())
+            .map(|scope| if scope == Scope::User { "--user" } else { scope.option().trim() })
+            .collect();
+        bail!(
+            "{} has no settings of its own for{}\n  it has: {}",
+            agent.title(),
+            scope.option(),
+            offered.join(", ")
+        );
     };
-    // No backup: there was no file before us, so there is none after us.
-    let remove_file = backups.is_empty() && claude_settings::is_empty(&after);
-    if *dry_run {
-        return file.show_diff(if remove_file { "" } else { &after }, out);
+    // What a project shares, and what an administrator sets, is for others to read.
+    let mode = if matches!(scope, Scope::User | Scope::Local) { 0o600 } else { 0o644 };
+    paths.into_iter().map(|path| SettingsFile::read(path, mode)).collect()
+}
+
+fn added(
+    agent: &dyn Agent,
+    scope: Scope,
+    place: &Place<'_>,
+    hook: &Hook,
+    lock: bool,
+) -> anyhow::Result<Vec<Change>> {
+    let mut changes: Vec<Change> = Vec::new();
+    let mut is_locked = false;
+    for file in files(agent, scope, place)? {
+        let path = file.path.clone();
+        let done = (|| {
+            let text = file.text.as_deref();
+            let beside: Vec<(&Path, &str)> = changes
+                .iter()
+                .map(|change| (&*change.file.path, change.after.as_deref().unwrap_or_default()))
+                .collect();
+            let mut after = agent.add_beside(&path, text, hook, &beside)?;
+            if lock && let Some(locked) = agent.lock(&path, &after) {
+                (after, is_locked) = (locked?, true);
+            }
+            let count =
+                |text: Option<&str>| text.map_or(Ok(0), |text| Ok(agent.read(&path, text)?.hooks.len()));
+            let had_ours = match text {
+                Some(text) => agent.remove(&path, text)?.as_deref() != Some(text),
+                None => false,
+            };
+            Ok((count(text)?, count(Some(&after))?, had_ours, after))
+        })();
+        let (before, now, had_ours, after) = done.map_err(|error| file.refuse(&error))?;
+        changes.push(Change { file, after: Some(after), hooks: (before, now), had_ours, restored: None });
     }
-    let count = facts.hooks.len();
-    if remove_file {
-        fs::remove_file(&file.target).with_context(|| format!("can't remove {path}"))?;
-        writeln!(out, "claude-code   {count} hooks removed, and with them {path}, which held nothing else")?;
-        return Ok(0);
+    if lock && !is_locked {
+        bail!(
+            "{} has no setting that lets managed hooks alone run; nothing was changed\n  without --lock its hooks are put into the administrator's settings all the same",
+            agent.title()
+        );
     }
-    file.write(&after)?;
-    writeln!(out, "claude-code   {count} hooks removed from {path}")?;
-    if let Some(backup) = restored {
-        fs::remove_file(&backup).with_context(|| format!("can't remove the backup {}", backup.display()))?;
-        writeln!(out, "restored      every byte as it was before fdr")?;
+    Ok(changes)
+}
+
+fn removed(agent: &dyn Agent, scope: Scope, place: &Place<'_>) -> anyhow::Result<Vec<Change>> {
+    let files = files(agent, scope, place)?;
+    let mut hook = None;
+    for file in &files {
+        let Some(text) = &file.text else { continue };
+        let facts = agent.read(&file.path, text).map_err(|error| file.refuse(&error))?;
+        hook = hook.or_else(|| facts.hooks.into_iter().next().map(|found| found.hook));
     }
-    Ok(0)
+    let texts: Vec<(PathBuf, String)> =
+        files.iter().filter_map(|file| Some((file.path.clone(), file.text.clone()?))).collect();
+    let mut changes = Vec::new();
+    for file in files {
+        let Some(before) = file.text.clone() else { continue };
+        let path = file.path.clone();
+        let refuse = |error| file.refuse(&error);
+        let after = agent.remove(&path, &before).map_err(refuse)?;
+        if after.as_ref() == Some(&before) {
+            continue;
+        }
+        let count = agent.read(&path, &before).map_err(refuse)?.hooks.len();
+        // If nothing but what is ours has changed since, the very bytes of before are known.
+        let beside: Vec<(&Path, &str)> = texts
+            .iter()
+            .take_while(|(other, _)| *other != path)
+            .map(|(path, text)| (&**path, &**text))
+            .collect();
+        let original = file.backups().into_iter().find_map(|backup| {
+            let text = fs::read_to_string(&backup).ok()?;
+            let added = agent.add_beside(&path, Some(&text), hook.as_ref()?, &beside).ok()?;
+            let locked = || agent.lock(&path, &added)?.ok();
+            (added == before || locked() == Some(before.clone())).then_some((backup, text))
+        });
+        let (after, restored) = match original {
+            Some((backup, text)) => (Some(text), Some(backup)),
+            None => (after, None),
+        };
+        changes.push(Change { file, after, hooks: (count, 0), had_ours: true, restored });
+    }
+    Ok(changes)
+}
+
+fn show(changes: &[Change], out: &mut dyn Write) -> anyhow::Result<()> {
+    for change in changes.iter().filter(|change| !change.is_none()) {
+        change.file.show_diff(change.after.as_deref(), out)?;
+    }
+    Ok(())
+}
+
+/// Writes the changes; when one fails, those before it are put back.
+fn write(changes: &[Change]) -> anyhow::Result<()> {
+    for (at, change) in changes.iter().enumerate() {
+        let Err(error) = change.file.write(change.after.as_deref()) else { continue };
+        for done in changes[..at].iter().rev() {
+            if let Err(second) = done.file.after(done.after.clone()).write(done.file.text.as_deref()) {
+                return Err(error.context(format!("{second:#}")));
+            }
+        }
+        return Err(error);
+    }
+    Ok(())
+}
+
+fn carry_out_install(
+    agent: &dyn Agent,
+    scope: Scope,
+    place: &Place<'_>,
+    changes: Vec<Change>,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let name = agent.runtime();
+    let total: usize = changes.iter().map(|change| change.hooks.1).sum();
+    let had_ours = changes.iter().any(|change| change.had_ours);
+    let at = {
+        let mut names: Vec<_> = changes
+            .iter()
+            .filter(|change| change.hooks.1 > 0)
+            .map(|change| tilde(&change.file.path))
+            .collect();
+        names.dedup();
+        names.join(" and ")
+    };
+    let (todo, _): (Vec<Change>, Vec<Change>) = changes.into_iter().partition(|change| !change.is_none());
+    if todo.is_empty() {
+        writeln!(out, "{name:NAME_WIDTH$}  {total} of {total} hooks are in {at} already; nothing to do")?;
+        return Ok(());
+    }
+    // Only the first change is of a file without anything of ours; later ones have a backup.
+    let mut backups = Vec::new();
+    for change in todo.iter().filter(|change| change.file.text.is_some() && !change.had_ours) {
+        backups.push(change.file.back_up()?);
+    }
+    if let Err(error) = write(&todo) {
+        for backup in backups {
+            let _ = fs::remove_file(backup);
+        }
+        return Err(error);
+    }
+    let verb = if had_ours { "brought up to date in" } else { "added to" };
+    writeln!(out, "{name:NAME_WIDTH$}  {} {verb} {at}", text::counted(total as u64, "hook"))?;
+    for change in todo.iter().filter(|change| change.hooks.1 == 0) {
+        writeln!(out, "{:NAME_WIDTH$}  {}", "changed", tilde(&change.file.path))?;
+    }
+    for backup in backups {
+        writeln!(out, "{:NAME_WIDTH$}  {}", "backup", tilde(&backup))?;
+    }
+    if scope == Scope::Project {
+        let local = agent.files(Scope::Local, place).map_or("", |_| "; for you alone: --local");
+        let look = "this file is usually committed, and the hooks name a path of this machine";
+        writeln!(out, "{:NAME_WIDTH$}  {look}{local}", "look")?;
+    }
+    writeln!(
+        out,
+        "{:NAME_WIDTH$}  start {} anew, then: fdr tail      (is all in place? fdr doctor)",
+        "next",
+        agent.programs().first().unwrap_or(&name)
+    )?;
+    Ok(())
+}
+
+fn carry_out_uninstall(
+    agent: &dyn Agent,
+    scope: Scope,
+    place: &Place<'_>,
+    mut changes: Vec<Change>,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let name = agent.runtime();
+    if changes.is_empty() {
+        let files = files(agent, scope, place)?;
+        let there = files.iter().find(|file| file.text.is_some());
+        let path = tilde(&there.or(files.first()).map(|file| file.path.clone()).unwrap_or_default());
+        let what = if there.is_some() { "no hooks of fdr in" } else { "there is no" };
+        writeln!(out, "{name:NAME_WIDTH$}  {what} {path}; nothing to do")?;
+        return Ok(());
+    }
+    // What makes the runtime call the hooks goes before what they call.
+    changes.reverse();
+    write(&changes)?;
+    for change in changes.iter().filter(|change| change.after.is_none()) {
+        remove_empty(change.file.path.parent(), place);
+    }
+    for change in changes.iter().rev() {
+        let path = tilde(&change.file.path);
+        let what = match change.hooks.0 {
+            0 => "what was fdr's".to_owned(),
+            count => text::counted(count as u64, "hook"),
+        };
+        if change.after.is_none() {
+            writeln!(out, "{name:NAME_WIDTH$}  {what} removed, and with it {path}, which held nothing else")?;
+        } else {
+            writeln!(out, "{name:NAME_WIDTH$}  {what} removed from {path}")?;
+        }
+        if let Some(backup) = &change.restored {
+            fs::remove_file(backup)
+                .with_context(|| format!("can't remove the backup {}", backup.display()))?;
+            writeln!(out, "{:NAME_WIDTH$}  every byte as it was before fdr", "restored")?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the folders that were made for a file, from the innermost on; one that holds anything
+/// stays, and so do those that are no runtime's own.
+fn remove_empty(mut dir: Option<&Path>, place: &Place<'_>) {
+    let kept = [&place.home, &place.project, &place.managed("/etc"), &place.home.join(".config")];
+    while let Some(empty) =
+        dir.filter(|dir| kept.iter().all(|kept| kept != dir) && fs::remove_dir(dir).is_ok())
+    {
+        dir = empty.parent();
+    }
 }
 
 /// The program that the hooks shall call, made sure of.
@@ -242,7 +476,7 @@ fn hook_program(given: Option<&Path>) -> anyhow::Result<PathBuf> {
         }
     };
     let what = match fs::metadata(&path) {
-        Ok(metadata) if metadata.is_file() && metadata.permissions().mode() & 0o111 != 0 => {
+        Ok(_) if is_executable(&path) => {
             if path.file_name().is_some_and(|name| name == HOOK_PROGRAM) {
                 return Ok(path);
             }
@@ -253,7 +487,7 @@ fn hook_program(given: Option<&Path>) -> anyhow::Result<PathBuf> {
         Err(_) => "is missing; it belongs beside fdr",
     };
     bail!(
-        "can't install: {} {what}\n  build both:       cargo build --release --workspace\n  or name another:  fdr install claude-code --hook-path FILE",
+        "can't install: {} {what}\n  build both:       cargo build --release --workspace\n  or name another:  fdr install … --hook-path FILE",
         path.display()
     );
 }
@@ -265,145 +499,4 @@ fn utf8(path: PathBuf) -> anyhow::Result<String> {
             Path::new(&path).display()
         )
     })
-}
-
-/// A path as people write it.
-pub fn tilde(path: &Path) -> String {
-    let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
-    match home.as_deref().and_then(|home| path.strip_prefix(home).ok()) {
-        Some(rest) => format!("~/{}", rest.display()),
-        None => path.display().to_string(),
-    }
-}
-
-/// A settings file as it was read.
-struct SettingsFile {
-    path: PathBuf,
-    /// What `path` links to in the end.
-    target: PathBuf,
-    /// `None` if there is none.
-    text: Option<String>,
-}
-
-impl SettingsFile {
-    fn read(path: PathBuf) -> anyhow::Result<SettingsFile> {
-        let target = resolve(&path);
-        let text = match fs::read(&target) {
-            Ok(bytes) => Some(String::from_utf8(bytes).map_err(|_| {
-                anyhow::anyhow!("can't change {}: it is not UTF-8 text; it was left as it is", path.display())
-            })?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error).with_context(|| format!("can't read {}", path.display())),
-        };
-        Ok(SettingsFile { path, target, text })
-    }
-
-    fn refuse(&self, error: &SettingsError) -> anyhow::Error {
-        let path = tilde(&self.path);
-        let line = match error {
-            SettingsError::Syntax { line, .. } | SettingsError::Shape { line, .. } => line,
-        };
-        anyhow::anyhow!(
-            "can't change {path}: {error}\n  the file was left as it is; correct line {line} and try again"
-        )
-    }
-
-    fn show_diff(&self, after: &str, out: &mut dyn Write) -> anyhow::Result<u8> {
-        let before = self.text.as_deref().unwrap_or_default();
-        let path = self.path.display().to_string();
-        let old = if self.text.is_some() { path.as_str() } else { "/dev/null" };
-        let diff = similar::TextDiff::from_lines(before, after);
-        write!(out, "{}", diff.unified_diff().context_radius(3).header(old, &path))?;
-        Ok(0)
-    }
-
-    /// Backups of this file, the newest first.
-    fn backups(&self) -> Vec<PathBuf> {
-        let Some((dir, name)) = self.path.parent().zip(self.path.file_name()) else { return Vec::new() };
-        let prefix = format!("{}.fdr-backup-", name.to_string_lossy());
-        let mut found: Vec<PathBuf> = fs::read_dir(dir)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
-            .map(|entry| entry.path())
-            .collect();
-        found.sort();
-        found.reverse();
-        found
-    }
-
-    fn back_up(&self) -> anyhow::Result<PathBuf> {
-        let text = self.text.as_deref().unwrap_or_default();
-        let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        for attempt in 0..100 {
-            let suffix = if attempt == 0 { String::new() } else { format!("-{attempt}") };
-            let backup = self.path.with_file_name(format!("{name}.fdr-backup-{now}{suffix}"));
-            match create(&backup, self.mode()) {
-                Ok(mut file) => {
-                    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-                    written.with_context(|| format!("can't write the backup {}", backup.display()))?;
-                    return Ok(backup);
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => {
-                    return Err(error).with_context(|| {
-                        format!("can't write the backup {}; nothing was changed", backup.display())
-                    });
-                }
-            }
-        }
-        bail!("can't find a name for a backup beside {}", self.path.display());
-    }
-
-    fn mode(&self) -> u32 {
-        fs::metadata(&self.target).map_or(0o600, |metadata| metadata.permissions().mode() & 0o7777)
-    }
-
-    /// Replaces the file in one step.
-    fn write(&self, text: &str) -> anyhow::Result<()> {
-        let path = tilde(&self.path);
-        let dir = self.target.parent().unwrap_or(Path::new("/"));
-        fs::create_dir_all(dir).with_context(|| format!("can't make {}", dir.display()))?;
-        let name = self.target.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let part = dir.join(format!(".{name}.fdr-{}", std::process::id()));
-        let mode = self.mode();
-        let written = (|| {
-            let mut file = create(&part, mode)?;
-            // The umask may have taken bits away that the file had.
-            file.set_permissions(fs::Permissions::from_mode(mode))?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            // Claude Code writes this file too.
-            let now = match fs::read_to_string(&self.target) {
-                Ok(now) => Some(now),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-                Err(error) => return Err(error),
-            };
-            if now != self.text {
-                return Err(io::Error::other("it was changed by another program just now; try again"));
-            }
-            fs::rename(&part, &self.target)?;
-            File::open(dir)?.sync_all()
-        })();
-        if written.is_err() {
-            let _ = fs::remove_file(&part);
-        }
-        written.with_context(|| format!("can't write {path}; it was left as it is"))
-    }
-}
-
-fn create(path: &Path, mode: u32) -> io::Result<File> {
-    File::options().write(true).create_new(true).mode(mode).open(path)
-}
-
-/// What `path` is a link to, however many links there are, even if that does not exist yet.
-fn resolve(path: &Path) -> PathBuf {
-    let mut target = path.to_owned();
-    for _ in 0..40 {
-        let Ok(link) = fs::read_link(&target) else { break };
-        target = target.parent().unwrap_or(Path::new("/")).join(link);
-    }
-    fs::canonicalize(&target).unwrap_or(target)
 }

@@ -3,10 +3,10 @@
 //! [`cli`] is what can be typed; every command is a file of its own.
 #![forbid(unsafe_code)]
 
+mod agents;
 mod approvals;
 mod cat;
 mod child;
-mod claude_settings;
 mod cli;
 mod command;
 mod config;
@@ -30,12 +30,14 @@ mod recorder;
 mod replay;
 mod run;
 mod sessions;
+mod settings_file;
 mod show;
 mod surroundings;
 mod table;
 mod tail;
 mod text;
 mod trail;
+mod transcripts;
 mod verify;
 
 use std::io::{self, BufWriter, Write};

@@ -12,8 +12,9 @@ use crate::home::Home;
 use crate::judge::{Bench, Decider, Desk, Offer};
 use crate::surroundings::{self, Machine};
 use crate::text::{Look, LookArgs};
+use crate::transcripts::{self, Span, Watcher};
 use anyhow::Context;
-use fdr_capture::{Arrival, Captured, Chunk, State, mcp};
+use fdr_capture::{Arrival, Captured, Piece, State, mcp};
 use fdr_hook::reply::{self, Reply};
 use fdr_hook::spool;
 use fdr_hook::wire::{self, Op, Request, Response};
@@ -28,7 +29,7 @@ use std::collections::{HashMap, VecDeque};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
@@ -429,7 +430,8 @@ impl Recorder {
             ));
         }
         Some(match request.op {
-            Op::Event | Op::Import => return self.record(request, stream),
+            Op::Event => return self.record(request, stream, None),
+            Op::Import => self.import(&request, stream),
             Op::Approvals => self.answer_approvals(&request, stream),
             Op::Intent => self.answer_intent(&request, stream),
             Op::Status => Response { stdout: self.status(), recorded: true, ..Response::default() },
@@ -449,7 +451,34 @@ impl Recorder {
         })
     }
 
-    fn record(&self, request: Request, stream: Option<&UnixStream>) -> Option<Response> {
+    /// Records a piece of a transcript.
+    pub(crate) fn record_piece(
+        &self,
+        mut request: Request,
+        stream: Option<&UnixStream>,
+        span: Span,
+    ) -> Option<Response> {
+        (request.source, request.seq) = self.order().next_own();
+        self.record(request, stream, Some(span))
+    }
+
+    /// The pieces of a transcript that were read, as far as is known.
+    pub(crate) fn pieces(&self, file: &str) -> Vec<Piece> {
+        self.order().state.file(file).map(|read| read.pieces.clone()).unwrap_or_default()
+    }
+
+    /// The digest of a piece of a session's transcript.
+    pub(crate) fn piece_digest(&self, session: &str, bytes: &[u8]) -> String {
+        let scrubbed = self.scrubber.scrub(bytes, &self.content_key);
+        self.content_key.seal(session, "", "", scrubbed.bytes.into_owned()).0.digest
+    }
+
+    /// Runtime and transcript of the sessions that are known.
+    pub(crate) fn transcripts(&self) -> Vec<(String, PathBuf)> {
+        self.order().state.transcripts().map(|(runtime, file)| (runtime.to_owned(), file.into())).collect()
+    }
+
+    fn record(&self, request: Request, stream: Option<&UnixStream>, span: Option<Span>) -> Option<Response> {
         let key = (request.source, request.seq);
         let (now, mono) = (self.clock)();
         let mut observed = match stream {
@@ -457,10 +486,10 @@ impl Recorder {
             None => Observed { received: Some(now), ..Observed::default() },
         };
         // A proxy hands over its own spooled messages itself, in their order.
-        observed.late = request.spooled != 0 || stream.is_none();
+        observed.late = request.spooled != 0 || stream.is_none() && span.is_none();
         // Where the sender is now says nothing of where something happened that is told later.
         let now_there = request.op == Op::Event && !observed.late;
-        let place = if now_there { request.cwd.as_str() } else { "" };
+        let cwd = if now_there { request.cwd.as_str() } else { "" };
         let scrubbed = self.scrubber.scrub(&request.payload, &self.content_key);
         let event = request.event.to_ascii_lowercase();
         let begins = now_there && ["start", "created"].iter().any(|word| event.contains(word));
@@ -469,7 +498,7 @@ impl Recorder {
             mono,
             principal: observed.uid.map(|uid| self.machine.principal(uid)),
             observed,
-            env: self.machine.env(place),
+            env: self.machine.env(cwd),
             variables: request.variables.clone(),
             home: request.home.clone(),
             // What is told later can't be kept from happening.
@@ -477,7 +506,7 @@ impl Recorder {
             content_key: &self.content_key,
             redacted: scrubbed.found.len() as u32,
             attachment: self.attachment(&request),
-            identities: if begins { surroundings::identities(place, &request) } else { Vec::new() },
+            identities: if begins { surroundings::identities(cwd, &request) } else { Vec::new() },
             ancestors: stream.filter(|_| begins).map_or_else(Vec::new, surroundings::above_agent),
         };
         self.classify(&request, &scrubbed.bytes, &arrival);
@@ -492,7 +521,7 @@ impl Recorder {
                 .clock_jump(&mut order, now, mono)
                 .map(|gap| self.own_record(&mut order.state, gap, None));
             let made = catch_unwind(AssertUnwindSafe(|| {
-                capture(&request, &scrubbed.bytes, &arrival, &mut order.state)
+                capture(&request, span, &scrubbed.bytes, &arrival, &mut order.state)
             }));
             let mut instead = |reason: &str| {
                 let mut captured =
@@ -711,7 +740,7 @@ impl Recorder {
                 request
             });
             oldest = oldest.min(if request.spooled == 0 { u64::MAX } else { request.spooled });
-            let response = self.record(request, None).context("the recorder ends")?;
+            let response = self.record(request, None, None).context("the recorder ends")?;
             anyhow::ensure!(response.recorded, "{}", String::from_utf8_lossy(&response.stderr));
             std::fs::remove_file(&path)?;
             taken += 1;
@@ -762,32 +791,27 @@ fn fits(lines: &[Vec<u8>]) -> bool {
         && lines.iter().map(Vec::len).sum::<usize>() <= MAX_BATCH_BYTES
 }
 
-fn capture(request: &Request, payload: &[u8], arrival: &Arrival<'_>, state: &mut State) -> Captured {
+fn capture(
+    request: &Request,
+    span: Option<Span>,
+    payload: &[u8],
+    arrival: &Arrival<'_>,
+    state: &mut State,
+) -> Captured {
     if let Some(server) = request.runtime.strip_prefix("mcp:") {
         return mcp::message(server, &request.event, payload, arrival, state);
     }
-    let runtime = fdr_capture::runtime(&request.runtime);
-    match (request.op, runtime.map(|runtime| (runtime, runtime.import))) {
-        (Op::Import, Some((_, Some(import)))) => {
-            let number = |name: &str| request.variable(name).and_then(|value| value.parse().ok());
-            let whole = Chunk::whole(&request.event, payload);
-            let chunk = Chunk {
-                offset: number(wire::OFFSET_VARIABLE).unwrap_or(whole.offset),
-                line: number(wire::LINE_VARIABLE).unwrap_or(whole.line),
-                len: number(wire::LENGTH_VARIABLE).unwrap_or(whole.len),
-                ..whole
-            };
-            import(&chunk, arrival, state)
+    let Some(runtime) = fdr_capture::runtime(&request.runtime) else {
+        let reason = format!("the runtime '{}' is not known", request.runtime);
+        return fdr_capture::unparsed(&request.runtime, &request.event, payload, &reason, arrival, state);
+    };
+    match (span, runtime.import) {
+        (None, _) => (runtime.hook)(&request.event, payload, arrival, state),
+        (Some(span), Some(import)) => import(&span.chunk(&request.event, payload), arrival, state),
+        (Some(_), None) => {
+            let reason = format!("transcripts of '{}' can't be read", request.runtime);
+            fdr_capture::unparsed(&request.runtime, &request.event, payload, &reason, arrival, state)
         }
-        (Op::Event, Some((runtime, _))) => (runtime.hook)(&request.event, payload, arrival, state),
-        _ => fdr_capture::unparsed(
-            &request.runtime,
-            &request.event,
-            payload,
-            &format!("the runtime '{}' is not known", request.runtime),
-            arrival,
-            state,
-        ),
     }
 }
 
@@ -902,6 +926,10 @@ pub fn serve(home: Home, config: &Config, announce: &mut dyn FnMut(&Recorder)) -
         let recorder = Arc::clone(&recorder);
         move || housekeeping(&recorder)
     });
+    let watcher = config.transcripts().then(|| {
+        let recorder = Arc::clone(&recorder);
+        std::thread::spawn(move || watch_transcripts(&recorder))
+    });
     while !recorder.stopping.load(Ordering::SeqCst) {
         let (stream, _) = listener.accept()?;
         if recorder.stopping.load(Ordering::SeqCst) {
@@ -921,8 +949,10 @@ pub fn serve(home: Home, config: &Config, announce: &mut dyn FnMut(&Recorder)) -
             crate::text::say!("warning: can't serve a connection: {error}");
         }
     }
-    housekeeper.thread().unpark();
-    let _ = housekeeper.join();
+    for thread in [Some(housekeeper), watcher].into_iter().flatten() {
+        thread.thread().unpark();
+        let _ = thread.join();
+    }
     let _ = std::fs::remove_file(recorder.home.socket());
     finish(&recorder)
 }
@@ -1003,6 +1033,14 @@ fn stop_on_signals(recorder: Weak<Recorder>) -> anyhow::Result<()> {
         }
     })?;
     Ok(())
+}
+
+fn watch_transcripts(recorder: &Recorder) {
+    let mut watcher = Watcher::default();
+    while !recorder.is_stopping() {
+        std::thread::park_timeout(transcripts::INTERVAL);
+        watcher.look(recorder);
+    }
 }
 
 fn housekeeping(recorder: &Recorder) {
@@ -1174,6 +1212,71 @@ mod tests {
         let bench = Bench::new();
         let full = vec![vec![b'x'; MAX_BYTES]; MAX_BATCH_BYTES / MAX_BYTES];
         assert!(bench.recorder.submit([5; 16], 0, full, Vec::new()).is_ok());
+    }
+
+    fn gaps(bench: &Bench) -> Vec<String> {
+        let records = bench.records().into_iter();
+        records
+            .filter_map(|record| match record.body {
+                Body::Gap(gap) => Some(format!("{}: {}", gap.what, gap.detail)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_transcript_is_read_as_it_grows_and_one_that_was_changed_is_a_finding() {
+        let bench = Bench::new();
+        let file = bench.dir.path().join("t.jsonl");
+        let line = |n: u32, text: &str| {
+            format!(
+                "{{\"type\":\"user\",\"uuid\":\"u{n}\",\"sessionId\":\"s\",\"message\":{{\"content\":\"{text}\"}}}}\n"
+            )
+        };
+        let append = |text: &str| {
+            use std::io::Write as _;
+            let mut file = std::fs::File::options().create(true).append(true).open(&file).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+        };
+        bench.send(0, &format!(r#"{{"session_id":"s","hook_event_name":"SessionStart","source":"startup","transcript_path":"{}"}}"#, file.display()));
+        let mut watcher = Watcher::default();
+        let prompts = || bench.records().iter().filter(|record| record.kind == Kind::Prompt).count();
+        watcher.look(&bench.recorder);
+        append(&line(1, "one"));
+        watcher.look(&bench.recorder);
+        assert_eq!(prompts(), 1);
+        let two = line(2, "two");
+        let (begin, end) = two.split_at(20);
+        append(begin);
+        watcher.look(&bench.recorder);
+        assert_eq!(prompts(), 1, "half a line is none");
+        append(end);
+        append(&line(3, "three"));
+        watcher.look(&bench.recorder);
+        assert_eq!(prompts(), 3);
+        let size = bench.records().len();
+        watcher.look(&bench.recorder);
+        Watcher::default().look(&bench.recorder);
+        assert_eq!(bench.records().len(), size, "nothing is new, to one that begins anew either");
+        assert_eq!(gaps(&bench), [""; 0]);
+
+        // Changed in place, with the length kept.
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text.replace("two", "TWO")).unwrap();
+        watcher.look(&bench.recorder);
+        assert_eq!(gaps(&bench).len(), 1, "{:?}", gaps(&bench));
+        assert!(gaps(&bench)[0].contains("line 2"), "{:?}", gaps(&bench));
+        watcher.look(&bench.recorder);
+        Watcher::default().look(&bench.recorder);
+        assert_eq!(gaps(&bench).len(), 1, "it is said once");
+        // Changed back, and gone.
+        std::fs::write(&file, text).unwrap();
+        watcher.look(&bench.recorder);
+        assert_eq!(gaps(&bench).len(), 2);
+        std::fs::remove_file(&file).unwrap();
+        watcher.look(&bench.recorder);
+        watcher.look(&bench.recorder);
+        assert_eq!(gaps(&bench).len(), 3, "{:?}", gaps(&bench));
     }
 
     #[test]

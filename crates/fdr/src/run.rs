@@ -5,8 +5,9 @@
 //! goes to standard error. Which sessions belong to the run is told by the agent itself: one more
 //! hook keeps what it is given at the start of each session in a file that goes with the run.
 
+use crate::agents::claude_code::HOOKS;
+use crate::agents::{HOOK_PROGRAM, Hook, shell_quote};
 use crate::child;
-use crate::claude_settings::{EVENTS, HOOK_PROGRAM, Hook, shell_quote, timeout_s};
 use crate::home::Home;
 use crate::line::{self, Places};
 use crate::text;
@@ -204,14 +205,14 @@ impl Run {
         let home = if explicit_home { Some(text(home)?) } else { None };
         let hook = Hook { program: text(program)?, home };
         let file = shell_quote(&text(&self.file)?);
-        let entry = |event: &str, command: String| json!({ "type": "command", "command": command, "timeout": timeout_s(event) });
+        let entry = |event: &str, command: String| json!({ "type": "command", "command": command, "timeout": (HOOKS.timeout)(event) });
         let mut hooks = Map::new();
-        for event in EVENTS {
-            let mut entries = vec![entry(event, hook.command(event))];
-            if event == "SessionStart" {
+        for event in HOOKS.events {
+            let mut entries = vec![entry(event, HOOKS.command_of(&hook, event))];
+            if *event == "SessionStart" {
                 entries.push(entry(event, format!("{{ cat; echo; }} >> {file}")));
             }
-            hooks.insert(event.to_owned(), json!([{ "hooks": entries }]));
+            hooks.insert((*event).to_owned(), json!([{ "hooks": entries }]));
         }
         Ok(hooks)
     }

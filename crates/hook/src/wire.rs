@@ -13,20 +13,12 @@ pub const MAX_FRAME_BYTES: usize = 256 << 20;
 /// Variable of a spooled message by which a hook tells that it denied the call, and why.
 pub const DENIED_VARIABLE: &str = "FDR_HOOK_DENIED";
 
-/// Variables of an import: where its piece of the file begins, in bytes; the number of its first
-/// line, from 1; how long it is in the file, in bytes. Without them it is the whole file.
-pub const OFFSET_VARIABLE: &str = "FDR_IMPORT_OFFSET";
-/// See [`OFFSET_VARIABLE`].
-pub const LINE_VARIABLE: &str = "FDR_IMPORT_LINE";
-/// See [`OFFSET_VARIABLE`].
-pub const LENGTH_VARIABLE: &str = "FDR_IMPORT_LENGTH";
-
 /// What a client asks of the recorder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Record an event of a runtime.
     Event,
-    /// Read a piece of a transcript, which is the payload; `event` is the file's path.
+    /// Take in what is new in a transcript, which is the payload; `event` is the file's path.
     Import,
     /// Say how the recorder is.
     Status,

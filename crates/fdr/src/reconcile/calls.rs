@@ -2,7 +2,7 @@
 
 use crate::trail::{Facts, Item, Row, SessionView};
 use fdr_record::{ActionBody, Body, ContentRef, Kind, Outcome, Record, RecordId, Rel, Timestamp};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Where a record comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,10 +146,10 @@ pub fn event_of(record: &Record) -> Option<&str> {
     record.claimed.as_ref()?.source.strip_prefix("hook:")
 }
 
-/// Whether a record is of an event by which its runtime asks whether a tool may run.
+/// Whether a record is of an event by which a runtime asks whether a tool may run.
 pub fn is_before(record: &Record) -> bool {
-    let (Some(event), Some(agent)) = (event_of(record), &record.agent) else { return false };
-    fdr_capture::runtime(&agent.runtime).is_some_and(|runtime| runtime.gates.contains(&event))
+    let Some(event) = event_of(record) else { return false };
+    fdr_capture::RUNTIMES.iter().any(|runtime| runtime.gates.contains(&event))
 }
 
 /// The first content of a role.
@@ -186,7 +186,8 @@ impl Calls {
             by_action.insert(record.id, number);
             let call = &mut calls.list[number];
             call.first = call.first.or(Some(row.index));
-            if call.action.is_none() {
+            let by_hook = Source::of(record) == Some(Source::Hook);
+            if call.action.is_none() || by_hook && call.before.is_none() && call.after.is_empty() {
                 call.action = Some(*at);
                 call.tool.clone_from(&body.tool);
             }
@@ -267,12 +268,69 @@ impl Calls {
             for item in &agent.items {
                 if let Item::Action(step) = item
                     && let Some(number) = view.rows[step.action].id().and_then(|id| by_action.get(&id))
+                    // A call that the transcript told first has two actions; the hook's is the one
+                    // that was decided on.
+                    && (calls.list[*number].action == Some(step.action))
                 {
+                    let before = calls.list[*number].facts;
                     calls.list[*number].facts = step.facts;
+                    calls.list[*number].facts.outcome = step.facts.outcome.or(before.outcome);
                 }
             }
         }
+        calls.merge_told_twice(view);
+        calls.sort();
         calls
+    }
+
+    /// Where hooks have no ids, a call that the transcript told first is there twice: once as the
+    /// transcript has it, and once by its hook.
+    fn merge_told_twice(&mut self, view: &SessionView) {
+        let arguments = |call: &Call| Some(content_of(&view.rows[call.action?], "args")?.digest.clone());
+        let is_written = |call: &Call| {
+            !call.is_unnamed() && call.before.is_none() && call.after.is_empty() && call.asked.is_some()
+        };
+        for number in 0..self.list.len() {
+            if !is_written(&self.list[number]) {
+                continue;
+            }
+            let own = &self.list[number];
+            let twin = self.list.iter().position(|other| {
+                other.is_unnamed()
+                    && other.asked.is_none()
+                    && (&other.session, &other.agent, &other.tool) == (&own.session, &own.agent, &own.tool)
+                    && arguments(other).is_some()
+                    && arguments(other) == arguments(own)
+            });
+            if let Some(twin) = twin {
+                let own = std::mem::take(&mut self.list[number]);
+                let key = (own.session.clone(), own.id.clone());
+                self.by_id.insert(key, twin);
+                let other = &mut self.list[twin];
+                (other.asked, other.told) = (own.asked, own.told.or(other.told));
+                other.facts.outcome = other.facts.outcome.or(own.facts.outcome);
+            }
+        }
+        // What was taken has no sources left.
+        let ids = std::mem::take(&mut self.by_id);
+        let mut places = Vec::with_capacity(self.list.len());
+        let mut kept = 0;
+        for call in &self.list {
+            places.push(kept);
+            kept += usize::from(!call.session.is_empty());
+        }
+        self.by_id = ids.into_iter().map(|(key, at)| (key, places[at])).collect();
+        self.list.retain(|call| !call.session.is_empty());
+    }
+
+    /// Puts the calls in the order of time.
+    fn sort(&mut self) {
+        let mut order: Vec<usize> = (0..self.list.len()).collect();
+        order.sort_by_key(|at| (self.list[*at].when, self.list[*at].first));
+        let mut places = vec![0; order.len()];
+        order.iter().enumerate().for_each(|(place, at)| places[*at] = place);
+        self.by_id.values_mut().for_each(|at| *at = places[*at]);
+        self.list.sort_by_key(|call| (call.when, call.first));
     }
 
     /// The call of that id in the session of a record; a new one, if there is none yet.
@@ -324,6 +382,7 @@ impl Calls {
                 free(call, &one) && call.tool == one.tool && call.asked.is_none()
             });
             let number = number.unwrap_or_else(|| {
+                self.by_id.insert((one.session.clone(), one.id.clone()), self.list.len());
                 self.list.push(Call {
                     session: one.session.clone(),
                     runtime: runtime.to_owned(),
@@ -337,9 +396,7 @@ impl Calls {
             });
             self.list[number].written = Some(one);
         }
-        self.list.sort_by_key(|call| (call.when, call.first));
-        let ids = self.list.iter().enumerate();
-        self.by_id = ids.map(|(at, call)| ((call.session.clone(), call.id.clone()), at)).collect();
+        self.sort();
     }
 
     /// Between which calls one stands that was written, going by those that are joined.
@@ -359,6 +416,8 @@ impl Calls {
         view: &SessionView,
         same: &mut dyn FnMut(&Call, &Proxied) -> bool,
     ) {
+        // A server's own name is not always the one that the agent has for it.
+        let mut names: HashSet<(String, String)> = HashSet::new();
         // First those that agree in all, then those of which only the arguments differ.
         for exact in [true, false] {
             for number in 0..self.proxied.len() {
@@ -369,12 +428,19 @@ impl Calls {
                 let found = self.list.iter().position(|call| {
                     call.proxied.is_none()
                         && mcp_tool(view, call).is_some_and(|(server, tool)| {
-                            tool == proxied.tool && (exact || server == proxied.server)
+                            let is_server = || {
+                                server == proxied.server
+                                    || names.contains(&(server.to_owned(), proxied.server.clone()))
+                            };
+                            tool == proxied.tool && (exact || is_server())
                         })
                         && is_while(view, call, proxied)
                         && (!exact || same(call, proxied))
                 });
                 if let Some(found) = found {
+                    if let Some((server, _)) = mcp_tool(view, &self.list[found]) {
+                        names.insert((server.to_owned(), self.proxied[number].server.clone()));
+                    }
                     self.list[found].proxied = Some(number);
                     self.proxied[number].is_known = true;
                 }

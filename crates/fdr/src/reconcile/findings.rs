@@ -59,6 +59,9 @@ names! {
     HookNeverHeard = "hook_never_heard",
         "the model asked for the call, and no hook told of it before, although hooks were on",
         "that it ran";
+    AfterHookMissing = "after_hook_missing",
+        "the call ran, and the hook event that tells so for calls of this tool did not come",
+        "why: a hook that failed or was killed leaves the same trace";
     HookAbsent = "hook_absent",
         "for a stretch of the session no hook told of the calls that another source has",
         "why: hooks may have been switched off, have failed, or have been set up only later";
@@ -120,6 +123,8 @@ struct Habits {
     marks_subagents: bool,
     /// Its hooks tell what came of every call, refused ones too.
     tells_every_outcome: bool,
+    /// There is an event after every call that ran.
+    tells_every_run: bool,
     /// It tells its hooks when a sub-agent starts.
     tells_starts: bool,
     /// Tools that no hook is asked about.
@@ -127,10 +132,17 @@ struct Habits {
 }
 
 fn habits(runtime: &str) -> Habits {
-    let usual = Habits { marks_subagents: true, tells_every_outcome: false, tells_starts: false, unheard: &[] };
+    let usual = Habits {
+        marks_subagents: true,
+        tells_every_outcome: false,
+        tells_every_run: true,
+        tells_starts: false,
+        unheard: &[],
+    };
     match runtime {
         "claude-code" => Habits { tells_every_outcome: true, tells_starts: true, ..usual },
-        "codex" => Habits { tells_starts: true, ..usual },
+        // A patch that is applied through the shell has an event before it and none after.
+        "codex" => Habits { tells_starts: true, tells_every_run: false, ..usual },
         "gemini-cli" => Habits { marks_subagents: false, ..usual },
         "hermes" => Habits { tells_every_outcome: true, ..usual },
         _ => usual,
@@ -445,6 +457,10 @@ impl<'e> Search<'e> {
                 let said = format!("by the hooks {} ran, but by the transcript it was refused", self.name_of(call));
                 self.add(Name::OutcomeDiffers, said, &[number], call.after.clone());
             }
+            _ if self.is_after_missing(call) => {
+                let said = format!("{} ran by the transcript, and no hook event told so", self.name_of(call));
+                self.add(Name::AfterHookMissing, said, &[number], call.shown.clone());
+            }
             Some(_) => {}
             None if written.is_some() || proxied.is_some() || self.is_refused_by_policy(call) => {}
             // Of what no hook told, it is said elsewhere.
@@ -455,6 +471,25 @@ impl<'e> Search<'e> {
             }
             None => self.untold += 1,
         }
+    }
+
+    /// Whether a call was begun by the hooks and ran by the transcript, and the event after it, which
+    /// other calls of the same tool have, is not there.
+    fn is_after_missing(&self, call: &Call) -> bool {
+        let told_after = |call: &Call| {
+            call.after.iter().any(|at| {
+                let outcome = self.result(*at).map(|body| body.outcome);
+                matches!(outcome, Some(Outcome::Ok | Outcome::Error | Outcome::Interrupted))
+            })
+        };
+        let written = call.written.as_ref().and_then(|written| written.outcome);
+        written == Some(Outcome::Ok)
+            && call.before.is_some()
+            && habits(&call.runtime).tells_every_run
+            && !told_after(call)
+            && self.list.iter().any(|other| {
+                other.session == call.session && other.tool == call.tool && told_after(other)
+            })
     }
 
     /// Whether the agent's turn in which a call was made is over.
@@ -637,7 +672,7 @@ impl<'e> Search<'e> {
             return;
         }
         let said = format!(
-            "a hook told of {}, and the transcript, which tells of the time before and after, does not have it",
+            "a hook told of {}, and the transcript, which covers that time, does not have it",
             self.name_of(call)
         );
         let rows: Vec<usize> = call.before.iter().chain(&call.after).copied().collect();
@@ -881,12 +916,12 @@ impl<'e> Search<'e> {
 
     /// Transcripts that are not as they were.
     fn transcripts(&mut self) {
-        let mut changed: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let mut changed: Vec<(usize, &str)> = Vec::new();
         for (at, row) in self.view.rows.iter().enumerate() {
-            let Some(record) = row.record() else { continue };
-            if matches!(&record.body, Body::Gap(gap) if gap.what == "transcript_changed") {
-                let file = record.claimed.as_ref().and_then(|claimed| claimed.file.clone());
-                changed.entry(file.unwrap_or_default()).or_default().push(at);
+            if let Some(Body::Gap(gap)) = row.body()
+                && gap.what == "transcript_changed"
+            {
+                changed.push((at, &gap.detail));
             }
         }
         let edited = self.evidence.transcripts.into_iter().flatten().filter_map(|transcript| {
@@ -896,18 +931,18 @@ impl<'e> Search<'e> {
             }
         });
         for (transcript, line) in edited {
-            let seen = changed.remove(&transcript.file).unwrap_or_default();
             let said = format!("{} is not as it was read, from line {line} on", transcript.file);
+            let (seen, others) = changed.into_iter().partition(|(_, told)| told.contains(&transcript.file));
+            changed = others;
+            let seen = Vec::into_iter(seen).map(|(at, _): (usize, &str)| at);
             let rows: Vec<usize> = transcript.pieces.iter().copied().chain(seen).collect();
             self.add(Name::TranscriptEdited, said, &[], rows);
             if let Some(finding) = self.found.findings.last_mut() {
                 finding.places.insert(Place { file: transcript.file.clone(), line });
             }
         }
-        for (file, rows) in changed {
-            let file = if file.is_empty() { "the transcript" } else { &file };
-            let said = format!("{file} was found changed while the session was recorded");
-            self.add(Name::TranscriptEdited, said, &[], rows);
+        for (at, told) in changed {
+            self.add(Name::TranscriptEdited, told.to_owned(), &[], [at]);
         }
     }
 
@@ -943,7 +978,7 @@ impl<'e> Search<'e> {
             }
         }
         for run in spooled {
-            let said = format!("{} of hooks were spooled, and taken in later", counted(run.len() as u64, "record"));
+            let said = format!("{} of hooks, spooled and taken in later", counted(run.len() as u64, "record"));
             self.add(Name::Spooled, said, &[], run);
         }
         for (session, mut numbers) in numbers {

@@ -7,8 +7,8 @@
 use super::calls::{Source, Written, mcp_of};
 use super::compare::same_text;
 use crate::home::Home;
-use crate::import::subagent_transcripts;
 use crate::surroundings::read_small;
+use crate::transcripts::sidecars;
 use crate::trail::{Row, SessionView, Trail};
 use fdr_capture::{Arrival, Chunk, Runtime, State};
 use fdr_record::scrub::Scrubber;
@@ -18,7 +18,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 /// The largest transcript that is read again, in bytes.
-const MAX_BYTES: u64 = 256 << 20;
+const MAX_BYTES: u64 = 1 << 30;
 /// How often a transcript is taken up again where it was left.
 const MAX_STEPS: usize = 1_000;
 
@@ -80,8 +80,8 @@ fn named(view: &SessionView) -> Vec<Named> {
         if let Body::SessionStart(start) = &record.body
             && let Some(file) = &start.transcript
         {
+            let beside = sidecars(Path::new(file)).unwrap_or_default();
             add(session, runtime, file);
-            let beside = subagent_transcripts(Path::new(file)).unwrap_or_default();
             beside.iter().for_each(|file| add(session, runtime, &file.to_string_lossy()));
         }
         if Source::of(record) == Some(Source::Transcript)

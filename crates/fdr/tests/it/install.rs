@@ -103,7 +103,7 @@ fn without_settings_they_are_made_and_uninstalling_takes_them_away() {
     assert!(said.starts_with("claude-code   31 hooks added to ~/.claude/settings.json\n"), "{said}");
     let commands = commands(&person.settings());
     assert_eq!(commands.len(), EVENTS);
-    assert!(commands.contains(&format!("{} claude-code PreToolUse", program::hook().display())));
+    assert!(commands.contains(&format!("{} claude-code PostToolUse", program::hook().display())));
     assert_eq!(person.files(".claude"), ["settings.json"]);
 
     person.ok(&["uninstall", "claude-code"]);

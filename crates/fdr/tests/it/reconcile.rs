@@ -37,8 +37,6 @@ enum Fault {
     OtherResultSent(usize),
     /// Nothing tells what came of it.
     NoOutcome(usize),
-    /// It ran although the recorder refused it.
-    RanAgainst(usize),
     /// After this call, a call that the agent did not make is told by the agent's process.
     Forged(usize),
     /// The same by a program of the same user.
@@ -68,12 +66,11 @@ impl Fault {
         match self {
             None => &[],
             NoBefore(_) | NoEvents(_) | CallOfServer(_) => &["executed_without_decision"],
-            NoAfter(_) => &["outcome_differs"],
+            NoAfter(_) => &["after_hook_missing", "outcome_differs"],
             NoHooks(_) => &["hook_absent"],
             OtherArguments(_) | OtherArgumentsWritten(_) | OtherArgumentsSent(_) => &["arguments_changed"],
             OtherResultWritten(_) | OtherResultSent(_) => &["result_differs"],
             NoOutcome(_) => &["decided_without_outcome"],
-            RanAgainst(_) => &["executed_against_decision"],
             Forged(_) | ForgedByAnother(_) | ForgedSubagent(_) | ForgedAfterEnd => &["forged_hook_event"],
             NoCallOfServer(_) => &["not_through_proxy"],
             Edited(_) | CutOff | Inserted(_) => &["transcript_edited"],
@@ -287,8 +284,7 @@ fn play(program: &Program, session: &str, fault: Fault) -> Played {
             player.spooled = is(Spooled);
             let call = |input: &Value| json!({"tool_name": step.tool, "tool_input": input, "tool_use_id": id});
             if !silent && !is(NoBefore) {
-                let input = if is(RanAgainst) { json!({"command": "rm -rf /"}) } else { step.input.clone() };
-                player.hook("PreToolUse", step.agent, call(&input));
+                player.hook("PreToolUse", step.agent, call(&step.input));
             }
             if step.is_mcp && !is(NoCallOfServer) {
                 let input = if is(OtherArgumentsSent) { changed(&step.input) } else { step.input.clone() };
@@ -440,6 +436,112 @@ fn nothing_is_found_in_a_clean_session_whether_its_transcript_was_read_or_not() 
     assert!(shown.contains("14 of 14 actions, confirmed by 2 sources or more (hook, transcript, proxy); no finding"), "{shown}");
     let shown = program.ok(&["show", "clean-unread"]);
     assert!(shown.contains("no finding"), "{shown}");
+}
+
+#[test]
+fn what_ran_although_it_was_refused_is_found() {
+    let program = Program::with_config("mode = 'enforce'\n");
+    for told_by_hook in [true, false] {
+        let session = format!("against-{told_by_hook}");
+        let mut player = Player::new(&program, &session);
+        player.hook("SessionStart", None, json!({"source": "startup"}));
+        let call = json!({"tool_name": "Bash", "tool_input": {"command": "rm -rf /"}, "tool_use_id": "toolu_1"});
+        player.write(None, json!({"type": "assistant", "message": {"id": "msg_1", "role": "assistant",
+            "content": [{"type": "tool_use", "id": "toolu_1", "name": "Bash", "input": {"command": "rm -rf /"}}]}}));
+        player.hook("PreToolUse", None, call.clone());
+        if told_by_hook {
+            let mut ran = call;
+            ran["tool_response"] = json!({"stdout": "gone", "stderr": "", "interrupted": false});
+            player.hook("PostToolUse", None, ran);
+        }
+        player.write(None, json!({"type": "user", "message": {"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": "toolu_1", "content": "gone"}]}}));
+        player.hook("SessionEnd", None, json!({"reason": "other"}));
+        let (status, said) = reconcile(&program, &session);
+        assert_eq!((status, names(&said)), (Some(1), vec!["executed_against_decision"]), "{said:#}");
+    }
+}
+
+#[test]
+fn a_call_that_the_transcript_told_first_is_decided_on_and_no_finding() {
+    let program = Program::with_config("mode = 'enforce'\n");
+    let mut player = Player::new(&program, "first");
+    player.hook("SessionStart", None, json!({"source": "startup"}));
+    let call = json!({"tool_name": "Bash", "tool_input": {"command": "rm -rf /"}, "tool_use_id": "toolu_1"});
+    player.write(None, json!({"type": "assistant", "message": {"id": "msg_1", "role": "assistant",
+        "content": [{"type": "tool_use", "id": "toolu_1", "name": "Bash", "input": {"command": "rm -rf /"}}]}}));
+    program.ok(&["import", "claude-code", player.transcript.to_str().unwrap()]);
+    let payload = player.payload("PreToolUse", None, call);
+    let request = Request::event("claude-code", "PreToolUse", [9; 16], 0, payload.to_string().into_bytes());
+    let response = player.client.call(&request, None).unwrap();
+    let reply = String::from_utf8_lossy(&response.stdout).into_owned();
+    assert!(reply.contains("\"deny\""), "a transcript must not be quicker than the policy: {reply}");
+    player.write(None, json!({"type": "user", "message": {"role": "user", "content": [
+        {"type": "tool_result", "tool_use_id": "toolu_1", "content": "denied", "is_error": true}]}}));
+    player.hook("PostToolBatch", None, json!({"tool_calls": [{"tool_name": "Bash", "tool_use_id": "toolu_1",
+        "tool_input": {"command": "rm -rf /"}, "tool_response": "denied"}]}));
+    player.hook("SessionEnd", None, json!({"reason": "other"}));
+    let (status, said) = reconcile(&program, "first");
+    assert_eq!((status, names(&said)), (Some(0), vec![]), "{said:#}");
+    assert_eq!(said["completeness"]["actions"], 1, "{said:#}");
+}
+
+/// A generator of pseudorandom numbers (Vigna, "An experimental exploration of Marsaglia's xorshift
+/// generators"), so that a failing case plays again.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
+    }
+}
+
+#[test]
+fn any_single_fault_at_any_place_is_found() {
+    use Fault::*;
+    let cases = std::env::var("CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(16);
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed: u64 = seed.unwrap_or_else(|| now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs());
+    let mut random = Random(seed | 1);
+    let program = Program::new();
+    let steps = script();
+    for case in 0..cases {
+        let number = random.below(steps.len());
+        let server = loop {
+            let number = random.below(steps.len());
+            if steps[number].is_mcp {
+                break number;
+            }
+        };
+        // Of the reading of a file, the hook is told another form than the model.
+        let fault = match random.below(19) {
+            0 => NoBefore(number),
+            1 => NoAfter(number),
+            2 => NoEvents(number),
+            3 => NoHooks(random.below(7)),
+            4 => OtherArguments(number),
+            5 => OtherArgumentsWritten(number),
+            6 => OtherResultWritten(number),
+            7 => OtherArgumentsSent(server),
+            8 => OtherResultSent(server),
+            9 => NoOutcome(number),
+            10 => Forged(number),
+            11 => ForgedByAnother(number),
+            12 => ForgedSubagent(number),
+            13 => ForgedAfterEnd,
+            14 => CallOfServer(number),
+            15 => NoCallOfServer(server),
+            16 => Edited(random.below(20)),
+            17 => Inserted(random.below(20)),
+            _ => Spooled(number),
+        };
+        let import = random.below(2) == 0;
+        println!("SEED={seed} case {case}: {fault:?}, imported: {import}");
+        check(&program, &format!("r{case}"), fault, import);
+    }
 }
 
 #[test]

@@ -1,0 +1,248 @@
+//! The transcripts that agents keep on disk, taken in piece by piece: by a thread of the recorder as
+//! they grow, and on `fdr import`.
+//!
+//! A piece is whole lines. Its bytes are kept, so that it shows when a file that was read is another
+//! one afterwards: its beginning is looked at again whenever it changes.
+
+use crate::recorder::Recorder;
+use crate::surroundings;
+use fdr_capture::{Chunk, Piece};
+use fdr_hook::wire::{Op, Request, Response};
+use fdr_record::{Body, Gap};
+use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often the transcripts are looked at.
+pub const INTERVAL: Duration = Duration::from_millis(500);
+/// About how long a piece is, in bytes.
+const PIECE_BYTES: usize = 1 << 20;
+/// The largest transcript that is read, in bytes; of one that is larger a record says so.
+const MAX_FILE_BYTES: u64 = 1 << 30;
+
+/// Where a piece of a transcript stands; see [`Chunk`].
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// Where it begins, in bytes.
+    pub offset: u64,
+    /// How long it is, in bytes.
+    pub len: u64,
+    /// Number of its first line, from 1.
+    pub line: u64,
+}
+
+impl Span {
+    /// The piece there.
+    pub fn chunk<'a>(&self, file: &'a str, bytes: &'a [u8]) -> Chunk<'a> {
+        Chunk { file, offset: self.offset, len: self.len, line: self.line, bytes }
+    }
+}
+
+/// The records that came of a transcript.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Taken {
+    /// Index of the first one.
+    pub index: u64,
+    /// How many.
+    pub count: u32,
+}
+
+impl Recorder {
+    /// Takes in what is new in a transcript. Of `bytes`, so many from the beginning are known to be
+    /// what was read before.
+    ///
+    /// # Errors
+    /// Why it can't be recorded.
+    pub(crate) fn take_transcript(
+        &self,
+        runtime: &str,
+        file: &str,
+        bytes: &[u8],
+        known_good: u64,
+        stream: Option<&UnixStream>,
+    ) -> Result<Taken, String> {
+        let pieces = self.pieces(file);
+        let is_good = |piece: &&Piece| {
+            piece.offset + piece.len <= known_good
+                || self.is_piece(piece, bytes.get(piece.offset as usize..(piece.offset + piece.len) as usize))
+        };
+        let good = pieces.iter().take_while(is_good).count();
+        if let Some(changed) = pieces.get(good) {
+            self.changed(file, changed, pieces.last().unwrap_or(changed), bytes.len() as u64)?;
+        }
+        let (mut offset, mut line) = match pieces[..good].last() {
+            Some(last) => (last.offset + last.len, last.line + last.lines),
+            None => (0, 1),
+        };
+        let mut taken = Taken::default();
+        while let Some(piece) = next_piece(&bytes[(offset as usize).min(bytes.len())..]) {
+            let span = Span { offset, len: piece.len() as u64, line };
+            loop {
+                let mut request = Request::event(runtime, file, [0; 16], 0, piece.to_vec());
+                request.op = Op::Import;
+                let Some(response) = self.record_piece(request, stream, span) else {
+                    return Err("the recorder ends".to_owned());
+                };
+                if !response.recorded {
+                    return Err(String::from_utf8_lossy(&response.stderr).into_owned());
+                }
+                if taken.count == 0 {
+                    taken.index = response.index;
+                }
+                taken.count += response.count;
+                // A piece with very much in it takes several steps.
+                let is_done = self.pieces(file).last().is_some_and(|last| last.offset >= offset);
+                if response.count == 0 || is_done {
+                    break;
+                }
+            }
+            offset += span.len;
+            line += piece.iter().filter(|byte| **byte == b'\n').count() as u64;
+        }
+        Ok(taken)
+    }
+
+    /// Answers `fdr import`.
+    pub(crate) fn import(&self, request: &Request, stream: Option<&UnixStream>) -> Response {
+        match self.take_transcript(&request.runtime, &request.event, &request.payload, 0, stream) {
+            Ok(taken) => {
+                Response { recorded: true, index: taken.index, count: taken.count, ..Response::default() }
+            }
+            Err(error) => Response::failed(error),
+        }
+    }
+
+    /// Whether these bytes are the piece that was read.
+    fn is_piece(&self, piece: &Piece, bytes: Option<&[u8]>) -> bool {
+        bytes.is_some_and(|bytes| self.piece_digest(&piece.session, bytes) == piece.digest)
+    }
+
+    /// Records that a file is not what was read from it.
+    fn changed(&self, file: &str, first: &Piece, last: &Piece, len: u64) -> Result<(), String> {
+        let end = last.offset + last.len;
+        let detail = if len < end {
+            format!("{file} had {end} bytes when it was read, and has {len} now")
+        } else {
+            format!(
+                "what stands in {file} from byte {} (line {}) on is not what was read there before",
+                first.offset, first.line
+            )
+        };
+        let body = Body::Gap(Gap { what: "transcript_changed".to_owned(), detail, millis: None });
+        let session = &first.session;
+        self.record_about(session, None, body, Vec::new(), None, &|_| Ok(()))
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// The next whole lines, or what is left if that is a JSON text without a line feed.
+fn next_piece(bytes: &[u8]) -> Option<&[u8]> {
+    let newline = |bytes: &[u8]| memchr::memrchr(b'\n', bytes);
+    let end = match newline(&bytes[..bytes.len().min(PIECE_BYTES)]) {
+        Some(end) => Some(end + 1),
+        None => memchr::memchr(b'\n', bytes).map(|end| end + 1),
+    };
+    match end {
+        Some(end) => Some(&bytes[..end]),
+        None if serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() => Some(bytes),
+        None => None,
+    }
+}
+
+/// What is known of a transcript since it was last looked at.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Length, modification time, inode.
+    stat: (u64, i128, u64),
+    /// How many bytes from the beginning were taken in, and their digest.
+    taken: (u64, [u8; 32]),
+    /// It was said that it is gone.
+    is_gone: bool,
+}
+
+/// Looks at the transcripts of the sessions that go on.
+#[derive(Debug, Default)]
+pub struct Watcher {
+    seen: HashMap<PathBuf, Seen>,
+}
+
+impl Watcher {
+    /// Takes in what is new since the last time.
+    pub fn look(&mut self, recorder: &Recorder) {
+        for (runtime, path) in recorder.transcripts() {
+            let Some(files) = sidecars(&path) else { continue };
+            for file in files {
+                if let Err(error) = self.look_at(recorder, &runtime, &file) {
+                    crate::text::say!("warning: can't take in {}: {error}", file.display());
+                }
+            }
+        }
+    }
+
+    fn look_at(&mut self, recorder: &Recorder, runtime: &str, path: &Path) -> Result<(), String> {
+        let file = path.to_string_lossy().into_owned();
+        let seen = self.seen.entry(path.to_owned()).or_default();
+        let stat = match std::fs::metadata(path) {
+            Ok(stat) if stat.is_file() && stat.len() <= MAX_FILE_BYTES => stat,
+            Ok(_) => return Ok(()),
+            Err(_) => {
+                let pieces = recorder.pieces(&file);
+                if let (Some(first), Some(last), false) = (pieces.first(), pieces.last(), seen.is_gone) {
+                    seen.is_gone = true;
+                    recorder.changed(&file, first, last, 0)?;
+                }
+                return Ok(());
+            }
+        };
+        let now = (
+            stat.len(),
+            i128::from(stat.mtime()) * 1_000_000_000 + i128::from(stat.mtime_nsec()),
+            stat.ino(),
+        );
+        if now == seen.stat {
+            return Ok(());
+        }
+        let Some(bytes) = surroundings::read_small(path, MAX_FILE_BYTES) else { return Ok(()) };
+        let (taken, digest) = seen.taken;
+        let begins_the_same =
+            bytes.get(..taken as usize).is_some_and(|begin| fdr_log::leaf_hash(begin) == digest);
+        let known_good = if begins_the_same { taken } else { 0 };
+        recorder.take_transcript(runtime, &file, &bytes, known_good, None)?;
+        let end = recorder.pieces(&file).last().map_or(0, |last| last.offset + last.len);
+        let end = end.min(bytes.len() as u64);
+        *seen = Seen { stat: now, taken: (end, fdr_log::leaf_hash(&bytes[..end as usize])), is_gone: false };
+        Ok(())
+    }
+}
+
+/// A transcript and those of its sub-agents, which Claude Code keeps in `<session>/subagents/`
+/// beside `<session>.jsonl`.
+pub fn sidecars(path: &Path) -> Option<Vec<PathBuf>> {
+    path.is_absolute().then_some(())?;
+    let mut found = vec![path.to_owned()];
+    let entries =
+        std::fs::read_dir(path.with_extension("").join("subagents")).into_iter().flatten().flatten();
+    let of_subagents = entries.map(|entry| entry.path());
+    found.extend(of_subagents.filter(|path| path.extension().is_some_and(|extension| extension == "jsonl")));
+    found[1..].sort();
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_is_whole_lines() {
+        assert_eq!(next_piece(b"{}\n{\"a\""), Some(&b"{}\n"[..]));
+        assert_eq!(next_piece(b"{}"), Some(&b"{}"[..]));
+        assert_eq!(next_piece(b"{\"a\""), None);
+        assert_eq!(next_piece(b""), None);
+        let long = [vec![b'x'; 3 * PIECE_BYTES], b"\ny\n".to_vec()].concat();
+        assert_eq!(next_piece(&long).map(<[u8]>::len), Some(3 * PIECE_BYTES + 1));
+        let many = b"0123456\n".repeat(PIECE_BYTES / 4);
+        assert_eq!(next_piece(&many).map(<[u8]>::len), Some(PIECE_BYTES));
+    }
+}
