@@ -3,7 +3,7 @@
 use crate::home::Home;
 use crate::{
     approvals, cat, config, control, demo, doctor, harness, import, install, intent, mcp_proxy, normalize,
-    policy, query, recorder, replay, run, sessions, show, tail, verify,
+    policy, query, reconcile, recorder, replay, run, sessions, show, tail, verify,
 };
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;
@@ -42,6 +42,8 @@ enum Command {
     Sessions(sessions::SessionsArgs),
     /// Show a session as a timeline, or one record.
     Show(show::ShowArgs),
+    /// Join what hooks, transcript and MCP proxy tell of a session, and say where they disagree.
+    Reconcile(reconcile::ReconcileArgs),
     /// Print the newest records, and follow.
     Tail(tail::TailArgs),
     /// Find records.
@@ -117,6 +119,7 @@ impl Cli {
             Command::Run(args) => run::run(&args, dir),
             Command::Sessions(args) => sessions::run(&args, dir, out),
             Command::Show(args) => show::run(&args, dir, out),
+            Command::Reconcile(args) => reconcile::run(&args, &home, out),
             Command::Tail(args) => tail::run(&args, dir, out),
             Command::Query(args) => query::run(&args, dir, out),
             Command::Cat(args) => cat::run(&args, dir, out),

@@ -26,6 +26,7 @@ mod mcp_proxy;
 mod normalize;
 mod policy;
 mod query;
+mod reconcile;
 mod recorder;
 mod replay;
 mod run;
