@@ -1,10 +1,9 @@
 //! The events of codex.
 
+use crate::codex_tools::normalise;
 use crate::event::unparsed;
 use crate::runtime::Runtime;
 use crate::{Arrival, Captured, State};
-use fdr_record::{Action, Normalised, Resource, Verb};
-use serde_json::Value;
 
 pub(crate) static RUNTIME: Runtime = Runtime {
     name: "codex",
@@ -18,10 +17,4 @@ pub(crate) static RUNTIME: Runtime = Runtime {
 
 fn hook(event: &str, payload: &[u8], arrival: &Arrival<'_>, state: &mut State) -> Captured {
     unparsed(&RUNTIME, event, payload, "events of codex are not read yet", arrival, state)
-}
-
-fn normalise(tool: &str, input: &Value, _cwd: &str, _home: &str) -> (Normalised, String) {
-    let mut found = Normalised::default();
-    found.push(Action::new(Verb::Execute, Resource::new("tool", format_args!("codex/{tool}"))));
-    (found, input.to_string())
 }

@@ -230,7 +230,9 @@ fn capture(event: &mut Event<'_, '_>, p: &Payload) -> Result<(), String> {
         }
         "experimental.chat.messages.transform" => shown(event, p),
         "experimental.session.compacting" => event.context("compaction", None, &p.output.to_string()),
-        "session.compacted" => event.context("compaction", None, "the conversation was cut down to a summary"),
+        "session.compacted" => {
+            event.context("compaction", None, "the conversation was cut down to a summary")
+        }
         "permission.asked" | "permission.replied" => permission(event, p),
         "tool.execute.before" | "tool.execute.after" => {
             let Some(tool) = p.tool.as_deref().filter(|tool| !tool.is_empty()) else {

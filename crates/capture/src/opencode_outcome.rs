@@ -87,8 +87,7 @@ pub(crate) fn failed(
     use Basis::{Inferred, Stated};
     const REJECTED: &str = "The user rejected permission to use this specific tool call";
     let begins = |part: &str| text.starts_with(part);
-    if refused.is_some_and(|reason| !reason.is_empty() && text.contains(reason))
-        || begins("fdr (enforce): ")
+    if refused.is_some_and(|reason| !reason.is_empty() && text.contains(reason)) || begins("fdr (enforce): ")
     {
         return (Outcome::Denied, Some(no(DecidedBy::Hook, Stated, text)));
     }
@@ -101,7 +100,8 @@ pub(crate) fn failed(
     if begins("The user has specified a rule which prevents you from using this specific tool call") {
         return (Outcome::Denied, Some(no(DecidedBy::Rule, Stated, text)));
     }
-    if begins("The ") && text.lines().next().is_some_and(|line| line.contains(" tool was called with invalid arguments"))
+    if begins("The ")
+        && text.lines().next().is_some_and(|line| line.contains(" tool was called with invalid arguments"))
     {
         return (Outcome::Rejected, Some(no(DecidedBy::Runtime, Stated, text)));
     }
@@ -123,7 +123,8 @@ mod tests {
     #[test]
     fn the_text_of_a_failed_call_tells_who_refused_it() {
         let rejected = "The user rejected permission to use this specific tool call.";
-        let corrected = "The user rejected permission to use this specific tool call with the following feedback: no";
+        let corrected =
+            "The user rejected permission to use this specific tool call with the following feedback: no";
         for (text, headless, want, by) in [
             ("fdr (enforce): R1", false, Outcome::Denied, DecidedBy::Hook),
             (rejected, false, Outcome::Denied, DecidedBy::User),

@@ -3,6 +3,7 @@
 //! A tool of an MCP server comes as `SERVER/TOOL`: OpenCode's own name for it, `SERVER_TOOL`, can't
 //! be split without knowing the servers (see `opencode.rs`).
 
+use crate::patch::{self, Change};
 use fdr_record::{Action, Hazard, Names, Normalised, Resource, Verb, shell};
 use serde_json::Value;
 
@@ -213,6 +214,38 @@ impl<'c> Call<'c> {
         path.to_owned()
     }
 
+    fn patch(&mut self) -> String {
+        let text = self.needed("patchText");
+        let found = patch::changes(text);
+        for change in &found {
+            let (verb, path, to) = match *change {
+                Change::Create(path) => (Verb::Create, path, None),
+                Change::Write(path) => (Verb::Write, path, None),
+                Change::Delete(path) => (Verb::Delete, path, None),
+                Change::Move { from, to } => (Verb::Move, from, Some(to)),
+            };
+            let Some(file) = self.file(path) else { continue };
+            let action = Action::new(verb, file);
+            match to.map(|to| self.file(to)) {
+                Some(Some(to)) => self.found.push(action.to(to)),
+                Some(None) => {}
+                None if verb == Verb::Delete => self.found.push(action.destructive()),
+                None => self.found.push(action),
+            }
+        }
+        if found.is_empty() && !text.is_empty() {
+            self.unknown(Hazard::Arguments, "the files that the patch changes are not known");
+            if let Some(folder) = self.file(".") {
+                self.found.push(Action::new(Verb::Write, folder).recursive());
+            }
+        }
+        let names = found.iter().map(|change| match *change {
+            Change::Create(path) | Change::Write(path) | Change::Delete(path) => path,
+            Change::Move { to, .. } => to,
+        });
+        names.collect::<Vec<_>>().join(", ")
+    }
+
     fn search(&mut self) -> String {
         let pattern = self.needed("pattern");
         let path = match (self.optional("path"), self.tool) {
@@ -282,5 +315,137 @@ impl<'c> Call<'c> {
             summary.push(format!("{tool} {line}"));
         }
         summary.join("; ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn told(tool: &str, input: &Value, cwd: &str) -> String {
+        let (found, summary) = normalise(tool, input, cwd, "/home/dev");
+        assert!(!summary.is_empty());
+        let mut told = Vec::new();
+        for action in &found.actions {
+            let to = action.to.as_ref().map_or_else(String::new, |to| format!(" -> {to}"));
+            let flags = [(action.recursive, " recursive"), (action.destructive, " destructive")];
+            let flags: String = flags.iter().filter(|(set, _)| *set).map(|(_, word)| *word).collect();
+            told.push(format!("{} {}{to}{flags}", action.action, action.resource));
+        }
+        told.extend(found.named.iter().map(|name| format!("names {name}")));
+        told.extend(found.opaque);
+        told.extend(found.hazards.iter().map(|hazard| format!("({})", hazard.as_str())));
+        told.join("; ")
+    }
+
+    #[test]
+    fn a_call_is_a_verb_on_a_resource() {
+        let patch = "*** Begin Patch\n*** Add File: a\n+x\n*** Update File: b\n*** Move to: c\n@@\n-1\n+2\n*** Delete File: /w/d\n*** End Patch";
+        for (tool, input, want) in [
+            ("read", json!({"filePath": "/w/a"}), "read file:/w/a"),
+            ("read", json!({"filePath": "../a"}), "read file:/a"),
+            ("read", json!({"filePath": "~/a"}), "read file:/w/~/a"),
+            (
+                "read",
+                json!({"filePath": 3}),
+                "execute tool:opencode/read; the call has no filePath; (unknown_tool)",
+            ),
+            ("write", json!({"filePath": "/w/a", "content": "x"}), "write file:/w/a"),
+            ("edit", json!({"filePath": "a", "oldString": "x", "newString": "y"}), "write file:/w/a"),
+            ("multiedit", json!({"filePath": "/w/a", "edits": []}), "write file:/w/a"),
+            ("list", json!({}), "read file:/w"),
+            ("list", json!({"path": "/w/src"}), "read file:/w/src"),
+            (
+                "apply_patch",
+                json!({"patchText": patch}),
+                "create file:/w/a; write file:/w/b; move file:/w/b -> file:/w/c; delete file:/w/d destructive",
+            ),
+            (
+                "patch",
+                json!({"patchText": "no patch"}),
+                "write file:/w recursive; the files that the patch changes are not known; (arguments)",
+            ),
+            ("glob", json!({"pattern": "**/*.md"}), "search file:/w recursive"),
+            ("glob", json!({"pattern": "/etc/**/*.conf"}), "search file:/etc recursive"),
+            ("grep", json!({"pattern": "x", "path": "src"}), "search file:/w/src recursive"),
+            (
+                "grep",
+                json!({"pattern": "x", "path": ["/etc"]}),
+                "search file:/w recursive; path is no text; (unknown_tool)",
+            ),
+            ("bash", json!({"command": "rm -rf build"}), "delete file:/w/build recursive destructive"),
+            (
+                "bash",
+                json!({"command": "rm -rf build", "workdir": "sub"}),
+                "delete file:/w/sub/build recursive destructive",
+            ),
+            (
+                "bash",
+                json!({"command": "rm -rf build", "workdir": "/x"}),
+                "delete file:/x/build recursive destructive",
+            ),
+            ("bash", json!({}), "execute tool:opencode/bash; the call has no command; (unknown_tool)"),
+            ("webfetch", json!({"url": "https://h/p", "format": "text"}), "network url:https://h/p"),
+            ("websearch", json!({"query": "q"}), "search tool:opencode/web"),
+            ("codesearch", json!({"query": "q"}), "search tool:opencode/code"),
+            (
+                "task",
+                json!({"description": "d", "prompt": "p", "subagent_type": "general"}),
+                "delegate agent:general",
+            ),
+            (
+                "task",
+                json!({"prompt": "p"}),
+                "execute tool:opencode/task; the call has no subagent_type; (unknown_tool)",
+            ),
+            ("todowrite", json!({"todos": []}), "memory memory:tasks"),
+            ("todoread", json!({}), "read memory:tasks"),
+            ("skill", json!({"name": "review"}), "execute tool:opencode/skill/review"),
+            ("question", json!({"questions": [{"question": "q?"}]}), "read tool:opencode/user"),
+            ("plan_enter", json!({}), "configure tool:opencode/plan_enter"),
+            ("plan_exit", json!({}), "configure tool:opencode/plan_exit"),
+            ("lsp", json!({"operation": "hover", "filePath": "a.rs", "line": 1}), "read file:/w/a.rs"),
+            ("lsp", json!({"operation": "workspaceSymbol", "filePath": "a.rs"}), "search file:/w recursive"),
+            (
+                "execute",
+                json!({"code": "fs.read()"}),
+                "execute tool:opencode/execute; the code that calls MCP tools is not read; (code)",
+            ),
+            ("StructuredOutput", json!({"a": 1}), "execute tool:opencode/StructuredOutput"),
+            ("list_mcp_resources", json!({}), "read mcp:*/resources"),
+            ("list_mcp_resource_templates", json!({"server": "s"}), "read mcp:s/resources"),
+            ("read_mcp_resource", json!({"server": "s", "uri": "x://y"}), "read mcp:s/x://y"),
+            (
+                "invalid",
+                json!({"tool": "later", "error": "e"}),
+                "execute tool:opencode/later; OpenCode can't run this call of later; (unknown_tool)",
+            ),
+            ("fs/read_file", json!({"path": "/w/a"}), "execute mcp:fs/read_file; names file:/w/a"),
+            (
+                "fs_read_file",
+                json!({"path": "/w/a"}),
+                "execute tool:opencode/fs_read_file; the tool fs_read_file is not known to this version; (unknown_tool)",
+            ),
+            (
+                "batch",
+                json!({"tool_calls": [
+                    {"tool": "read", "parameters": {"filePath": "/w/a"}},
+                    {"tool": "bash", "parameters": {"command": "rm -rf x"}},
+                    {"tool": "batch", "parameters": {}},
+                ]}),
+                "read file:/w/a; delete file:/w/x recursive destructive",
+            ),
+        ] {
+            assert_eq!(told(tool, &input, "/w"), want, "{tool} {input}");
+        }
+    }
+
+    #[test]
+    fn a_relative_path_is_not_guessed() {
+        assert_eq!(
+            told("read", &json!({"filePath": "a"}), ""),
+            "execute tool:opencode/read; the path is relative, and to what is not told; (arguments)"
+        );
     }
 }

@@ -118,7 +118,8 @@ impl Reading<'_, '_, '_> {
             ..Who::default()
         };
         let cwd = line.data.pointer("/path/cwd").and_then(Value::as_str);
-        let prompt = if line.word("role") == Some("user") { Some(line.id.as_str()) } else { line.word("parentID") };
+        let prompt =
+            if line.word("role") == Some("user") { Some(line.id.as_str()) } else { line.word("parentID") };
         At {
             line: number,
             id: Some(line.id.clone()).filter(|id| !id.is_empty()),
