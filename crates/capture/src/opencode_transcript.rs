@@ -123,7 +123,7 @@ impl Reading<'_, '_, '_> {
         At {
             line: number,
             id: Some(line.id.clone()).filter(|id| !id.is_empty()),
-            ts: Some(Timestamp(i128::from(line.time_created) * 1_000_000)),
+            ts: Some(Timestamp(line.time_created.saturating_mul(1_000_000))),
             agent: event::agent(RUNTIME.name, &who, &self.import.writer),
             cwd: cwd.or(self.directory.as_deref()).map(cap),
             prompt_id: prompt.map(cap),
