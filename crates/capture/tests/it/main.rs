@@ -3,3 +3,4 @@
 mod claude_code;
 mod claude_code_sequences;
 mod mcp;
+mod opencode;
