@@ -20,6 +20,8 @@ mod gemini_cli;
 mod hermes;
 pub mod mcp;
 mod openclaw;
+mod openclaw_tools;
+mod openclaw_transcript;
 mod opencode;
 mod runtime;
 mod state;
