@@ -372,7 +372,8 @@ fn carry_out_install(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let name = agent.runtime();
-    let total: usize = changes.iter().map(|change| change.hooks.1).sum();
+    // A hook may stand in several files of a runtime that runs it once.
+    let total = changes.iter().map(|change| change.hooks.1).max().unwrap_or_default();
     let had_ours = changes.iter().any(|change| change.had_ours);
     let at = {
         let mut names: Vec<_> = changes
