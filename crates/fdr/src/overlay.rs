@@ -2,7 +2,8 @@
 //!
 //! Everything in it is a link to the user's own, but for the files that capture adds or changes
 //! and the folders on the way to them. What the runtime puts there in the meantime is the user's:
-//! [`Overlay::take_back`] moves it to where it belongs.
+//! [`Overlay::take_back`] moves it to where it belongs, and leaves a link in the place of the folder,
+//! because the trail knows the run's transcripts by their paths there.
 
 use crate::agents::{Agent, Hook, Place, Scope};
 use crate::settings_file::{SettingsFile, tilde};
@@ -20,6 +21,18 @@ pub struct Overlay {
     root: PathBuf,
     /// What was written, by its path from there.
     written: BTreeMap<PathBuf, String>,
+    /// Folders that were made for transcripts.
+    made: Vec<PathBuf>,
+}
+
+/// Where a runtime keeps transcripts: as they grow, they grow in the user's own folder.
+fn transcripts(runtime: &str) -> &'static [&'static str] {
+    match runtime {
+        "gemini-cli" => &["tmp/", "history/"],
+        "hermes" => &["sessions/", "state.db"],
+        "openclaw" => &["agents/"],
+        _ => &[],
+    }
 }
 
 impl Overlay {
@@ -50,9 +63,25 @@ impl Overlay {
             }
             texts.push((path, text));
         }
-        let overlay = Overlay { base: base.to_owned(), root: root.to_owned(), written };
-        overlay.make(Path::new("")).with_context(|| format!("can't make {}", root.display()))?;
+        let mut overlay = Overlay { base: base.to_owned(), root: root.to_owned(), written, made: Vec::new() };
+        let made = overlay.make(Path::new("")).and_then(|()| overlay.link_transcripts(agent.runtime()));
+        made.with_context(|| format!("can't make {}", root.display()))?;
         Ok(overlay)
+    }
+
+    fn link_transcripts(&mut self, runtime: &str) -> std::io::Result<()> {
+        for name in transcripts(runtime) {
+            let (real, shown) = (self.base.join(name), self.root.join(name.trim_end_matches('/')));
+            if shown.symlink_metadata().is_ok() {
+                continue;
+            }
+            if name.ends_with('/') {
+                fs::create_dir_all(&real)?;
+                self.made.push(real.clone());
+            }
+            symlink(&real, &shown)?;
+        }
+        Ok(())
     }
 
     /// Makes the folder `inside`, which has something of ours in it.
@@ -97,7 +126,27 @@ impl Overlay {
             }
         }
         self.move_back(Path::new(""), &mut notes);
+        for made in &self.made {
+            let _ = fs::remove_dir(made);
+        }
+        if let Err(error) = self.leave_link() {
+            notes.push(format!("{} can't be made a link: {error}", tilde(&self.root)));
+        }
         notes
+    }
+
+    /// In one step, so that whoever reads a transcript just now finds it.
+    fn leave_link(&self) -> std::io::Result<()> {
+        let link = self.root.with_extension("link");
+        symlink(&self.base, &link)?;
+        rustix::fs::renameat_with(
+            rustix::fs::CWD,
+            &link,
+            rustix::fs::CWD,
+            &self.root,
+            rustix::fs::RenameFlags::EXCHANGE,
+        )?;
+        fs::remove_dir_all(&link)
     }
 
     fn move_back(&self, inside: &Path, notes: &mut Vec<String>) {

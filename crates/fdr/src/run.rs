@@ -75,7 +75,7 @@ pub fn run(args: &RunArgs, home: &Home) -> anyhow::Result<u8> {
     };
     let hook = install::hook(None, home)?;
     start_recorder(dir)?;
-    let run = Run::new(dir)?;
+    let mut run = Run::new(dir)?;
     let (before, after) = args.command.split_at(at + 1);
     let place = Place { project: std::env::current_dir()?, ..args.root.place()? };
     let launch = Launch::new(agent, &place, &hook, &run, after.to_vec())?;
@@ -101,17 +101,23 @@ pub fn run(args: &RunArgs, home: &Home) -> anyhow::Result<u8> {
         child::forward(pid, signal);
     }
     let code = child::exit_code(child.wait().context("can't wait for the agent")?);
+    let is_overlaid = launch.overlay.is_some();
     if let Some(overlay) = launch.overlay {
         for note in overlay.take_back(agent) {
             text::say!("fdr: {note}");
         }
     }
-    if !args.quiet {
-        // The agent's exit status is the answer, whatever can be told of it.
-        match run.summary(dir) {
-            Ok(text) => eprint!("{text}"),
-            Err(error) => text::say!("fdr: can't say what was recorded: {error:#}"),
+    // The agent's exit status is the answer, whatever can be told of it.
+    match run.sessions(dir) {
+        Ok((trail, sessions)) => {
+            run.has_links = !sessions.is_empty() && is_overlaid;
+            match summaries(&trail, &sessions, dir) {
+                _ if args.quiet => {}
+                Ok(text) => eprint!("{text}"),
+                Err(error) => text::say!("fdr: can't say what was recorded: {error:#}"),
+            }
         }
+        Err(error) => text::say!("fdr: can't say what was recorded: {error:#}"),
     }
     Ok(code)
 }
@@ -327,11 +333,15 @@ struct Run {
     home: PathBuf,
     /// How many records there were before.
     from: u64,
+    /// Whether records name files by their paths in the run's folder.
+    has_links: bool,
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(self.folder());
+        if !self.has_links {
+            let _ = std::fs::remove_dir_all(self.folder()).or_else(|_| std::fs::remove_file(self.folder()));
+        }
     }
 }
 
@@ -341,7 +351,7 @@ impl Run {
         let id: String = source[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         create_home(home).with_context(|| format!("can't make {}", home.display()))?;
         let from = Trail::open_even_empty(home).map_or(0, |trail| trail.len());
-        Ok(Run { id, home: home.to_owned(), from })
+        Ok(Run { id, home: home.to_owned(), from, has_links: false })
     }
 
     /// What is only for this run; it goes with it.
@@ -349,8 +359,20 @@ impl Run {
         self.home.join(format!("run-{}", self.id))
     }
 
-    /// The sessions of this run, in order.
-    fn sessions(&self, trail: &Trail) -> anyhow::Result<Vec<String>> {
+    /// The sessions of this run, in order, once there is one or there will be none.
+    fn sessions(&self, home: &Path) -> anyhow::Result<(Trail, Vec<String>)> {
+        let deadline = Instant::now() + LAST_RECORDS_LIMIT;
+        loop {
+            let trail = Trail::open_even_empty(home)?;
+            let sessions = self.sessions_in(&trail)?;
+            if !sessions.is_empty() || Instant::now() >= deadline {
+                return Ok((trail, sessions));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn sessions_in(&self, trail: &Trail) -> anyhow::Result<Vec<String>> {
         let mark = format!("\"run\":\"{}\"", self.id);
         let mark = memchr::memmem::Finder::new(&mark);
         let mut sessions = Vec::new();
@@ -369,31 +391,22 @@ impl Run {
         })?;
         Ok(sessions)
     }
+}
 
-    fn summary(&self, home: &Path) -> anyhow::Result<String> {
-        let deadline = Instant::now() + LAST_RECORDS_LIMIT;
-        let (trail, sessions) = loop {
-            let trail = Trail::open_even_empty(home)?;
-            let sessions = self.sessions(&trail)?;
-            if !sessions.is_empty() || Instant::now() >= deadline {
-                break (trail, sessions);
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        };
-        if sessions.is_empty() {
-            return Ok("\nfdr: the agent began no session, nothing was recorded\n".to_owned());
-        }
-        let mut text = String::new();
-        for id in &sessions {
-            let view = trail.session(id)?;
-            text.push_str(&summary(&view));
-        }
-        let waiting = fdr_hook::spool::waiting(home).map_or(0, |waiting| waiting.len());
-        if waiting > 0 {
-            text.push_str(&format!("fdr: {} wait in the spool\n", text::counted(waiting as u64, "event")));
-        }
-        Ok(text)
+fn summaries(trail: &Trail, sessions: &[String], home: &Path) -> anyhow::Result<String> {
+    if sessions.is_empty() {
+        return Ok("\nfdr: the agent began no session, nothing was recorded\n".to_owned());
     }
+    let mut text = String::new();
+    for id in sessions {
+        let view = trail.session(id)?;
+        text.push_str(&summary(&view));
+    }
+    let waiting = fdr_hook::spool::waiting(home).map_or(0, |waiting| waiting.len());
+    if waiting > 0 {
+        text.push_str(&format!("fdr: {} wait in the spool\n", text::counted(waiting as u64, "event")));
+    }
+    Ok(text)
 }
 
 /// One session on one screen.
