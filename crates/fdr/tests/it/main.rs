@@ -2,11 +2,14 @@
 
 mod claude_code;
 mod claude_code_policy;
+mod claude_code_reconcile;
 mod faults;
+mod harness;
 mod install;
 mod mcp_proxy;
 mod policy;
 mod program;
+mod reconcile;
 mod run;
 mod scripted_llm;
 mod views;
