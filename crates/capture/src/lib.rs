@@ -15,6 +15,7 @@ mod claude_code_tools;
 mod claude_code_transcript;
 mod codex;
 mod cursor;
+mod cursor_tools;
 mod event;
 mod gemini_cli;
 mod gemini_cli_outcome;
