@@ -94,9 +94,9 @@ fn judge(text: &str) -> Option<(Outcome, DecidedBy)> {
         {
             (Denied, Rule)
         } else if begins("aborted by user")
-        || begins("command aborted by user")
-        || (begins("Wall time: ") && text.lines().nth(1) == Some("aborted by user"))
-    {
+            || begins("command aborted by user")
+            || (begins("Wall time: ") && text.lines().nth(1) == Some("aborted by user"))
+        {
             (Interrupted, User)
         } else if begins("unsupported call: ")
             || begins("unsupported custom tool call: ")

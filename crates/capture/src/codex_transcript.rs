@@ -5,19 +5,19 @@
 //! which no hook tells, and come also for calls that the script of another call made.
 
 use crate::codex::RUNTIME;
-use crate::codex_outcome::{outcome, runs_on};
+use crate::codex_outcome::{exit_code, outcome, runs_on};
 use crate::event::{self, Who, canonical, delegated, flat, ran};
 use crate::state::{ROLE_INTERRUPT, ROLE_TURN_ERROR};
 use crate::transcript::{self, Asked, At, Came, Chunk, Import, Said};
 use crate::writer::{cap, link};
 use crate::{Arrival, Captured, State};
 use fdr_record::{
-    Basis, Body, Claimed, DecidedBy, Decision, Outcome, Rel, RuntimeDecision, Timestamp, Verdict, clean_path,
-    preview,
+    Basis, Body, Claimed, DecidedBy, Decision, Outcome, RecordId, Rel, RuntimeDecision, Timestamp, Verdict,
+    clean_path, preview,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// How the ids of calls begin that a script made.
 const OF_A_SCRIPT: &str = "exec-";
@@ -122,6 +122,8 @@ struct Reading<'a, 'b, 'c> {
     said_at: Option<At>,
     /// The tools of the calls of this piece.
     tools: HashMap<String, String>,
+    /// The calls that items told of since a script ended.
+    items: HashSet<String>,
 }
 
 /// How a call ended, as an item tells.
@@ -150,6 +152,7 @@ impl<'a, 'b, 'c> Reading<'a, 'b, 'c> {
             said: Said::default(),
             said_at: None,
             tools: HashMap::new(),
+            items: HashSet::new(),
         }
     }
 
@@ -367,8 +370,12 @@ impl<'a, 'b, 'c> Reading<'a, 'b, 'c> {
         if runs_on(&words) {
             return;
         }
-        let (outcome, decision) = outcome(&words);
-        let exit_code = crate::codex_outcome::exit_code(&words);
+        let (mut outcome, decision) = outcome(&words);
+        let mut exit_code = exit_code(&words);
+        if tool == "write_stdin" && exit_code.is_some() {
+            // How the program ended that was typed to, which is another call's.
+            (outcome, exit_code) = (Outcome::Ok, None);
+        }
         self.came(place, Came { exit_code, decision, ..came(&id, &tool, words, outcome) });
     }
 
@@ -416,6 +423,7 @@ impl<'a, 'b, 'c> Reading<'a, 'b, 'c> {
 
     fn ended(&mut self, place: &Place, ended: Ended) {
         self.said_ends();
+        self.items.insert(ended.id.clone());
         let known = self.import.known();
         let is_told = known.is_some_and(|known| known.had_call(&cap(&ended.id)));
         if !is_told {
@@ -459,46 +467,76 @@ impl<'a, 'b, 'c> Reading<'a, 'b, 'c> {
     /// The calls that a script made were asked for by what asked for the script. Refusals are exceptions
     /// in it, which it may show or not.
     fn script_ended(&mut self, place: &Place, script: &str, words: &str) {
+        let items = std::mem::take(&mut self.items);
         let at = self.at(place);
         if !self.import.is_new(&at) {
             return;
         }
-        let Some(known) = self.import.known() else { return };
-        let made: Vec<(String, String, fdr_record::RecordId, Option<String>, bool)> = known
-            .calls_by_id()
-            .filter(|(id, call)| id.starts_with(OF_A_SCRIPT) && call.agent == at.agent.id && !call.decided)
+        let made = self.made(&at.agent.id);
+        // What was made after the last one that an item tells of may be another script's already.
+        let sure = made.iter().rposition(|made| items.contains(&made.id)).map_or(0, |last| last + 1);
+        let mut lines: Vec<&str> = words.lines().collect();
+        let mut shown = Vec::new();
+        for (number, made) in made.iter().enumerate() {
+            let Some(reason) = made.refused.as_deref().filter(|reason| made.is_open && !reason.is_empty())
+            else {
+                continue;
+            };
+            if let Some(line) = lines.iter().position(|line| line.contains(reason)) {
+                shown.push((number, lines.remove(line)));
+            }
+        }
+        let its: Vec<&Made> = made
+            .iter()
+            .enumerate()
+            .filter(|(number, _)| *number < sure || shown.iter().any(|(shown, _)| shown == number))
+            .map(|(_, made)| made)
+            .collect();
+        self.asked_for(&at, Some(script), &its);
+        for (number, line) in shown {
+            let denied = came(&made[number].id, &made[number].tool, line.to_owned(), Outcome::Denied);
+            let decision = Some(refusal(Basis::Stated, line));
+            self.import.came(&at, &Came { decision, ..denied }, true);
+        }
+    }
+
+    /// The calls of scripts of that agent which no decision is known for, oldest first.
+    fn made(&self, agent: &str) -> Vec<Made> {
+        let calls = self.import.known().into_iter().flat_map(|known| known.calls_by_id());
+        let calls = calls.filter(|(id, call)| {
+            id.starts_with(OF_A_SCRIPT) && call.agent == agent && !call.decided && call.is_from_hook()
+        });
+        let mut made: Vec<Made> = calls
             .take(MAX_CALLS)
-            .map(|(id, call)| {
-                (id.to_owned(), call.tool.clone(), call.action, call.refused.clone(), call.outcome.is_none())
+            .map(|(id, call)| Made {
+                id: id.to_owned(),
+                tool: call.tool.clone(),
+                action: call.action,
+                refused: call.refused.clone(),
+                is_open: call.outcome.is_none(),
             })
             .collect();
+        made.reverse();
+        made
+    }
+
+    /// Leads calls back to the script that made them, as far as it is known.
+    fn asked_for(&mut self, at: &At, script: Option<&str>, made: &[&Made]) {
         if made.is_empty() {
             return;
         }
-        let decision = Decision {
-            stated: None,
-            thinking: None,
-            calls: made
-                .iter()
-                .map(|(id, tool, ..)| fdr_record::Call { id: id.clone(), tool: tool.clone(), action: None })
-                .collect(),
-        };
-        let links = made.iter().map(|(_, _, action, ..)| link(Rel::DecisionFor, *action)).collect();
+        let call =
+            |made: &&Made| fdr_record::Call { id: made.id.clone(), tool: made.tool.clone(), action: None };
+        let calls = made.iter().map(call).collect();
+        let links = made.iter().map(|made| link(Rel::DecisionFor, made.action)).collect();
         let claimed = Claimed {
-            tool_use_id: Some(cap(script)),
+            tool_use_id: script.map(cap),
             inferred: true,
             message_id: None,
-            ..self.import.claimed(&at)
+            ..self.import.claimed(at)
         };
-        self.import.add(&at, claimed, links, Body::Decision(decision), Vec::new());
-        for (id, tool, _, refused, is_open) in made {
-            let Some(reason) = refused.filter(|reason| is_open && !reason.is_empty()) else { continue };
-            if let Some(line) = words.lines().find(|line| line.contains(&reason)) {
-                let denied = came(&id, &tool, line.to_owned(), Outcome::Denied);
-                let decision = Some(refusal(Basis::Stated, line));
-                self.import.came(&at, &Came { decision, ..denied }, true);
-            }
-        }
+        let body = Body::Decision(Decision { stated: None, thinking: None, calls });
+        self.import.add(at, claimed, links, body, Vec::new());
     }
 
     /// The turn is over: what a script asked for and nothing tells of is not under way any more.
@@ -507,6 +545,8 @@ impl<'a, 'b, 'c> Reading<'a, 'b, 'c> {
         if !self.import.is_new(&at) {
             return;
         }
+        let made = self.made(&at.agent.id);
+        self.asked_for(&at, None, &made.iter().collect::<Vec<_>>());
         let Some(known) = self.import.known() else { return };
         let open: Vec<(String, String, Option<String>)> = known
             .open_calls_by_id()
@@ -527,6 +567,16 @@ impl<'a, 'b, 'c> Reading<'a, 'b, 'c> {
             self.import.came(&at, &Came { decision, ..came(&id, &tool, words, outcome) }, true);
         }
     }
+}
+
+/// A call that a script made.
+struct Made {
+    id: String,
+    tool: String,
+    action: RecordId,
+    /// Why our hook refused it.
+    refused: Option<String>,
+    is_open: bool,
 }
 
 type Place = (u64, Option<u64>, Option<String>);
