@@ -16,6 +16,9 @@ use fdr_record::{
 use serde::Deserialize;
 use serde_json::Value;
 
+/// Names the run of `fdr run` to whatever an agent starts.
+const RUN_VARIABLE: &str = "FDR_RUN";
+
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const TEXT: &str = "text/plain";
 /// The longest session id that is read, in bytes.
@@ -248,6 +251,7 @@ impl<'a, 'b> Event<'a, 'b> {
             source: source.map(cap),
             transcript: transcript.map(cap),
             identities: self.writer.arrival.identities.iter().map(|identity| cap(identity)).collect(),
+            run: run(self.writer.arrival),
         };
         self.add(links, Body::SessionStart(body), Vec::new());
     }
@@ -626,4 +630,9 @@ pub(crate) fn flat(value: &Value) -> String {
         }
         other => other.to_string(),
     }
+}
+/// The run of `fdr run` that the sender is part of.
+fn run(arrival: &Arrival<'_>) -> Option<String> {
+    let (_, run) = arrival.variables.iter().find(|(name, run)| name == RUN_VARIABLE && !run.is_empty())?;
+    Some(cap(run))
 }
