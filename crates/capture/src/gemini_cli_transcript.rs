@@ -117,7 +117,7 @@ pub(crate) fn import(chunk: &Chunk<'_>, arrival: &Arrival<'_>, state: &mut State
     let Some(import) = Import::new(&RUNTIME, &session, chunk, arrival, state) else {
         return Captured::default();
     };
-    let mut reading = Reading { subagent, cwd, import };
+    let mut reading = Reading { subagent, cwd, prompt_id: None, import };
     for (at, (number, line, entry)) in lines.into_iter().enumerate() {
         match entry {
             Ok(entry) if entry.id.as_ref().is_some_and(|id| last.get(id) != Some(&at)) => {}
@@ -144,6 +144,8 @@ struct Reading<'a, 'b, 'c> {
     subagent: Option<String>,
     /// Where it works, as far as this piece tells.
     cwd: Option<String>,
+    /// The entry of the prompt that is being worked on.
+    prompt_id: Option<String>,
     import: Import<'a, 'b, 'c>,
 }
 
@@ -191,10 +193,17 @@ impl Reading<'_, '_, '_> {
             id,
             ts: time.and_then(|time| time.parse::<Timestamp>().ok()),
             agent: self.agent(self.subagent.as_deref(), None, model),
-            cwd: self.cwd.clone(),
-            prompt_id: None,
+            cwd: self.cwd.clone().or_else(|| self.known_cwd()),
+            prompt_id: self.prompt_id.clone(),
             turn_id: None,
         }
+    }
+
+    /// Where the agent works, as far as earlier records tell.
+    fn known_cwd(&self) -> Option<String> {
+        let known = self.import.known()?;
+        let of = |agent: &str| known.agent(&cap(agent))?.cwd.clone();
+        self.subagent.as_deref().and_then(of).or_else(|| of(&self.import.session))
     }
 
     fn agent(&self, subagent: Option<&str>, kind: Option<&str>, model: Option<&str>) -> Agent {
@@ -219,7 +228,12 @@ impl Reading<'_, '_, '_> {
                         0 => id.clone(),
                         number => format!("{id}#{number}"),
                     });
-                    self.import.prompt(&At { id, ..at.clone() }, text, what);
+                    if what.is_none() {
+                        self.prompt_id.clone_from(&id);
+                    }
+                    let cwd = at.cwd.clone().or_else(|| self.cwd.clone());
+                    let at = At { id, cwd, prompt_id: self.prompt_id.clone(), ..at.clone() };
+                    self.import.prompt(&at, text, what);
                 }
             }
         }

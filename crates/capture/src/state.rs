@@ -164,6 +164,8 @@ pub struct AgentState {
     pub broke_off: bool,
     /// The action that handed the work to it is known.
     pub delegated: bool,
+    /// Where it worked last.
+    pub cwd: Option<String>,
     /// Where the runtime keeps its transcript.
     transcript: Option<String>,
 }
@@ -179,6 +181,8 @@ pub struct Call {
     pub agent: String,
     /// Digest of the arguments that were decided on.
     pub arguments: Option<[u8; 32]>,
+    /// Digest of those that it ran with, if these are others.
+    pub ran_with: Option<[u8; 32]>,
     /// Hash of the first resource of the action, to find the call that started a sub-agent.
     resource: u64,
     /// How the action came in: `hook:PreToolUse` …
@@ -463,6 +467,7 @@ impl Session {
                         tool: action.tool.clone(),
                         agent: agent.unwrap_or_default().to_owned(),
                         arguments: digest("args"),
+                        ran_with: None,
                         resource: hash(&[resource]),
                         source: source.to_owned(),
                         refused: refused.map(|policy| policy.reason.clone()),
@@ -498,6 +503,7 @@ impl Session {
                 if let Some(call) = call.and_then(|call| self.calls.get_mut(call)) {
                     before = call.outcome.replace(result.outcome);
                     call.result = digest("result");
+                    call.ran_with = if result.arguments_changed { digest("args") } else { None };
                 }
                 if let Some(agent) = self.agent_mut(agent) {
                     // A later result of the same call takes the place of the one before.
@@ -552,6 +558,7 @@ impl Session {
             open: 0,
             broke_off: false,
             delegated: false,
+            cwd: None,
             transcript: None,
         });
         // A later record may not tell what an earlier one told.
@@ -559,6 +566,8 @@ impl Session {
         state.agent = agent.clone();
         state.agent.version = agent.version.clone().or(version);
         state.agent.model = agent.model.clone().or(model);
+        let cwd = record.claimed.as_ref().and_then(|claimed| claimed.cwd.clone());
+        state.cwd = cwd.or(state.cwd.take());
         if let Body::SessionStart(start) = &record.body {
             state.broke_off = false;
             state.transcript = start.transcript.clone().or(state.transcript.take());
