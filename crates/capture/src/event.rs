@@ -351,8 +351,11 @@ impl<'a, 'b> Event<'a, 'b> {
     /// A tool is about to run. One call told twice is one action; one that was held is decided on
     /// anew when it is asked about again, and the answer is the same.
     pub(crate) fn calling(&mut self, tool: &str, input: &Value) {
-        let is_known =
-            self.call().is_some_and(|call| call.outcome.is_none() && call.refused.is_none() && !call.late);
+        // What was read from the transcript, which may be quicker than the hook, was decided on by
+        // nobody who could hold it.
+        let is_known = self.call().is_some_and(|call| {
+            call.is_from_hook() && call.outcome.is_none() && call.refused.is_none() && !call.late
+        });
         if is_known && !self.arguments_changed(input) {
             self.again();
         } else {

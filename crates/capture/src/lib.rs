@@ -23,6 +23,8 @@ mod gemini_cli_transcript;
 mod hermes;
 pub mod mcp;
 mod openclaw;
+mod openclaw_tools;
+mod openclaw_transcript;
 mod opencode;
 mod runtime;
 mod state;
