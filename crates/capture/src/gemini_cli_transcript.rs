@@ -12,7 +12,10 @@ use crate::gemini_cli_tools::mcp_name;
 use crate::transcript::{self, Asked, At, Came, Chunk, Import, Said};
 use crate::writer::{cap, link};
 use crate::{Arrival, Captured, State};
-use fdr_record::{Agent, Body, Context, Rel, SessionStart, Timestamp, preview};
+use fdr_record::{
+    Agent, Body, Claimed, Context, Outcome, RecordId, Rel, SessionEnd, SessionStart, Status, Timestamp,
+    preview,
+};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -329,7 +332,7 @@ impl Reading<'_, '_, '_> {
             self.saw(&at, call, known, text);
         }
         if let (Some(agent), Some(action)) = (&call.agent_id, action) {
-            self.delegated(&at, call, agent, action);
+            self.delegated(&at, call, agent, action, outcome);
         }
     }
 
@@ -351,35 +354,43 @@ impl Reading<'_, '_, '_> {
         let name = name.map_or_else(|| cap(&call.id), str::to_owned);
         let inferred = name != call.id;
         let claimed = self.import.claimed(at);
-        let claimed = fdr_record::Claimed { tool_use_id: Some(name), inferred, message_id: None, ..claimed };
+        let claimed = Claimed { tool_use_id: Some(name), inferred, message_id: None, ..claimed };
         let links = vec![link(Rel::CausedBy, known.action)];
         self.import.add(at, claimed, links, Body::Context(body), vec![reference]);
     }
 
-    /// The call started a sub-agent, whose file stands in a folder beside this one.
-    fn delegated(&mut self, at: &At, call: &ToolCall, agent: &str, action: fdr_record::RecordId) {
+    /// The call started a sub-agent, which has come to its end by now, and whose file stands in a
+    /// folder beside this one.
+    fn delegated(&mut self, at: &At, call: &ToolCall, agent: &str, action: RecordId, outcome: Outcome) {
         let known = self.import.known().and_then(|known| known.agent(&cap(agent)));
         if known.is_some_and(|known| known.delegated) {
             return;
         }
+        let (actions, denied) = known.map_or((0, 0), |known| (known.actions, known.denied));
         let folder = self.import.chunk.file.rsplit_once('/').map_or("", |(folder, _)| folder);
         let folder = match &self.subagent {
             Some(_) => folder.to_owned(),
             None => format!("{folder}/{}", self.import.session),
         };
-        let body = SessionStart {
+        let start = SessionStart {
             source: Some("subagent".to_owned()),
             transcript: Some(cap(&format!("{folder}/{agent}.jsonl"))),
             ..SessionStart::default()
         };
+        let status = match outcome {
+            Outcome::Ok => Status::Success,
+            Outcome::Interrupted => Status::Interrupted,
+            _ => Status::Failed,
+        };
+        let end = SessionEnd { status, reason: None, actions, denied };
         let kind = call.args.get("agent_name").and_then(Value::as_str);
         let parent = Some(at.agent.id.clone());
         let at = At { agent: Agent { parent, ..self.agent(Some(agent), kind, None) }, ..at.clone() };
-        // No entry of this file is taken in by it.
-        let claimed = self.import.claimed(&at);
-        let claimed = fdr_record::Claimed { message_id: None, line: None, ..claimed };
+        // No entry of this file is taken in by these.
+        let claimed = Claimed { message_id: None, line: None, ..self.import.claimed(&at) };
         let links = vec![link(Rel::DelegatedBy, action)];
-        self.import.add(&at, claimed, links, Body::SessionStart(body), Vec::new());
+        self.import.add(&at, claimed.clone(), links, Body::SessionStart(start), Vec::new());
+        self.import.add(&at, claimed, Vec::new(), Body::SessionEnd(end), Vec::new());
     }
 }
 

@@ -334,7 +334,8 @@ fn a_chat_file_is_taken_in_once_however_it_is_cut_into_pieces() {
         let start = || if hooks { Recorder::with_hooks() } else { Recorder::new() };
         let mut whole = start();
         whole.piece(&Chunk::whole(&file(None), CHAT.as_bytes()));
-        for cut in 1..lines.len() {
+        // At the beginning, and within and between messages.
+        for cut in (1..8).chain((8..lines.len()).step_by(if hooks { 9 } else { 4 })) {
             let mut recorder = start();
             let (first, second) = (lines[..cut].concat(), lines[cut..].concat());
             recorder.piece(&Chunk::whole(&file(None), first.as_bytes()));
@@ -612,6 +613,8 @@ fn the_document_lists_every_tool_that_is_known() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn no_bytes_make_it_fail(event in "[A-Za-z]{0,12}", bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let mut recorder = Recorder::new();
