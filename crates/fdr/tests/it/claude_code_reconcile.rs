@@ -31,11 +31,23 @@ fn a_clean_run_has_no_findings() {
     let server = crate::claude_code::agents().join("@modelcontextprotocol/server-everything/dist/index.js");
     let servers = json!({"mcpServers": {"every": {"command": stage.programs.join("fdr"),
         "args": ["mcp-proxy", "--", "node", server, "stdio"], "env": {"FDR_HOME": stage.fdr_home}}}});
-    let run = stage.run_with(&llm, "Please do the steps.", &["--mcp-config", &servers.to_string(), "--strict-mcp-config"]);
+    let run = stage.run_with(
+        &llm,
+        "Please do the steps.",
+        &["--mcp-config", &servers.to_string(), "--strict-mcp-config"],
+    );
     let said = stage.fdr(&["reconcile", &run.session]);
     println!("{said}");
-    assert!(said.contains("14 of 14 actions, confirmed by 2 sources or more (hook, transcript, proxy); no finding"), "{said}");
+    assert!(
+        said.contains(
+            "14 of 14 actions, confirmed by 2 sources or more (hook, transcript, proxy); no finding"
+        ),
+        "{said}"
+    );
     if let Ok(keep) = std::env::var("KEEP") {
-        std::process::Command::new("cp").args(["-a", stage.folder.path().to_str().unwrap(), &keep]).status().unwrap();
+        std::process::Command::new("cp")
+            .args(["-a", stage.folder.path().to_str().unwrap(), &keep])
+            .status()
+            .unwrap();
     }
 }
