@@ -117,9 +117,10 @@ fn hook(event: &str, payload: &[u8], arrival: &Arrival<'_>, state: &mut State) -
     let folder = folder.or_else(|| (!arrival.home.is_empty()).then(|| format!("{}/.hermes", arrival.home)));
     let database = p.text("database").map(str::to_owned);
     let database = database.or_else(|| folder.map(|folder| format!("{folder}/{DATABASE}")));
+    let transcript = database.map(|database| format!("{database}#{session}"));
     let mut e = Event::new(&RUNTIME, event, &who, payload, arrival, state);
     e.claimed.inferred = named.is_none();
-    let mut hook = Hook { database, p, e };
+    let mut hook = Hook { transcript, p, e };
     let problem = hook.capture();
     hook.e.finish(problem)
 }
@@ -149,8 +150,8 @@ pub(crate) fn is_own(text: &str) -> bool {
 struct Hook<'a, 'b> {
     p: Payload,
     e: Event<'a, 'b>,
-    /// Where its conversation is kept.
-    database: Option<String>,
+    /// Where its conversation is kept: `DATABASE#SESSION`.
+    transcript: Option<String>,
 }
 
 impl Hook<'_, '_> {
@@ -238,8 +239,8 @@ impl Hook<'_, '_> {
             let text = self.details();
             return self.e.plain("event", &text);
         }
-        let database = self.database.clone();
-        self.e.session_start(source, database.as_deref(), Vec::new());
+        let transcript = self.transcript.clone();
+        self.e.session_start(source, transcript.as_deref(), Vec::new());
     }
 
     fn prompt(&mut self) {
@@ -400,8 +401,8 @@ impl Hook<'_, '_> {
         }
         let action = self.starter();
         let links = action.map(|action| link(Rel::DelegatedBy, action)).into_iter().collect();
-        let database = self.database.clone();
-        self.e.session_start(Some("subagent"), database.as_deref(), links);
+        let transcript = self.transcript.clone();
+        self.e.session_start(Some("subagent"), transcript.as_deref(), links);
         if let Some(goal) = self.text("child_goal") {
             self.e.context("delegation", None, &goal);
         }
