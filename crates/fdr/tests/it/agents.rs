@@ -49,7 +49,7 @@ impl Agent {
             Agent::Codex => "node_modules/.bin/codex",
             Agent::GeminiCli => "node_modules/.bin/gemini",
             Agent::Hermes => "hermes/bin/hermes",
-            Agent::OpenCode => "node_modules/.bin/opencode",
+            Agent::OpenCode => "node_modules/opencode-linux-x64-baseline/bin/opencode",
             Agent::OpenClaw => "openclaw/node_modules/.bin/openclaw",
         };
         let program = installed().join(path);
