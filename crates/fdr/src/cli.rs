@@ -2,8 +2,8 @@
 
 use crate::home::Home;
 use crate::{
-    approvals, cat, config, control, demo, doctor, import, install, intent, mcp_proxy, normalize, policy,
-    query, recorder, replay, run, sessions, show, tail, verify,
+    approvals, cat, config, control, demo, doctor, harness, import, install, intent, mcp_proxy, normalize,
+    policy, query, reconcile, recorder, replay, run, sessions, show, tail, verify,
 };
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;
@@ -34,12 +34,16 @@ enum Command {
     Uninstall(install::UninstallArgs),
     /// Say whether capture is really in place.
     Doctor(doctor::DoctorArgs),
+    /// Say what holds each agent on this machine, and what is weak about it.
+    Harness(harness::HarnessArgs),
     /// Run an agent with capture on for that run alone: fdr run -- claude …
     Run(run::RunArgs),
     /// List sessions.
     Sessions(sessions::SessionsArgs),
     /// Show a session as a timeline, or one record.
     Show(show::ShowArgs),
+    /// Join what hooks, transcript and MCP proxy tell of a session, and say where they disagree.
+    Reconcile(reconcile::ReconcileArgs),
     /// Print the newest records, and follow.
     Tail(tail::TailArgs),
     /// Find records.
@@ -111,9 +115,11 @@ impl Cli {
             Command::Install(args) => install::install(&args, dir, !home.is_default(), out),
             Command::Uninstall(args) => install::uninstall(&args, out),
             Command::Doctor(args) => doctor::run(&args, &home, out),
+            Command::Harness(args) => harness::run(&args, dir, out),
             Command::Run(args) => run::run(&args, dir),
             Command::Sessions(args) => sessions::run(&args, dir, out),
             Command::Show(args) => show::run(&args, dir, out),
+            Command::Reconcile(args) => reconcile::run(&args, &home, out),
             Command::Tail(args) => tail::run(&args, dir, out),
             Command::Query(args) => query::run(&args, dir, out),
             Command::Cat(args) => cat::run(&args, dir, out),

@@ -4,6 +4,7 @@
 //! parts, then the parts are laid out for the width of the terminal.
 
 use crate::line::{self, Answer, Places, Verdicts, resource_from};
+use crate::reconcile;
 use crate::text::{self, Look, LookArgs, Tone};
 use crate::trail::{
     self, Candidates, Concern, Effective, Item, Row, SessionView, Step, Trail, concern_of, is_concluded,
@@ -118,6 +119,21 @@ fn show(args: &ShowArgs, home: &Path, out: &mut dyn Write) -> anyhow::Result<u8>
     }
     out.flush()?;
     Ok(trail.finish(trail::FOUND))
+}
+
+/// The session that is meant by `id`, or why that can't be told.
+///
+/// # Errors
+/// When the log can't be read.
+pub fn session_of(trail: &Trail, id: &str) -> anyhow::Result<Result<String, String>> {
+    Ok(match find(trail, id)? {
+        Ok(Target::Session { session, .. }) => Ok(session),
+        Ok(Target::Record(index)) => match trail.row(index)?.session() {
+            Some(session) => Ok(session.to_owned()),
+            None => Err(format!("record @{index} belongs to no session\n  to list sessions:  fdr sessions")),
+        },
+        Err(message) => Err(message),
+    })
 }
 
 /// What is meant by `id`, or why that can't be told.
@@ -249,6 +265,15 @@ impl<'a> Timeline<'a> {
     fn write(mut self, out: &mut dyn Write) -> anyhow::Result<()> {
         for line in text::wrap(&self.header(), self.look.width) {
             writeln!(out, "{line}")?;
+        }
+        let (complete, has_findings) = reconcile::completeness(self.view, self.trail, self.root);
+        let tone = if has_findings { Tone::Warn } else { Tone::Dim };
+        let hint = match has_findings {
+            true => format!(" (fdr reconcile {})", line::short(&self.view.id)),
+            false => String::new(),
+        };
+        for line in text::wrap(&format!("{complete}{hint}"), self.look.width) {
+            writeln!(out, "{}", self.look.paint(tone, &line))?;
         }
         self.agent(self.root, 0)?;
         self.end(self.root, 0);

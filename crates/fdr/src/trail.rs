@@ -1330,6 +1330,13 @@ impl SessionView {
         SessionView { id, rows, agents, intents, set_names: HashMap::new() }
     }
 
+    /// The same session with more records.
+    pub fn with(self, more: Vec<Row>) -> SessionView {
+        let mut rows: Vec<Row> = self.rows.into_iter().chain(more).collect();
+        rows.sort_by_key(|row| (row.when(), row.index));
+        SessionView { set_names: self.set_names, ..SessionView::build(self.id, rows) }
+    }
+
     /// Whether an agent, or the one that it works for, has ended.
     pub fn has_ended(&self, agent: usize) -> bool {
         let mut at = Some(agent);

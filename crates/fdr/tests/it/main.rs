@@ -3,11 +3,13 @@
 mod agents;
 mod claude_code;
 mod claude_code_policy;
+mod claude_code_reconcile;
 mod faults;
 mod install;
 mod mcp_proxy;
 mod policy;
 mod program;
+mod reconcile;
 mod run;
 mod scripted_llm;
 mod views;

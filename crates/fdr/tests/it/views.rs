@@ -29,6 +29,8 @@ struct Recorder {
     key: ContentKey,
     now: Timestamp,
     count: u64,
+    /// Numbers of the next records of the sessions.
+    numbers: std::collections::HashMap<String, u64>,
     session: String,
     agent: Option<Agent>,
 }
@@ -49,6 +51,7 @@ impl Recorder {
             key: ContentKey::new([7; 32]),
             now: Timestamp(0),
             count: 0,
+            numbers: Default::default(),
             session: String::new(),
             agent: None,
         }
@@ -106,13 +109,18 @@ impl Recorder {
             .iter()
             .map(|(role, bytes)| self.key.seal(&self.session, role, media(bytes), bytes.to_vec()))
             .collect();
+        let source = match body {
+            Body::Action(_) => "hook:PreToolUse",
+            Body::Result(_) => "hook:PostToolUse",
+            _ => "hook",
+        };
         let mut record = Record {
             v: VERSION,
             id,
             kind: body.kind(),
             ts: self.now,
             mono: self.count,
-            seq: self.count,
+            seq: 0,
             session: Some(self.session.clone()),
             agent: self.agent.clone(),
             principal: Some(Principal {
@@ -123,7 +131,7 @@ impl Recorder {
             trace: None,
             links: links.iter().map(|(rel, id)| Link { rel: *rel, id: *id }).collect(),
             claimed: Some(Claimed {
-                source: "hook".to_owned(),
+                source: source.to_owned(),
                 cwd: Some(CWD.to_owned()),
                 ..Claimed::default()
             }),
@@ -140,6 +148,10 @@ impl Recorder {
             content: sealed.iter().map(|(reference, _)| reference.clone()).collect(),
         };
         change(&mut record);
+        // Numbered without gaps in the session that it belongs to in the end.
+        let number = self.numbers.entry(record.session.clone().unwrap_or_default()).or_default();
+        record.seq = *number;
+        *number += 1;
         self.line(record.to_line(), sealed.into_iter().map(|(_, content)| content).collect());
         id
     }
@@ -904,6 +916,7 @@ fn views_are_as_they_should_look() {
     check("show-denied.txt", &fdr(home, &["show", "c01b"]));
     check("show-open.txt", &fdr(home, &["show", "0be4"]));
     check("show-record.txt", &fdr(home, &["show", "@10"]));
+    check("reconcile.txt", &fdr(home, &["reconcile", "7f3a91"]));
     check(
         "show-errors.txt",
         &["01a20d9f", "nonsense", "@9999", "01a20d9f-22d1-7011"].map(|id| fdr(home, &["show", id])).concat(),
@@ -945,6 +958,8 @@ fn nothing_in_a_record_reaches_the_terminal_unescaped() {
         &["show", "dead"][..],
         &["show", "dead", "--full"],
         &["show", "dead", "--json"],
+        &["reconcile", "dead"],
+        &["reconcile", "dead", "--json"],
         &["sessions"],
         &["sessions", "--json"],
         &["tail", "-n", "99"],
