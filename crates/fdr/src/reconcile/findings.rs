@@ -205,6 +205,9 @@ struct Search<'e> {
     covers: HashMap<(String, String), (Timestamp, Timestamp)>,
     /// When the main agents of the sessions ended.
     ended: HashMap<&'e str, Timestamp>,
+    /// When an agent of a session was last at work, and when a turn of it was last over.
+    at_work: HashMap<(&'e str, &'e str), Timestamp>,
+    turned: HashMap<(&'e str, &'e str), Timestamp>,
     /// Calls of which no hook told at all, and how they are spoken of.
     silent: BTreeMap<usize, (Name, String)>,
     /// Calls without an outcome that their runtime would tell only in its transcript.
@@ -224,8 +227,24 @@ impl<'e> Search<'e> {
             let (first, last) = covers.entry(key).or_insert((from, to));
             (*first, *last) = ((*first).min(from), (*last).max(to));
         };
+        let (mut at_work, mut turned) = (HashMap::new(), HashMap::new());
         for row in &view.rows {
             let (Some(record), Some(session)) = (row.record(), row.session()) else { continue };
+            let newest = |times: &mut HashMap<_, Timestamp>| {
+                let newest = times.entry((session, row.agent().unwrap_or(session))).or_insert(row.when());
+                *newest = (*newest).max(row.when());
+            };
+            if is_of_work(row.kind()) {
+                newest(&mut at_work);
+            }
+            let is_turn = match &record.body {
+                Body::Prompt(_) | Body::SessionEnd(_) => true,
+                Body::Message(message) => message.role.starts_with("turn_"),
+                _ => false,
+            };
+            if is_turn {
+                newest(&mut turned);
+            }
             match Source::of(record) {
                 Some(Source::Hook) => {
                     hooked.insert(session);
@@ -259,6 +278,8 @@ impl<'e> Search<'e> {
             hooked,
             covers,
             ended,
+            at_work,
+            turned,
             silent: BTreeMap::new(),
             untold: 0,
             unheard: 0,
@@ -389,12 +410,8 @@ impl<'e> Search<'e> {
     /// Whether the agent has gone on since: what a running one has only just asked for may be told
     /// at any moment.
     fn is_past(&self, call: &Call) -> bool {
-        if self.ended.contains_key(call.session.as_str()) {
-            return true;
-        }
-        let of_agent = |row: &&Row| row.session() == Some(&call.session) && row.agent() == Some(&call.agent);
-        let later = |row: &&Row| row.when() > call.when && is_of_work(row.kind());
-        self.view.rows.iter().filter(of_agent).any(|row| later(&row))
+        let last = self.at_work.get(&(call.session.as_str(), call.agent.as_str()));
+        self.ended.contains_key(call.session.as_str()) || last.is_some_and(|last| *last > call.when)
     }
 
     /// What is not known for a call without hooks, of a stretch or by itself.
@@ -494,16 +511,8 @@ impl<'e> Search<'e> {
 
     /// Whether the agent's turn in which a call was made is over.
     fn turn_is_over(&self, call: &Call) -> bool {
-        let of_agent = |row: &&Row| row.session() == Some(&call.session) && row.agent() == Some(&call.agent);
-        self.ended.contains_key(call.session.as_str())
-            || self.view.rows.iter().filter(of_agent).any(|row| {
-                let ends = match row.body() {
-                    Some(Body::Prompt(_) | Body::SessionEnd(_)) => true,
-                    Some(Body::Message(message)) => message.role.starts_with("turn_"),
-                    _ => false,
-                };
-                ends && row.when() > call.when
-            })
+        let last = self.turned.get(&(call.session.as_str(), call.agent.as_str()));
+        self.ended.contains_key(call.session.as_str()) || last.is_some_and(|last| *last > call.when)
     }
 
     fn arguments(&mut self, number: usize) {
@@ -546,7 +555,8 @@ impl<'e> Search<'e> {
         {
             how.push("the transcript has other arguments than those that were decided on");
         }
-        if let Some(proxied) = call.proxied.map(|number| &self.evidence.calls.proxied[number]) {
+        let proxied = call.proxied.filter(|_| self.evidence.transcripts.is_some());
+        if let Some(proxied) = proxied.map(|number| &self.evidence.calls.proxied[number]) {
             let args = self.content(proxied.action, "args");
             if decided.is_some() && args.is_some() && differs(args, false) {
                 how.push("the MCP proxy saw other arguments than those that were decided on");
