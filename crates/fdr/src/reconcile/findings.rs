@@ -202,7 +202,7 @@ struct Search<'e> {
     /// Sessions of which hooks told.
     hooked: HashSet<&'e str>,
     /// From when to when a transcript tells of an agent of a session.
-    covers: HashMap<(String, String), (Timestamp, Timestamp)>,
+    covers: HashMap<(&'e str, &'e str), (Timestamp, Timestamp)>,
     /// When the main agents of the sessions ended.
     ended: HashMap<&'e str, Timestamp>,
     /// When an agent of a session was last at work, and when a turn of it was last over.
@@ -222,8 +222,8 @@ impl<'e> Search<'e> {
         let view = evidence.view;
         let mut hooked = HashSet::new();
         let mut ended = HashMap::new();
-        let mut covers: HashMap<(String, String), (Timestamp, Timestamp)> = HashMap::new();
-        let mut widen = |key: (String, String), (from, to): (Timestamp, Timestamp)| {
+        let mut covers: HashMap<(&str, &str), (Timestamp, Timestamp)> = HashMap::new();
+        let mut widen = |key: (&'e str, &'e str), (from, to): (Timestamp, Timestamp)| {
             let (first, last) = covers.entry(key).or_insert((from, to));
             (*first, *last) = ((*first).min(from), (*last).max(to));
         };
@@ -262,14 +262,16 @@ impl<'e> Search<'e> {
                 Some(Source::Transcript) => {
                     let when = record.claimed.as_ref().and_then(|claimed| claimed.ts);
                     if let (Some(when), Some(agent)) = (when, row.agent()) {
-                        widen((session.to_owned(), agent.to_owned()), (when, when));
+                        widen((session, agent), (when, when));
                     }
                 }
                 _ => {}
             }
         }
         for transcript in evidence.transcripts.into_iter().flatten() {
-            transcript.covers.iter().for_each(|(key, span)| widen(key.clone(), *span));
+            for ((session, agent), span) in &transcript.covers {
+                widen((session, agent), *span);
+            }
         }
         Search {
             evidence,
@@ -643,8 +645,7 @@ impl<'e> Search<'e> {
 
     /// Whether a transcript would have a call, had the model asked for it.
     fn is_covered(&self, call: &Call) -> bool {
-        let key = (call.session.clone(), call.agent.clone());
-        let Some((_, last)) = self.covers.get(&key) else { return false };
+        let Some((_, last)) = self.covers.get(&(call.session.as_str(), call.agent.as_str())) else { return false };
         if *last > call.when {
             return true;
         }
@@ -652,7 +653,7 @@ impl<'e> Search<'e> {
             call.when <= *ended && self.evidence.now.0 > ended.0 + SETTLED_NANOS
         });
         let read_now = self.evidence.transcripts.into_iter().flatten().any(|transcript| {
-            transcript.covers.contains_key(&key)
+            transcript.covers.contains_key(&(call.session.clone(), call.agent.clone()))
                 && !matches!(transcript.standing, Standing::Gone | Standing::Unreadable(_))
         });
         settled && read_now
@@ -822,7 +823,7 @@ impl<'e> Search<'e> {
     /// Whether a transcript tells of the agent of a record at that time.
     fn can_confirm(&self, at: usize) -> bool {
         let row = self.row(at);
-        let key = (row.session().unwrap_or_default().to_owned(), row.agent().unwrap_or_default().to_owned());
+        let key = (row.session().unwrap_or_default(), row.agent().unwrap_or_default());
         self.covers.get(&key).is_some_and(|(_, last)| *last > row.when())
     }
 
@@ -888,7 +889,7 @@ impl<'e> Search<'e> {
                 && begun.contains(session)
                 && habits(runtime).tells_starts
                 && !started.contains(&(session, agent))
-                && !self.covers.contains_key(&(session.to_owned(), agent.to_owned()));
+                && !self.covers.contains_key(&(session, agent));
             if is_orphan {
                 orphans.entry((session, agent)).or_default().push(at);
             }
