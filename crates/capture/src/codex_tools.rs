@@ -276,8 +276,21 @@ impl<'c> Call<'c> {
     }
 
     fn patch(&mut self) -> String {
-        let patch = self.needed(&["command", "input", "patch"]);
-        let found = changes(patch);
+        // A rollout may tell the files instead of the patch.
+        let told = self.input.get("changes").and_then(Value::as_object).map(|told| {
+            let change = |(path, change): (&'c String, &'c Value)| {
+                let word = |key: &str| change.get(key).and_then(Value::as_str);
+                match (word("type"), word("move_path")) {
+                    (Some("add"), _) => Change::Create(path),
+                    (Some("delete"), _) => Change::Delete(path),
+                    (_, Some(to)) => Change::Move { from: path, to },
+                    _ => Change::Write(path),
+                }
+            };
+            told.iter().map(change).collect::<Vec<_>>()
+        });
+        let patch = if told.is_some() { "" } else { self.needed(&["command", "input", "patch"]) };
+        let found = told.unwrap_or_else(|| changes(patch));
         for change in &found {
             let (verb, path, to) = match *change {
                 Change::Create(path) => (Verb::Create, path, None),
@@ -441,6 +454,11 @@ mod tests {
                  delete file:/d.txt destructive",
             ),
             ("apply_patch", json!({"input": "*** Add File: ~/a\n"}), "create file:/w/~/a"),
+            (
+                "apply_patch",
+                json!({"changes": {"/a": {"type": "add"}, "/b": {"type": "update", "move_path": "/c"}}}),
+                "create file:/a; move file:/b to file:/c",
+            ),
             (
                 "apply_patch",
                 json!({"command": "nothing"}),

@@ -8,8 +8,9 @@ use super::calls::{Source, Written, mcp_of};
 use super::compare::same_text;
 use crate::home::Home;
 use crate::surroundings::read_small;
-use crate::transcripts::sidecars;
+use crate::transcript_store;
 use crate::trail::{Row, SessionView, Trail};
+use crate::transcripts::sidecars;
 use fdr_capture::{Arrival, Chunk, Runtime, State};
 use fdr_record::scrub::Scrubber;
 use fdr_record::{Body, ContentKey, Env, Mode, Observed, Outcome, RecordId, Rel, Timestamp};
@@ -94,13 +95,21 @@ fn named(view: &SessionView) -> Vec<Named> {
 }
 
 /// The bytes of a transcript as they are on disk now.
-fn bytes_now(file: &str) -> Result<Vec<u8>, Standing> {
+fn bytes_now(runtime: &Runtime, file: &str) -> Result<Vec<u8>, Standing> {
+    if let Some((database, session)) = transcript_store::split(file).filter(|(path, _)| path.exists()) {
+        let read = transcript_store::read(runtime.name, &database, Some(session));
+        let found = read.map_err(Standing::Unreadable)?.into_iter().next();
+        return found.map(|transcript| transcript.bytes).ok_or(Standing::Gone);
+    }
     let path = Path::new(file);
     match path.symlink_metadata() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Standing::Gone),
         Err(error) => Err(Standing::Unreadable(error.to_string())),
         Ok(_) => read_small(path, MAX_BYTES).ok_or_else(|| {
-            Standing::Unreadable(format!("it can't be opened, or is no file of up to {} MiB", MAX_BYTES >> 20))
+            Standing::Unreadable(format!(
+                "it can't be opened, or is no file of up to {} MiB",
+                MAX_BYTES >> 20
+            ))
         }),
     }
 }
@@ -191,7 +200,7 @@ fn read_one(
         }
     }
     pieces.sort_by_key(|piece| view.rows[piece.at].index);
-    let now = bytes_now(&file);
+    let now = bytes_now(runtime, &file);
     let clean = now.as_deref().map(|now| cleaner.clean(now)).unwrap_or_default();
     let lines_now: Vec<&[u8]> = clean.split_inclusive(|byte| *byte == b'\n').collect();
     let standing = match &now {
@@ -274,7 +283,9 @@ impl Transcript {
             }
             let goes_on = matches!(captured.records.last().map(|record| &record.body), Some(Body::Gap(_)));
             for record in captured.records {
-                let (Some(session), Some(agent)) = (record.session.as_deref(), &record.agent) else { continue };
+                let (Some(session), Some(agent)) = (record.session.as_deref(), &record.agent) else {
+                    continue;
+                };
                 if !members.contains(session) {
                     continue;
                 }
