@@ -218,7 +218,8 @@ impl Hook<'_, '_> {
 
     /// The fields that have no place of their own, in one line.
     fn details(&self) -> String {
-        let known = ["turn_id", "task_id", "api_request_id", "telemetry_schema_version", "database", "version"];
+        let known =
+            ["turn_id", "task_id", "api_request_id", "telemetry_schema_version", "database", "version"];
         let shown = self.p.extra.iter().flatten().filter(|(key, _)| !known.contains(&key.as_str()));
         let shown = shown.filter_map(|(key, value)| match value {
             Value::String(text) if !text.is_empty() => Some(format!("{key}: {}", preview(text))),
@@ -458,7 +459,13 @@ fn by(text: Option<&str>, otherwise: DecidedBy) -> DecidedBy {
         _ if says(&["timed out"]) => DecidedBy::Timeout,
         _ if says(&["User denied", "denied by user", "Edit approval denied"]) => DecidedBy::User,
         _ if says(&["smart approval"]) => DecidedBy::Classifier,
-        _ if says(&["cron jobs run without", "no interactive user", "approval required", "requires approval"]) => {
+        _ if says(&[
+            "cron jobs run without",
+            "no interactive user",
+            "approval required",
+            "requires approval",
+        ]) =>
+        {
             DecidedBy::Mode
         }
         _ if says(&["deny rule", "(hardline)"]) => DecidedBy::Rule,
