@@ -603,6 +603,14 @@ impl Session {
         unnamed.filter_map(|id| self.calls.get(id))
     }
 
+    /// The newest call of an agent and a tool for which the runtime's hooks have no id, with what it
+    /// is named here.
+    pub(crate) fn newest_unnamed(&self, agent: &str, tool: &str) -> Option<(&str, &Call)> {
+        let newest = self.call_order.iter().rev().filter(|id| id.starts_with("fdr:"));
+        let mut newest = newest.filter_map(|id| Some((id.as_str(), self.calls.get(id)?)));
+        newest.find(|(_, call)| call.agent == agent && call.tool == tool)
+    }
+
     /// The calls that have no outcome yet, newest first, with their ids.
     pub(crate) fn open_calls_by_id(&self) -> impl Iterator<Item = (&str, &Call)> {
         let newest = self.call_order.iter().rev();

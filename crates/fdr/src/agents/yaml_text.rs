@@ -215,7 +215,9 @@ pub fn checked(before: &str, after: String, below: &[&str]) -> Result<String, Se
         let others = entries.filter(|(_, key, _)| !below.contains(key));
         others.map(|(shown, _, value)| (shown, format!("{value:?}"))).collect()
     };
-    if others(&old) == others(&new) {
+    let is_same = others(&old) == others(&new);
+    drop(new);
+    if is_same {
         return Ok(after);
     }
     Err(shape(0, "the file is written in a way that can't be edited; a line for each key can"))
