@@ -10,7 +10,7 @@
 use crate::event::{self, Event, JSON, Ran, Told, Who, canonical, flat, lenient, ran, unparsed};
 use crate::hermes_tools::normalise;
 use crate::runtime::Runtime;
-use crate::state::{ROLE_INTERRUPT, ROLE_TURN_END, ROLE_TURN_ERROR};
+use crate::state::{ROLE_INTERRUPT, ROLE_TURN_END, ROLE_TURN_ERROR, Session};
 use crate::writer::{cap, link};
 use crate::{Arrival, Captured, State, hermes_transcript};
 use fdr_record::{Basis, DecidedBy, Outcome, RecordId, Rel, RuntimeDecision, Verdict, preview};
@@ -322,7 +322,10 @@ impl Hook<'_, '_> {
             return;
         }
         let arguments = self.e.content("args", JSON, canonical(input)).digest_bytes();
-        let newest = self.e.known().and_then(|known| known.newest_unnamed(&self.e.agent.id, &cap(tool)));
+        let name = cap(tool);
+        let mut calls = self.e.known().into_iter().flat_map(Session::calls_by_id);
+        let newest = calls
+            .find(|(id, call)| id.starts_with("fdr:") && call.agent == self.e.agent.id && call.tool == name);
         let same = newest.filter(|(_, call)| call.arguments == arguments && call.outcome.is_none() == before);
         match same.map(|(id, _)| id.to_owned()) {
             Some(id) => {
@@ -445,8 +448,13 @@ impl ToolResult {
     pub(crate) fn outcome(&self, tool: &str) -> (Outcome, Option<RuntimeDecision>) {
         let error = self.error.as_deref().unwrap_or_default();
         let status = self.status.as_deref().unwrap_or_default();
-        let is_own = matches!(tool, "terminal" | "execute_code" | "process");
-        if is_own && matches!(status, "blocked" | "approval_required") {
+        let is_refused = match tool {
+            "terminal" => matches!(status, "blocked" | "approval_required"),
+            // One that ran has an output, and what it printed may stand in the error.
+            "execute_code" => error.starts_with("BLOCKED") && self.output.is_none(),
+            _ => false,
+        };
+        if is_refused {
             let by = by(Some(error), DecidedBy::Rule);
             return (Outcome::Denied, Some(refused(by, &self.error)));
         }
