@@ -10,7 +10,7 @@
 use crate::event::{self, Event, JSON, Ran, Told, Who, canonical, flat, lenient, ran, unparsed};
 use crate::hermes_tools::normalise;
 use crate::runtime::Runtime;
-use crate::state::{ROLE_INTERRUPT, ROLE_TURN_END, ROLE_TURN_ERROR, Session};
+use crate::state::{ROLE_INTERRUPT, ROLE_TURN_END, ROLE_TURN_ERROR};
 use crate::writer::{cap, link};
 use crate::{Arrival, Captured, State, hermes_transcript};
 use fdr_record::{Basis, DecidedBy, Outcome, RecordId, Rel, RuntimeDecision, Verdict, preview};
@@ -315,25 +315,31 @@ impl Hook<'_, '_> {
         self.e.plain("event", &text);
     }
 
-    /// Finds out which call an event is about that has no id. The calls of a program come one after
-    /// the other, so what is told again before one ended, or after it, is told by another hook.
+    /// Finds out which call an event is about that has no id.
     fn pair(&mut self, tool: &str, input: &Value, before: bool) {
         if self.e.claimed.tool_use_id.is_some() {
             return;
         }
         let arguments = self.e.content("args", JSON, canonical(input)).digest_bytes();
-        let name = cap(tool);
-        let mut calls = self.e.known().into_iter().flat_map(Session::calls_by_id);
-        let newest = calls
-            .find(|(id, call)| id.starts_with("fdr:") && call.agent == self.e.agent.id && call.tool == name);
-        let same = newest.filter(|(_, call)| call.arguments == arguments && call.outcome.is_none() == before);
-        match same.map(|(id, _)| id.to_owned()) {
+        match self.told_before(tool, arguments, before) {
             Some(id) => {
                 self.e.claimed.inferred = true;
                 self.e.claimed.tool_use_id = Some(id);
             }
             None => self.e.pair(tool, Some(input), before),
         }
+    }
+
+    /// The calls of a program come one after the other: what is told again before one ended, or after
+    /// it, is told by another hook.
+    fn told_before(&self, tool: &str, arguments: Option<[u8; 32]>, before: bool) -> Option<String> {
+        let tool = cap(tool);
+        let mut calls = self.e.known()?.calls_by_id();
+        let (id, call) = calls.find(|(id, call)| {
+            id.starts_with("fdr:") && call.agent == self.e.agent.id && call.tool == tool
+        })?;
+        let is_same = call.arguments == arguments && call.outcome.is_none() == before;
+        is_same.then(|| id.to_owned())
     }
 
     fn came(&mut self, tool: &str, input: &Value) {
