@@ -137,6 +137,10 @@ impl Recorder {
     }
 }
 
+fn rel(rel: Rel) -> String {
+    serde_json::to_value(rel).expect("a word").as_str().expect("a word").to_owned()
+}
+
 /// One line a record: what a reader of the trail would look for.
 fn listing(records: &[Record]) -> String {
     let number: HashMap<RecordId, usize> =
@@ -182,7 +186,7 @@ fn listing(records: &[Record]) -> String {
             _ => String::new(),
         };
         let links: Vec<String> =
-            record.links.iter().map(|link| format!("{}:{}", link.rel.as_str(), number[&link.id])).collect();
+            record.links.iter().map(|link| format!("{}:{}", rel(link.rel), number[&link.id])).collect();
         let told: String = told.chars().take(100).collect();
         let line = format!("{at:3} {} {agent} | {told} | {}", record.kind, links.join(" "));
         writeln!(out, "{}", line.trim_end()).expect("a text");
@@ -207,7 +211,7 @@ fn a_whole_session_gives_these_records() {
 fn every_tool_that_ran_has_a_result_and_every_refusal_its_reason() {
     let recorder = Recorder::with_hooks();
     let outcomes = recorder.outcomes();
-    assert_eq!(outcomes.len(), 15);
+    assert_eq!(outcomes.len(), 16);
     assert!(outcomes.iter().all(|(_, outcome, _)| outcome.is_some()), "{outcomes:?}");
     let denied: Vec<DecidedBy> = outcomes
         .iter()
@@ -249,7 +253,7 @@ fn a_database_alone_tells_a_whole_session() {
     recorder.import_both();
     let outcomes = recorder.outcomes();
     // Those in a program of execute_code are in no message.
-    assert_eq!(outcomes.len(), 14);
+    assert_eq!(outcomes.len(), 15);
     assert_eq!(outcomes.iter().filter(|(_, outcome, _)| *outcome == Some(Outcome::Denied)).count(), 3);
     let start = recorder.of_kind(Kind::SessionStart).last().expect("two sessions");
     let agent = start.agent.as_ref().expect("an agent");
