@@ -1,9 +1,11 @@
 //! Behaviour of the real programs: one binary, one module for each subject.
 
+mod agents;
 mod claude_code;
 mod claude_code_policy;
 mod claude_code_reconcile;
 mod faults;
+mod harness;
 mod install;
 mod mcp_proxy;
 mod policy;
