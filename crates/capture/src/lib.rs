@@ -25,6 +25,8 @@ mod gemini_cli_outcome;
 mod gemini_cli_tools;
 mod gemini_cli_transcript;
 mod hermes;
+mod hermes_tools;
+mod hermes_transcript;
 pub mod mcp;
 mod openclaw;
 mod openclaw_tools;

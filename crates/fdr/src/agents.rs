@@ -12,17 +12,25 @@ pub mod claude_code;
 pub mod codex;
 pub mod cursor;
 pub mod gemini_cli;
+pub mod hermes;
 pub mod json_hooks;
 pub mod json_text;
 pub mod openclaw;
 pub mod toml_lines;
+pub mod yaml_text;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Every runtime that can be set up, in the order in which they are listed.
-pub static AGENTS: [&dyn Agent; 5] =
-    [&claude_code::ClaudeCode, &codex::Codex, &gemini_cli::GeminiCli, &openclaw::OpenClaw, &cursor::Cursor];
+pub static AGENTS: [&dyn Agent; 6] = [
+    &claude_code::ClaudeCode,
+    &codex::Codex,
+    &gemini_cli::GeminiCli,
+    &hermes::Hermes,
+    &openclaw::OpenClaw,
+    &cursor::Cursor,
+];
 
 /// The runtime of a name.
 pub fn agent(runtime: &str) -> Option<&'static dyn Agent> {

@@ -3,4 +3,5 @@
 mod claude_code;
 mod claude_code_sequences;
 mod codex;
+mod hermes;
 mod mcp;
