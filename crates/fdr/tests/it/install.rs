@@ -386,6 +386,11 @@ const OTHERS: &[(&str, &[(&str, &str)])] = &[
     ),
     ("gemini-cli", &[]),
     ("gemini-cli", &[(".gemini/settings.json", "{\n  /* mine */ \"ui\": {},\n}\n")]),
+    ("hermes", &[]),
+    (
+        "hermes",
+        &[(".hermes/config.yaml", "# mine\nmodel:\n  default: x # fast\nplugins:\n  enabled: [mine]\n")],
+    ),
     ("openclaw", &[]),
     ("openclaw", &[(".openclaw/openclaw.json", "{ \"plugins\": { \"allow\": [\"mine\"] } }\n")]),
     ("cursor", &[]),
@@ -444,7 +449,7 @@ fn every_runtime_is_set_up_once_and_undone_to_the_byte() {
                     said.contains("has no settings of its own for ") && said.contains("it has: --user"),
                     "{said}"
                 );
-                assert_eq!(*runtime, "openclaw", "{said}");
+                assert!(["hermes", "openclaw"].contains(runtime), "{said}");
                 continue;
             }
             assert!(String::from_utf8(output.stdout).unwrap().starts_with("--- "));

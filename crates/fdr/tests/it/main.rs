@@ -1,5 +1,6 @@
 //! Behaviour of the real programs: one binary, one module for each subject.
 
+mod agents;
 mod claude_code;
 mod claude_code_policy;
 mod claude_code_reconcile;
