@@ -258,21 +258,11 @@ fn disable(text: &str) -> Result<String, SettingsError> {
 /// is a shell's, which prints the denial where `fdr-hook` can't run or is killed and the recorder's
 /// folder says that hooks fail closed.
 fn command(hook: &Hook, event: &str) -> String {
-    let call = hook.command(RUNTIME, event, false);
     if event != GATE {
-        return call;
+        return hook.command(RUNTIME, event, false);
     }
-    let file = match &hook.home {
-        Some(home) => format!("{}/{}", shell_quote(home), fdr_hook::FAILURE_FILE),
-        None => format!(
-            "\"${{FDR_HOME:-${{XDG_STATE_HOME:-$HOME/.local/state}}/fdr}}/{}\"",
-            fdr_hook::FAILURE_FILE
-        ),
-    };
-    let answer = r#"{"decision":"block","reason":"fdr (enforce): denied, because fdr-hook failed"}"#;
-    let guarded = format!(
-        "{call} || {{ c=$?; [ $c -lt 2 ] || ! grep -qs closed {file} || echo '{answer}'; exit $c; }}"
-    );
+    let answer = r#"{"decision":"block","reason":"fdr (enforce): denied, because fdr-hook gave no answer"}"#;
+    let guarded = hook.guarded(RUNTIME, event, &format!("echo '{answer}'"));
     format!("/bin/sh -c {}", shell_quote(&guarded))
 }
 
