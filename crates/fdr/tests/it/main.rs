@@ -11,5 +11,8 @@ mod policy;
 mod program;
 mod reconcile;
 mod run;
+mod runtimes;
+mod runtimes_faults;
+mod runtimes_together;
 mod scripted_llm;
 mod views;
