@@ -14,14 +14,15 @@ pub mod cursor;
 pub mod gemini_cli;
 pub mod json_hooks;
 pub mod json_text;
+pub mod openclaw;
 pub mod toml_lines;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Every runtime that can be set up, in the order in which they are listed.
-pub static AGENTS: [&dyn Agent; 4] =
-    [&claude_code::ClaudeCode, &codex::Codex, &gemini_cli::GeminiCli, &cursor::Cursor];
+pub static AGENTS: [&dyn Agent; 5] =
+    [&claude_code::ClaudeCode, &codex::Codex, &gemini_cli::GeminiCli, &openclaw::OpenClaw, &cursor::Cursor];
 
 /// The runtime of a name.
 pub fn agent(runtime: &str) -> Option<&'static dyn Agent> {

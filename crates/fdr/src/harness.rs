@@ -367,10 +367,12 @@ fn shell(path: &Path) -> String {
     agents::shell_quote(&path.to_string_lossy())
 }
 
-/// A command that sets one key of a JSON file.
+/// A command that sets one key of a JSON file, which need not be there.
 fn set_json(file: &Path, key: &str, value: &str) -> String {
-    let file = shell(file);
-    format!("{{ cat {file} 2>/dev/null || echo '{{}}'; }} | jq '{key} = {value}' > {file}.new && mv {file}.new {file}")
+    let (dir, file) = (shell(file.parent().unwrap_or(Path::new("/"))), shell(file));
+    format!(
+        "mkdir -p {dir} && {{ cat {file} 2>/dev/null || echo '{{}}'; }} | jq '{key} = {value}' > {file}.new && mv {file}.new {file}"
+    )
 }
 
 fn look_at(agent: &'static dyn Agent, here: &Here<'_>) -> Report {

@@ -24,6 +24,7 @@ mod judge;
 mod line;
 mod mcp_proxy;
 mod normalize;
+mod overlay;
 mod policy;
 mod query;
 mod reconcile;
