@@ -1,7 +1,8 @@
 //! The real Claude Code, and what is found in its sessions: nothing in clean ones, and each fault
 //! that is done to one.
 
-use crate::claude_code::{Stage, agents};
+use crate::agents::mcp_server;
+use crate::claude_code::Stage;
 use crate::scripted_llm::ScriptedLlm;
 use serde_json::{Value, json};
 use std::fs;
@@ -13,7 +14,8 @@ const SESSION: &str = "5e55a0de-0000-4000-8000-000000000001";
 const PROMPT: &str = "Please do the steps.";
 
 fn echoes(count: usize) -> Value {
-    let turn = |number: usize| json!({"tools": [{"name": "Bash", "args": {"command": format!("echo {number}")}}]});
+    let turn =
+        |number: usize| json!({"tools": [{"name": "Bash", "args": {"command": format!("echo {number}")}}]});
     let mut turns: Vec<Value> = (0..count).map(turn).collect();
     turns.push(json!({"text": "All done."}));
     json!({"routes": [], "tracks": {"main": turns}})
@@ -81,7 +83,7 @@ fn nothing_is_found_in_a_clean_run() {
             {"text": "All done."}],
         "sub": [{"tools": [read("README.md")]}, {"text": "It has three lines."}],
     }}));
-    let server = agents().join("@modelcontextprotocol/server-everything/dist/index.js");
+    let server = mcp_server("server-everything");
     let servers = json!({"mcpServers": {"every": {"command": stage.programs.join("fdr"),
         "args": ["mcp-proxy", "--", "node", server, "stdio"], "env": {"FDR_HOME": stage.fdr_home}}}});
     let servers = servers.to_string();
