@@ -48,6 +48,8 @@ pub struct Taken {
     pub index: u64,
     /// How many.
     pub count: u32,
+    /// There are lines at its end that were left for later.
+    pub is_part: bool,
 }
 
 impl Recorder {
@@ -99,8 +101,18 @@ impl Recorder {
                     break;
                 }
             }
-            offset += span.len;
-            line += piece.iter().filter(|byte| **byte == b'\n').count() as u64;
+            // Its runtime may leave lines at the end for later: the watcher looks again.
+            match self.pieces(file).last().filter(|last| last.offset == offset && last.len < span.len) {
+                Some(_) if stream.is_none() => {
+                    taken.is_part = true;
+                    break;
+                }
+                Some(part) => (offset, line) = (offset + part.len, line + part.lines),
+                None => {
+                    offset += span.len;
+                    line += piece.iter().filter(|byte| **byte == b'\n').count() as u64;
+                }
+            }
         }
         Ok(taken)
     }
@@ -169,6 +181,8 @@ struct Seen {
     read: Option<Instant>,
     /// How many bytes from the beginning were taken in, and their digest.
     taken: (u64, [u8; 32]),
+    /// There are lines at its end that were left for later.
+    is_part: bool,
     /// It was said that it is gone.
     is_gone: bool,
 }
@@ -209,7 +223,7 @@ impl Watcher {
                 return Ok(());
             }
         };
-        if now == seen.stat {
+        if now == seen.stat && !seen.is_part {
             return Ok(());
         }
         let mut stamp = None;
@@ -231,11 +245,11 @@ impl Watcher {
         let begins_the_same =
             bytes.get(..taken as usize).is_some_and(|begin| fdr_log::leaf_hash(begin) == digest);
         let known_good = if begins_the_same { taken } else { 0 };
-        recorder.take_transcript(runtime, &file, &bytes, known_good, None)?;
+        let is_part = recorder.take_transcript(runtime, &file, &bytes, known_good, None)?.is_part;
         let end = recorder.pieces(&file).last().map_or(0, |last| last.offset + last.len);
         let end = end.min(bytes.len() as u64);
         let taken = (end, fdr_log::leaf_hash(&bytes[..end as usize]));
-        *seen = Seen { stat: now, stamp, read: Some(Instant::now()), taken, is_gone: false };
+        *seen = Seen { stat: now, stamp, read: Some(Instant::now()), taken, is_part, is_gone: false };
         Ok(())
     }
 }
