@@ -4,6 +4,7 @@ mod agents;
 mod claude_code;
 mod claude_code_policy;
 mod claude_code_reconcile;
+mod codex;
 mod faults;
 mod harness;
 mod install;
