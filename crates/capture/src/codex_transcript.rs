@@ -75,36 +75,31 @@ fn told_by_now<'c>(chunk: &Chunk<'c>, session: &str, state: &State) -> Chunk<'c>
         return *chunk;
     }
     let known = state.session(session);
-    // Where the newest response begins, and its calls that neither a hook nor an output tells of.
-    let (mut start, mut offset, mut untold) = (None, 0, HashSet::new());
+    let (mut start, mut calls, mut offset) = (None, 0, 0);
     for line in chunk.bytes.split_inclusive(|byte| *byte == b'\n') {
         let entry = serde_json::from_slice::<Entry>(line).unwrap_or_default();
-        let id = text(&entry.payload, "call_id").unwrap_or_default();
-        match (entry.r#type.as_str(), text(&entry.payload, "type").unwrap_or_default()) {
-            ("response_item", kind) if kind.ends_with("_output") => {
-                untold.remove(id);
-                start = start.filter(|_| !untold.is_empty());
+        let kind = text(&entry.payload, "type").unwrap_or_default();
+        match (entry.r#type.as_str(), kind) {
+            ("response_item", kind) if kind.ends_with("_output") => (start, calls) = (None, 0),
+            ("response_item", "message") if text(&entry.payload, "role") != Some("assistant") => {
+                (start, calls) = (None, 0);
             }
             ("response_item", "function_call" | "custom_tool_call" | "local_shell_call") => {
                 start = start.or(Some(offset));
-                if !known.is_some_and(|known| known.call(&cap(id)).is_some()) {
-                    untold.insert(id.to_owned());
+                let id = text(&entry.payload, "call_id").unwrap_or_default();
+                if known.is_some_and(|known| known.call(&cap(id)).is_some()) {
+                    return *chunk;
                 }
+                calls += 1;
             }
-            ("response_item", "reasoning") => start = start.or(Some(offset)),
-            ("response_item", "message") if text(&entry.payload, "role") == Some("assistant") => {
-                start = start.or(Some(offset));
-            }
-            ("event_msg", "task_complete" | "turn_aborted") => {
-                start = None;
-                untold.clear();
-            }
+            ("response_item", "reasoning" | "message") => start = start.or(Some(offset)),
+            ("event_msg", "task_complete" | "turn_aborted") => (start, calls) = (None, 0),
             _ => {}
         }
         offset += line.len();
     }
     match start {
-        Some(start) if !untold.is_empty() && start > 0 => {
+        Some(start) if calls > 0 && start > 0 => {
             Chunk { len: start as u64, bytes: &chunk.bytes[..start], ..*chunk }
         }
         _ => *chunk,
