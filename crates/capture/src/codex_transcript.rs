@@ -45,7 +45,6 @@ pub(crate) fn import(chunk: &Chunk<'_>, arrival: &Arrival<'_>, state: &mut State
             state,
         );
     };
-    let chunk = &told_by_now(chunk, &session, state);
     let Some(import) = Import::new(&RUNTIME, &session, chunk, arrival, state) else {
         return Captured::default();
     };
@@ -64,46 +63,6 @@ pub(crate) fn import(chunk: &Chunk<'_>, arrival: &Arrival<'_>, state: &mut State
     }
     reading.said_ends();
     reading.import.finish()
-}
-
-/// The piece without calls at its end of which nothing else tells yet. An entry is written before the
-/// hook is called: read at once, the call would be told by both. They are left for the next piece, and
-/// that is read as it is where nothing has come in between.
-fn told_by_now<'c>(chunk: &Chunk<'c>, session: &str, state: &State) -> Chunk<'c> {
-    // Where secrets were taken out it can't be said how long a part of the piece is in the file.
-    if chunk.len != chunk.bytes.len() as u64 {
-        return *chunk;
-    }
-    let known = state.session(session);
-    let (mut start, mut calls, mut offset) = (None, 0, 0);
-    for line in chunk.bytes.split_inclusive(|byte| *byte == b'\n') {
-        let entry = serde_json::from_slice::<Entry>(line).unwrap_or_default();
-        let kind = text(&entry.payload, "type").unwrap_or_default();
-        match (entry.r#type.as_str(), kind) {
-            ("response_item", kind) if kind.ends_with("_output") => (start, calls) = (None, 0),
-            ("response_item", "message") if text(&entry.payload, "role") != Some("assistant") => {
-                (start, calls) = (None, 0);
-            }
-            ("response_item", "function_call" | "custom_tool_call" | "local_shell_call") => {
-                start = start.or(Some(offset));
-                let id = text(&entry.payload, "call_id").unwrap_or_default();
-                if known.is_some_and(|known| known.call(&cap(id)).is_some()) {
-                    return *chunk;
-                }
-                calls += 1;
-            }
-            ("response_item", "reasoning" | "message") => start = start.or(Some(offset)),
-            ("event_msg", "task_complete" | "turn_aborted") => (start, calls) = (None, 0),
-            _ => {}
-        }
-        offset += line.len();
-    }
-    match start {
-        Some(start) if calls > 0 && start > 0 => {
-            Chunk { len: start as u64, bytes: &chunk.bytes[..start], ..*chunk }
-        }
-        _ => *chunk,
-    }
 }
 
 /// The session of a rollout, and its thread.
