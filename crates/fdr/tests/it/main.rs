@@ -5,6 +5,7 @@ mod claude_code;
 mod claude_code_policy;
 mod claude_code_reconcile;
 mod faults;
+mod gemini_cli;
 mod harness;
 mod install;
 mod mcp_proxy;
