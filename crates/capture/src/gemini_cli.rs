@@ -10,7 +10,7 @@ use crate::event::{self, Event, Ran, TEXT, Told, Who, flat, lenient, unparsed};
 use crate::gemini_cli_outcome::{Known, outcome};
 use crate::gemini_cli_tools::{mcp_name, normalise};
 use crate::runtime::Runtime;
-use crate::state::{Call, ROLE_TURN_END, Session};
+use crate::state::{Call, ROLE_PROGRESS, ROLE_TURN_END, Session};
 use crate::writer::{cap, link};
 use crate::{Arrival, Captured, State, gemini_cli_transcript};
 use fdr_record::{
@@ -282,9 +282,10 @@ impl Hook<'_, '_> {
                 // Sent before every request, whether anything is cut down or not.
                 trigger => {
                     let trigger = trigger.unwrap_or_default().to_owned();
-                    self.e.plain("event", &trigger);
+                    self.goes_on(&trigger);
                 }
             },
+            "BeforeToolSelection" => self.goes_on("what BeforeModel shows"),
             // Every event that this version doesn't know: kept whole, under its name.
             _ => {
                 let text = flat(&self.p.message);
@@ -337,6 +338,12 @@ impl Hook<'_, '_> {
         }
     }
 
+    /// An event that brings nothing but the word that work goes on.
+    fn goes_on(&mut self, text: &str) {
+        let text = format!("{}: {text}", self.e.name);
+        self.e.plain(ROLE_PROGRESS, &text);
+    }
+
     /// What the model is about to see.
     fn shown(&mut self) {
         let Some(seen) = self.seen.take() else { return self.e.plain("event", "it shows no request") };
@@ -348,7 +355,7 @@ impl Hook<'_, '_> {
         }
         if seen.new.is_empty() {
             let model = seen.model.unwrap_or_default();
-            self.e.plain("event", &format!("{model}, {} messages, none of them new", seen.count));
+            self.goes_on(&format!("{model}, {} messages, none of them new", seen.count));
         }
     }
 
@@ -384,7 +391,7 @@ impl Hook<'_, '_> {
             let tokens = |key: &str| response.usage.get(key).and_then(Value::as_u64).unwrap_or_default();
             let (asked, answered) = (tokens("promptTokenCount"), tokens("candidatesTokenCount"));
             let end = candidate.finish_reason.unwrap_or_else(|| "a piece without text".to_owned());
-            self.e.plain("event", &format!("{end}, {asked} tokens in, {answered} out"));
+            self.goes_on(&format!("{end}, {asked} tokens in, {answered} out"));
         }
     }
 
