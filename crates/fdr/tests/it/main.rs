@@ -9,6 +9,7 @@ mod gemini_cli;
 mod harness;
 mod install;
 mod mcp_proxy;
+mod opencode;
 mod policy;
 mod program;
 mod reconcile;
