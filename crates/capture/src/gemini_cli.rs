@@ -231,6 +231,13 @@ fn given(response: &Value) -> String {
     }
 }
 
+/// What a command printed and how it ended, without the words for the model around it.
+fn unwrapped(text: &str) -> &str {
+    let inner = text.strip_prefix("<untrusted_context>\n").unwrap_or(text);
+    let inner = inner.strip_suffix("\n</untrusted_context>").unwrap_or(inner);
+    inner.rsplit_once("\nProcess Group PGID: ").map_or(inner, |(said, _)| said)
+}
+
 /// One event on its way.
 struct Hook<'a, 'b> {
     p: Payload,
@@ -421,7 +428,7 @@ impl Hook<'_, '_> {
             outcome,
             exit_code,
             duration_ms: None,
-            reason: (outcome != Outcome::Ok).then(|| text.clone()),
+            reason: (outcome != Outcome::Ok).then(|| unwrapped(&text).to_owned()),
             decision,
         });
     }

@@ -261,7 +261,18 @@ impl<'a> Timeline<'a> {
         let of_main = |record: &&Record| Places::of(record).cwd.is_some();
         let places =
             view.rows.iter().filter_map(Row::record).find(of_main).map(Places::of).unwrap_or_default();
-        Timeline { view, trail, args, look, root, places, entries: vec![], warnings: vec![], fed_back: 0, without_news: 0 }
+        Timeline {
+            view,
+            trail,
+            args,
+            look,
+            root,
+            places,
+            entries: vec![],
+            warnings: vec![],
+            fed_back: 0,
+            without_news: 0,
+        }
     }
 
     fn write(mut self, out: &mut dyn Write) -> anyhow::Result<()> {
