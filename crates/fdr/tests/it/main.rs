@@ -6,6 +6,7 @@ mod claude_code_policy;
 mod claude_code_reconcile;
 mod codex;
 mod faults;
+mod gemini_cli;
 mod harness;
 mod install;
 mod mcp_proxy;
