@@ -2,4 +2,7 @@
 
 mod claude_code;
 mod claude_code_sequences;
+mod cursor;
 mod mcp;
+mod openclaw;
+mod sample;
