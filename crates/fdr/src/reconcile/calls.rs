@@ -289,6 +289,9 @@ impl Calls {
     /// Where hooks have no ids, a call that the transcript told first is there twice: once as the
     /// transcript has it, and once by its hook.
     fn merge_told_twice(&mut self, view: &SessionView) {
+        if !self.list.iter().any(Call::is_unnamed) {
+            return;
+        }
         let arguments = |call: &Call| Some(content_of(&view.rows[call.action?], "args")?.digest.clone());
         let is_written = |call: &Call| {
             !call.is_unnamed() && call.before.is_none() && call.after.is_empty() && call.asked.is_some()

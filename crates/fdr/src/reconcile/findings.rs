@@ -200,9 +200,12 @@ struct Search<'e> {
     /// Sessions of which hooks told.
     hooked: HashSet<&'e str>,
     /// From when to when a transcript tells of an agent of a session.
-    covers: HashMap<(String, String), (Timestamp, Timestamp)>,
+    covers: HashMap<(&'e str, &'e str), (Timestamp, Timestamp)>,
     /// When the main agents of the sessions ended.
     ended: HashMap<&'e str, Timestamp>,
+    /// When an agent of a session was last at work, and when a turn of it was last over.
+    at_work: HashMap<(&'e str, &'e str), Timestamp>,
+    turned: HashMap<(&'e str, &'e str), Timestamp>,
     /// Calls of which no hook told at all, and how they are spoken of.
     silent: BTreeMap<usize, (Name, String)>,
     /// Calls without an outcome that their runtime would tell only in its transcript.
@@ -217,13 +220,29 @@ impl<'e> Search<'e> {
         let view = evidence.view;
         let mut hooked = HashSet::new();
         let mut ended = HashMap::new();
-        let mut covers: HashMap<(String, String), (Timestamp, Timestamp)> = HashMap::new();
-        let mut widen = |key: (String, String), (from, to): (Timestamp, Timestamp)| {
+        let mut covers: HashMap<(&str, &str), (Timestamp, Timestamp)> = HashMap::new();
+        let mut widen = |key: (&'e str, &'e str), (from, to): (Timestamp, Timestamp)| {
             let (first, last) = covers.entry(key).or_insert((from, to));
             (*first, *last) = ((*first).min(from), (*last).max(to));
         };
+        let (mut at_work, mut turned) = (HashMap::new(), HashMap::new());
         for row in &view.rows {
             let (Some(record), Some(session)) = (row.record(), row.session()) else { continue };
+            let newest = |times: &mut HashMap<_, Timestamp>| {
+                let newest = times.entry((session, row.agent().unwrap_or(session))).or_insert(row.when());
+                *newest = (*newest).max(row.when());
+            };
+            if is_of_work(row.kind()) {
+                newest(&mut at_work);
+            }
+            let is_turn = match &record.body {
+                Body::Prompt(_) | Body::SessionEnd(_) => true,
+                Body::Message(message) => message.role.starts_with("turn_"),
+                _ => false,
+            };
+            if is_turn {
+                newest(&mut turned);
+            }
             match Source::of(record) {
                 Some(Source::Hook) => {
                     hooked.insert(session);
@@ -241,14 +260,16 @@ impl<'e> Search<'e> {
                 Some(Source::Transcript) => {
                     let when = record.claimed.as_ref().and_then(|claimed| claimed.ts);
                     if let (Some(when), Some(agent)) = (when, row.agent()) {
-                        widen((session.to_owned(), agent.to_owned()), (when, when));
+                        widen((session, agent), (when, when));
                     }
                 }
                 _ => {}
             }
         }
         for transcript in evidence.transcripts.into_iter().flatten() {
-            transcript.covers.iter().for_each(|(key, span)| widen(key.clone(), *span));
+            for ((session, agent), span) in &transcript.covers {
+                widen((session, agent), *span);
+            }
         }
         Search {
             evidence,
@@ -257,6 +278,8 @@ impl<'e> Search<'e> {
             hooked,
             covers,
             ended,
+            at_work,
+            turned,
             silent: BTreeMap::new(),
             untold: 0,
             unheard: 0,
@@ -389,12 +412,8 @@ impl<'e> Search<'e> {
     /// Whether the agent has gone on since: what a running one has only just asked for may be told
     /// at any moment.
     fn is_past(&self, call: &Call) -> bool {
-        if self.ended.contains_key(call.session.as_str()) {
-            return true;
-        }
-        let of_agent = |row: &&Row| row.session() == Some(&call.session) && row.agent() == Some(&call.agent);
-        let later = |row: &&Row| row.when() > call.when && is_of_work(row.kind());
-        self.view.rows.iter().filter(of_agent).any(|row| later(&row))
+        let last = self.at_work.get(&(call.session.as_str(), call.agent.as_str()));
+        self.ended.contains_key(call.session.as_str()) || last.is_some_and(|last| *last > call.when)
     }
 
     /// What is not known for a call without hooks, of a stretch or by itself.
@@ -501,16 +520,8 @@ impl<'e> Search<'e> {
 
     /// Whether the agent's turn in which a call was made is over.
     fn turn_is_over(&self, call: &Call) -> bool {
-        let of_agent = |row: &&Row| row.session() == Some(&call.session) && row.agent() == Some(&call.agent);
-        self.ended.contains_key(call.session.as_str())
-            || self.view.rows.iter().filter(of_agent).any(|row| {
-                let ends = match row.body() {
-                    Some(Body::Prompt(_) | Body::SessionEnd(_)) => true,
-                    Some(Body::Message(message)) => message.role.starts_with("turn_"),
-                    _ => false,
-                };
-                ends && row.when() > call.when
-            })
+        let last = self.turned.get(&(call.session.as_str(), call.agent.as_str()));
+        self.ended.contains_key(call.session.as_str()) || last.is_some_and(|last| *last > call.when)
     }
 
     fn arguments(&mut self, number: usize) {
@@ -555,7 +566,8 @@ impl<'e> Search<'e> {
         {
             how.push("the transcript has other arguments than those that were decided on");
         }
-        if let Some(proxied) = call.proxied.map(|number| &self.evidence.calls.proxied[number]) {
+        let proxied = call.proxied.filter(|_| self.evidence.transcripts.is_some());
+        if let Some(proxied) = proxied.map(|number| &self.evidence.calls.proxied[number]) {
             let args = self.content(proxied.action, "args");
             if decided.is_some() && args.is_some() && differs(args, false) {
                 how.push("the MCP proxy saw other arguments than those that were decided on");
@@ -643,8 +655,9 @@ impl<'e> Search<'e> {
 
     /// Whether a transcript would have a call, had the model asked for it.
     fn is_covered(&self, call: &Call) -> bool {
-        let key = (call.session.clone(), call.agent.clone());
-        let Some((_, last)) = self.covers.get(&key) else { return false };
+        let Some((_, last)) = self.covers.get(&(call.session.as_str(), call.agent.as_str())) else {
+            return false;
+        };
         if *last > call.when {
             return true;
         }
@@ -653,7 +666,7 @@ impl<'e> Search<'e> {
             .get(call.session.as_str())
             .is_some_and(|ended| call.when <= *ended && self.evidence.now.0 > ended.0 + SETTLED_NANOS);
         let read_now = self.evidence.transcripts.into_iter().flatten().any(|transcript| {
-            transcript.covers.contains_key(&key)
+            transcript.covers.contains_key(&(call.session.clone(), call.agent.clone()))
                 && !matches!(transcript.standing, Standing::Gone | Standing::Unreadable(_))
         });
         settled && read_now
@@ -839,7 +852,7 @@ impl<'e> Search<'e> {
     /// Whether a transcript tells of the agent of a record at that time.
     fn can_confirm(&self, at: usize) -> bool {
         let row = self.row(at);
-        let key = (row.session().unwrap_or_default().to_owned(), row.agent().unwrap_or_default().to_owned());
+        let key = (row.session().unwrap_or_default(), row.agent().unwrap_or_default());
         self.covers.get(&key).is_some_and(|(_, last)| *last > row.when())
     }
 
@@ -906,7 +919,7 @@ impl<'e> Search<'e> {
                 && begun.contains(session)
                 && habits(runtime).tells_starts
                 && !started.contains(&(session, agent))
-                && !self.covers.contains_key(&(session.to_owned(), agent.to_owned()));
+                && !self.covers.contains_key(&(session, agent));
             if is_orphan {
                 orphans.entry((session, agent)).or_default().push(at);
             }
