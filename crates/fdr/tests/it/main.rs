@@ -8,6 +8,7 @@ mod faults;
 mod harness;
 mod install;
 mod mcp_proxy;
+mod openclaw;
 mod policy;
 mod program;
 mod reconcile;
