@@ -9,6 +9,7 @@ mod harness;
 mod install;
 mod mcp_proxy;
 mod openclaw;
+mod opencode;
 mod policy;
 mod program;
 mod reconcile;
