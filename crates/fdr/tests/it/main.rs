@@ -10,6 +10,7 @@ mod gemini_cli;
 mod harness;
 mod install;
 mod mcp_proxy;
+mod openclaw;
 mod opencode;
 mod policy;
 mod program;
