@@ -254,26 +254,18 @@ fn disable(text: &str) -> Result<String, SettingsError> {
     }
 }
 
-/// The command line of a shell hook. Hermes uses no shell, and heeds no exit status: so that of a gate
-/// is a shell's, which prints the denial where `fdr-hook` can't run or is killed and the recorder's
-/// folder says that hooks fail closed.
+/// The command line of a shell hook. Hermes uses no shell, and heeds no exit status: so the guard of
+/// a gate prints the denial.
 fn command(hook: &Hook, event: &str) -> String {
-    let call = hook.command(RUNTIME, event, false);
     if event != GATE {
-        return call;
+        return hook.command(RUNTIME, event, false);
     }
-    let file = match &hook.home {
-        Some(home) => format!("{}/{}", shell_quote(home), fdr_hook::FAILURE_FILE),
-        None => format!(
-            "\"${{FDR_HOME:-${{XDG_STATE_HOME:-$HOME/.local/state}}/fdr}}/{}\"",
-            fdr_hook::FAILURE_FILE
-        ),
-    };
-    let answer = r#"{"decision":"block","reason":"fdr (enforce): denied, because fdr-hook failed"}"#;
-    let guarded = format!(
-        "{call} || {{ c=$?; [ $c -lt 2 ] || ! grep -qs closed {file} || echo '{answer}'; exit $c; }}"
+    let guarded = hook.command(RUNTIME, event, true);
+    let (said, answer) = (
+        "echo 'fdr (enforce): denied, because fdr-hook gave no answer' >&2",
+        r#"echo '{"decision":"block","reason":"fdr (enforce): denied, because fdr-hook gave no answer"}'"#,
     );
-    format!("/bin/sh -c {}", shell_quote(&guarded))
+    format!("/bin/sh -c {}", shell_quote(&guarded.replace(said, answer)))
 }
 
 fn limit_s(event: &str) -> u32 {
@@ -477,6 +469,7 @@ mod tests {
             assert_eq!(facts.hooks.len(), EVENTS.len(), "{after}");
             assert!(facts.hooks.iter().all(|found| found.complete && found.hook == hook()), "{after}");
             assert_eq!(facts.off, Vec::<String>::new());
+            assert!(after.contains(r#"{"decision":"block","reason":"#), "the guard of the gate answers");
             let removed = Hermes.remove(file, &after).unwrap().unwrap_or_default();
             assert_eq!(removed, if before == theirs { theirs } else { "" });
         }
