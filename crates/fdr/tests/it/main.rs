@@ -12,5 +12,6 @@ mod policy;
 mod program;
 mod reconcile;
 mod run;
+mod runtimes_nested;
 mod scripted_llm;
 mod views;
