@@ -254,18 +254,16 @@ fn disable(text: &str) -> Result<String, SettingsError> {
     }
 }
 
-/// The command line of a shell hook. Hermes uses no shell, and heeds no exit status: so the guard of
-/// a gate prints the denial.
+/// The command line of a shell hook. Hermes uses no shell, and heeds no exit status: so that of a gate
+/// is a shell's, which prints the denial where `fdr-hook` can't run or is killed and the recorder's
+/// folder says that hooks fail closed.
 fn command(hook: &Hook, event: &str) -> String {
     if event != GATE {
         return hook.command(RUNTIME, event, false);
     }
-    let guarded = hook.command(RUNTIME, event, true);
-    let (said, answer) = (
-        "echo 'fdr (enforce): denied, because fdr-hook gave no answer' >&2",
-        r#"echo '{"decision":"block","reason":"fdr (enforce): denied, because fdr-hook gave no answer"}'"#,
-    );
-    format!("/bin/sh -c {}", shell_quote(&guarded.replace(said, answer)))
+    let answer = r#"{"decision":"block","reason":"fdr (enforce): denied, because fdr-hook gave no answer"}"#;
+    let guarded = hook.guarded(RUNTIME, event, &format!("echo '{answer}'"));
+    format!("/bin/sh -c {}", shell_quote(&guarded))
 }
 
 fn limit_s(event: &str) -> u32 {

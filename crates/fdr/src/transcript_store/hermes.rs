@@ -144,7 +144,8 @@ impl Message {
             message.insert((*column).to_owned(), value);
         }
         let text = |key: &str| message.get(key).and_then(Value::as_str).unwrap_or_default();
-        let calls = serde_json::from_str::<Vec<IgnoredAny>>(text("tool_calls")).map_or(0, |calls| calls.len());
+        let calls =
+            serde_json::from_str::<Vec<IgnoredAny>>(text("tool_calls")).map_or(0, |calls| calls.len());
         Ok(Message {
             role: text("role").to_owned(),
             calls,
