@@ -9,6 +9,7 @@ mod harness;
 mod hermes;
 mod install;
 mod mcp_proxy;
+mod opencode;
 mod policy;
 mod program;
 mod reconcile;
