@@ -467,6 +467,7 @@ mod tests {
             assert_eq!(facts.hooks.len(), EVENTS.len(), "{after}");
             assert!(facts.hooks.iter().all(|found| found.complete && found.hook == hook()), "{after}");
             assert_eq!(facts.off, Vec::<String>::new());
+            assert!(after.contains(r#"{"decision":"block","reason":"#), "the guard of the gate answers");
             let removed = Hermes.remove(file, &after).unwrap().unwrap_or_default();
             assert_eq!(removed, if before == theirs { theirs } else { "" });
         }

@@ -8,6 +8,7 @@ mod codex;
 mod faults;
 mod gemini_cli;
 mod harness;
+mod hermes;
 mod install;
 mod mcp_proxy;
 mod openclaw;
