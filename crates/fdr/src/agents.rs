@@ -16,6 +16,7 @@ pub mod hermes;
 pub mod json_hooks;
 pub mod json_text;
 pub mod openclaw;
+pub mod opencode;
 pub mod toml_lines;
 pub mod yaml_text;
 
@@ -23,11 +24,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Every runtime that can be set up, in the order in which they are listed.
-pub static AGENTS: [&dyn Agent; 6] = [
+pub static AGENTS: [&dyn Agent; 7] = [
     &claude_code::ClaudeCode,
     &codex::Codex,
     &gemini_cli::GeminiCli,
     &hermes::Hermes,
+    &opencode::OpenCode,
     &openclaw::OpenClaw,
     &cursor::Cursor,
 ];

@@ -460,7 +460,7 @@ fn carry_out_uninstall(
 /// Removes the folders that were made for a file, from the innermost on; one that holds anything
 /// stays, and so do those that are no runtime's own.
 fn remove_empty(mut dir: Option<&Path>, place: &Place<'_>) {
-    let kept = [&place.home, &place.project, &place.managed("/etc"), &place.home.join(".config")];
+    let kept = [&place.home, &place.project, &place.managed("/etc")];
     while let Some(empty) =
         dir.filter(|dir| kept.iter().all(|kept| kept != dir) && fs::remove_dir(dir).is_ok())
     {

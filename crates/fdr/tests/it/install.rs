@@ -391,6 +391,8 @@ const OTHERS: &[(&str, &[(&str, &str)])] = &[
         "hermes",
         &[(".hermes/config.yaml", "# mine\nmodel:\n  default: x # fast\nplugins:\n  enabled: [mine]\n")],
     ),
+    ("opencode", &[]),
+    ("opencode", &[(".config/opencode/plugin/mine.js", "// mine\n")]),
     ("openclaw", &[]),
     ("openclaw", &[(".openclaw/openclaw.json", "{ \"plugins\": { \"allow\": [\"mine\"] } }\n")]),
     ("cursor", &[]),
