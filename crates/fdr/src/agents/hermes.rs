@@ -43,6 +43,8 @@ const HOME: &str = "FDR_HOME = ";
 const MANAGED: &str = "/etc/hermes";
 /// The setting by which shell hooks run without anybody having been asked.
 const CONSENT: &str = "hooks_auto_accept";
+/// Its value where it is ours.
+const OUR_TRUE: &str = "true # fdr";
 /// The settings that are changed.
 const OURS: [&str; 3] = ["plugins", "hooks", CONSENT];
 /// How long Hermes waits for a hook that is no gate, in seconds.
@@ -139,7 +141,8 @@ impl Agent for Hermes {
             ));
         }
         let profiles = std::fs::read_dir(home.join("profiles")).into_iter().flatten().flatten();
-        let mut profiles: Vec<PathBuf> = profiles.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+        let mut profiles: Vec<PathBuf> =
+            profiles.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
         profiles.sort();
         for profile in profiles {
             if is_there && !profile.join("plugins").join(PLUGIN).join("__init__.py").is_file() {
@@ -173,7 +176,8 @@ impl Part {
 /// Whether it is an administrator's: a user's stands in a folder of Hermes.
 fn is_managed(file: &Path) -> bool {
     let folder = file.parent().unwrap_or(file);
-    folder.ends_with("etc/hermes") || std::env::var_os("HERMES_MANAGED_DIR").is_some_and(|dir| Path::new(&dir) == folder)
+    folder.ends_with("etc/hermes")
+        || std::env::var_os("HERMES_MANAGED_DIR").is_some_and(|dir| Path::new(&dir) == folder)
 }
 
 /// Refuses to write over what somebody else has put there.
@@ -233,7 +237,8 @@ fn enable(text: &str) -> Result<String, SettingsError> {
         }
         (None, None) => {
             let newline = style.newline;
-            let block = format!("plugins:{newline}{0}enabled:{newline}{0}{0}- {PLUGIN}{newline}", style.indent);
+            let block =
+                format!("plugins:{newline}{0}enabled:{newline}{0}{0}- {PLUGIN}{newline}", style.indent);
             Ok(yaml_text::append(text, &block, &style))
         }
     }
@@ -251,9 +256,8 @@ fn disable(text: &str) -> Result<String, SettingsError> {
     }
 }
 
-/// The command line of a shell hook. Hermes uses no shell, and heeds no exit status: so that of a gate
-/// is a shell's, which prints the denial where `fdr-hook` can't run or is killed and the recorder's
-/// folder says that hooks fail closed.
+/// The command line of a shell hook. Hermes uses no shell, and heeds no exit status: so the guard of
+/// a gate prints the denial.
 fn command(hook: &Hook, event: &str) -> String {
     if event != GATE {
         return hook.command(RUNTIME, event, false);
@@ -271,7 +275,9 @@ fn limit_s(event: &str) -> u32 {
 fn add_hooks(text: &str, hook: &Hook) -> Result<String, SettingsError> {
     let is_there = |text: &str| -> Result<bool, SettingsError> {
         let facts = read_config(text)?;
-        let complete = |event: &&str| facts.hooks.iter().any(|found| found.event == **event && found.complete && found.hook == *hook);
+        let complete = |event: &&str| {
+            facts.hooks.iter().any(|found| found.event == **event && found.complete && found.hook == *hook)
+        };
         Ok(EVENTS.iter().all(|event| complete(&event)) && consents(text)?)
     };
     if is_there(text)? {
@@ -293,15 +299,16 @@ fn add_hooks(text: &str, hook: &Hook) -> Result<String, SettingsError> {
             }
             (None, None) => {
                 let item = item.replace(newline, &format!("{newline}{indent}{indent}  "));
-                let block = format!("hooks:{newline}{indent}{event}:{newline}{indent}{indent}- {item}{newline}");
+                let block =
+                    format!("hooks:{newline}{indent}{event}:{newline}{indent}{indent}- {item}{newline}");
                 yaml_text::append(&text, &block, &style)
             }
         };
     }
     match find(&text, &[CONSENT])? {
         Some(entry) if entry.value == "true" => Ok(text),
-        Some(entry) => Ok(entry.with_value(&text, "true")),
-        None => Ok(yaml_text::append(&text, &format!("{CONSENT}: true{newline}"), &style)),
+        Some(entry) => Ok(entry.with_value(&text, OUR_TRUE)),
+        None => Ok(yaml_text::append(&text, &format!("{CONSENT}: {OUR_TRUE}{newline}"), &style)),
     }
 }
 
@@ -317,9 +324,10 @@ fn remove_hooks(text: &str) -> Result<String, SettingsError> {
     let mut had_ours = false;
     for event in events {
         while let Some(entry) = find(&text, &["hooks", &event])? {
-            let ours = entry.items().into_iter().find(|item| {
-                item.fields().iter().any(|(key, value)| *key == "command" && is_ours(value))
-            });
+            let ours = entry
+                .items()
+                .into_iter()
+                .find(|item| item.fields().iter().any(|(key, value)| *key == "command" && is_ours(value)));
             let Some(item) = ours else { break };
             had_ours = true;
             text = item.removed(&text);
@@ -331,7 +339,9 @@ fn remove_hooks(text: &str) -> Result<String, SettingsError> {
     }
     text = yaml_text::without_empty(&text, &["hooks"])?;
     match find(&text, &[CONSENT])? {
-        Some(entry) if entry.value == "true" && find(&text, &["hooks"])?.is_none() => Ok(entry.removed(&text)),
+        Some(entry) if text.lines().any(|line| line == format!("{CONSENT}: {OUR_TRUE}")) => {
+            Ok(entry.removed(&text))
+        }
         _ => Ok(text),
     }
 }
@@ -346,8 +356,11 @@ fn read_config(text: &str) -> Result<Facts, SettingsError> {
         for entry in hooks.children()? {
             for item in entry.items() {
                 let fields = item.fields();
-                let field = |name: &str| fields.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str());
-                let Some(call) = field("command").and_then(Hook::parse).filter(|call| call.runtime == RUNTIME) else {
+                let field =
+                    |name: &str| fields.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str());
+                let Some(call) =
+                    field("command").and_then(Hook::parse).filter(|call| call.runtime == RUNTIME)
+                else {
                     continue;
                 };
                 let complete = field("matcher").is_none()
@@ -403,7 +416,10 @@ mod tests {
             assert!(is_enabled(after).unwrap());
             let removed = Hermes.remove(Path::new("config.yaml"), after).unwrap().unwrap_or_default();
             assert!(!is_enabled(&removed).unwrap(), "{removed}");
-            assert_eq!(Hermes.remove(Path::new("config.yaml"), &removed).unwrap().unwrap_or_default(), removed);
+            assert_eq!(
+                Hermes.remove(Path::new("config.yaml"), &removed).unwrap().unwrap_or_default(),
+                removed
+            );
         }
     }
 
@@ -452,6 +468,7 @@ mod tests {
             assert_eq!(facts.hooks.len(), EVENTS.len(), "{after}");
             assert!(facts.hooks.iter().all(|found| found.complete && found.hook == hook()), "{after}");
             assert_eq!(facts.off, Vec::<String>::new());
+            assert!(after.contains(r#"{"decision":"block","reason":"#), "the guard of the gate answers");
             let removed = Hermes.remove(file, &after).unwrap().unwrap_or_default();
             assert_eq!(removed, if before == theirs { theirs } else { "" });
         }
