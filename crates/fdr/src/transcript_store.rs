@@ -5,6 +5,7 @@
 //! of what was read shows: rows that are not finished are left for later, and what a runtime itself
 //! changes of a finished row is left out. Databases are opened read-only.
 
+pub mod hermes;
 pub mod opencode;
 
 use std::path::{Path, PathBuf};
@@ -41,6 +42,7 @@ struct Store {
 
 fn store(runtime: &str) -> Result<Store, String> {
     match runtime {
+        "hermes" => Ok(Store { read: hermes::read, stamp: hermes::stamp }),
         "opencode" => Ok(Store { read: opencode::read, stamp: opencode::stamp }),
         runtime => Err(format!("{runtime} keeps no database")),
     }
@@ -72,4 +74,28 @@ pub fn stamp(runtime: &str, database: &Path, session: &str) -> Result<Stamp, Str
 
 fn cant_read(database: &Path, error: &rusqlite::Error) -> String {
     format!("can't read {}: {error}", database.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_of_a_database_has_a_name_of_its_own() {
+        assert_eq!(split("/a/b.db#s1"), Some((PathBuf::from("/a/b.db"), "s1")));
+        for other in ["/a/b.db", "/a/b.db#", "/a#b/c.jsonl"] {
+            assert_eq!(split(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_database_is_known_by_how_it_begins() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("f");
+        for (text, want) in [(&b"SQLite format 3\0more"[..], true), (b"{}\n", false), (b"", false)] {
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(is_database(&file), want);
+        }
+        assert!(!is_database(&dir.path().join("none")));
+    }
 }

@@ -655,7 +655,9 @@ impl<'e> Search<'e> {
 
     /// Whether a transcript would have a call, had the model asked for it.
     fn is_covered(&self, call: &Call) -> bool {
-        let Some((_, last)) = self.covers.get(&(call.session.as_str(), call.agent.as_str())) else { return false };
+        let Some((_, last)) = self.covers.get(&(call.session.as_str(), call.agent.as_str())) else {
+            return false;
+        };
         if *last > call.when {
             return true;
         }

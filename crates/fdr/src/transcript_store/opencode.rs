@@ -147,3 +147,117 @@ fn line(session: &str, message: Stored, parts: Vec<Stored>) -> String {
     line.insert("parts".to_owned(), parts.into_iter().map(part).collect());
     Value::Object(line).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A database as OpenCode 1.18 makes it, as far as it is read.
+    fn database(dir: &Path) -> (std::path::PathBuf, Connection) {
+        let path = dir.join("opencode.db");
+        let connection = Connection::open(&path).unwrap();
+        connection
+            .execute_batch(
+                "pragma journal_mode = wal;
+                 create table session (id text primary key, parent_id text, directory text not null,
+                     title text not null, version text not null, time_created integer not null);
+                 create table message (id text primary key, session_id text not null,
+                     time_created integer not null, time_updated integer not null, data text not null);
+                 create table part (id text primary key, message_id text not null, session_id text not null,
+                     time_created integer not null, time_updated integer not null, data text not null);
+                 insert into session values ('s1', null, '/w', 'New session', '1.18.33', 1);
+                 insert into session values ('s2', 's1', '/w', 'd (@general subagent)', '1.18.33', 2);",
+            )
+            .unwrap();
+        (path, connection)
+    }
+
+    fn message(connection: &Connection, id: &str, time: i64, data: Value, parts: &[(&str, Value)]) {
+        let sql = "insert or replace into message values (?1, 's1', ?2, ?3, ?4)";
+        connection.execute(sql, (id, time, time, data.to_string())).unwrap();
+        for (part, data) in parts {
+            let sql = "insert or replace into part values (?1, ?2, 's1', ?3, ?3, ?4)";
+            connection.execute(sql, (part, id, time, data.to_string())).unwrap();
+        }
+    }
+
+    fn lines(path: &Path) -> Vec<String> {
+        let read = read(path, Some("s1")).unwrap();
+        assert_eq!(read[0].file, format!("{}#s1", path.display()));
+        String::from_utf8(read[0].bytes.clone()).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_was_read_of_a_session_stays_and_grows_by_what_is_finished() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, connection) = database(dir.path());
+        let running = json!({"status": "running", "input": {"command": "ls"}, "time": {"start": 1}});
+        let done = json!({"status": "completed", "input": {"command": "ls"}, "output": "a", "time": {"start": 1, "end": 2}});
+        let tool = |state: &Value| json!({"type": "tool", "tool": "bash", "callID": "c", "state": state});
+        let answer = |completed: bool| {
+            let time = if completed { json!({"created": 2, "completed": 3}) } else { json!({"created": 2}) };
+            json!({"role": "assistant", "parentID": "m1", "time": time})
+        };
+        let mut seen = vec![lines(&path)];
+        // A prompt without an answer may not be whole yet.
+        message(
+            &connection,
+            "m1",
+            1,
+            json!({"role": "user"}),
+            &[("p1", json!({"type": "text", "text": "go"}))],
+        );
+        seen.push(lines(&path));
+        assert_eq!(seen[1].len(), 1);
+        message(&connection, "m2", 2, answer(false), &[("p2", tool(&running))]);
+        seen.push(lines(&path));
+        assert_eq!(seen[2].len(), 2);
+        message(&connection, "m2", 2, answer(true), &[("p2", tool(&done))]);
+        seen.push(lines(&path));
+        assert_eq!(seen[3].len(), 3);
+        // What OpenCode changes afterwards does not show.
+        let mut pruned = done.clone();
+        pruned["time"]["compacted"] = json!(9);
+        message(&connection, "m2", 2, answer(true), &[("p2", tool(&pruned))]);
+        message(&connection, "m1", 1, json!({"role": "user", "summary": {"diffs": []}}), &[]);
+        connection.execute("update session set title = 'Named'", ()).unwrap();
+        seen.push(lines(&path));
+        assert_eq!(seen[4], seen[3]);
+        // One that was not finished is read once another follows it.
+        message(&connection, "m3", 4, json!({"role": "assistant", "time": {"created": 4}}), &[]);
+        assert_eq!(lines(&path).len(), 3);
+        message(
+            &connection,
+            "m4",
+            5,
+            json!({"role": "assistant", "time": {"created": 5, "completed": 6}}),
+            &[],
+        );
+        seen.push(lines(&path));
+        assert_eq!(seen[5].len(), 5);
+        for two in seen.windows(2) {
+            assert!(two[1].starts_with(&two[0]), "{two:#?}");
+        }
+        // What somebody else changes does.
+        let mut forged = done;
+        forged["output"] = json!("b");
+        message(&connection, "m2", 2, answer(true), &[("p2", tool(&forged))]);
+        assert!(!lines(&path).starts_with(&seen[3]));
+    }
+
+    #[test]
+    fn every_session_is_read_and_each_change_shows_in_its_stamp() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, connection) = database(dir.path());
+        let files: Vec<String> = read(&path, None).unwrap().into_iter().map(|read| read.file).collect();
+        assert_eq!(files, ["s1", "s2"].map(|id| format!("{}#{id}", path.display())));
+        assert_eq!(read(&path, Some("s3")).unwrap(), []);
+        let before = stamp(&path, "s1").unwrap();
+        message(&connection, "m1", 7, json!({"role": "user"}), &[]);
+        let after = stamp(&path, "s1").unwrap();
+        assert_ne!(before, after);
+        assert_eq!(after, Stamp { rows: 1, newest: 7 });
+        assert!(read(&dir.path().join("none.db"), None).is_err());
+        assert!(!dir.path().join("none.db").exists(), "reading makes no database");
+    }
+}
