@@ -500,15 +500,16 @@ fn carry_out_uninstall(
     }
     for change in changes.iter().rev() {
         let path = tilde(&change.file.path);
-        let what = match change.hooks.0 {
-            0 => "what was fdr's".to_owned(),
-            count => text::counted(count as u64, "hook"),
+        let what = match (change.hooks.0, change.after.is_none()) {
+            (0, true) => format!("{path} removed"),
+            (0, false) => format!("what was fdr's removed from {path}"),
+            (count, true) => format!(
+                "{} removed, and with it {path}, which held nothing else",
+                text::counted(count as u64, "hook")
+            ),
+            (count, false) => format!("{} removed from {path}", text::counted(count as u64, "hook")),
         };
-        if change.after.is_none() {
-            writeln!(out, "{name:NAME_WIDTH$}  {what} removed, and with it {path}, which held nothing else")?;
-        } else {
-            writeln!(out, "{name:NAME_WIDTH$}  {what} removed from {path}")?;
-        }
+        writeln!(out, "{name:NAME_WIDTH$}  {what}")?;
         if let Some(backup) = &change.restored {
             fs::remove_file(backup)
                 .with_context(|| format!("can't remove the backup {}", backup.display()))?;
