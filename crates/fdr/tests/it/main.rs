@@ -16,6 +16,7 @@ mod run;
 mod runtimes;
 mod runtimes_faults;
 mod runtimes_nested;
+mod runtimes_run;
 mod runtimes_together;
 mod scripted_llm;
 mod views;
