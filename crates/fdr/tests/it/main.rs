@@ -15,6 +15,7 @@ mod reconcile;
 mod run;
 mod runtimes;
 mod runtimes_faults;
+mod runtimes_managed;
 mod runtimes_nested;
 mod runtimes_run;
 mod runtimes_together;
