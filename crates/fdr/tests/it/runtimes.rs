@@ -5,12 +5,11 @@
 
 use crate::agents::{Agent, Sandbox, Trail};
 use crate::scripted_llm::{Call, ScriptedLlm};
-use fdr_record::{Body, Kind, Outcome, Record, Rel, Verdict};
+use fdr_record::{Body, Kind, Record, Rel};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::{Duration, Instant};
-use std::{env, fs, thread};
+use std::{env, thread};
 
 /// A step of the work: its name, and the tool call by which a runtime's model does it.
 type Step = (&'static str, Value);
@@ -198,9 +197,12 @@ fn work(agent: Agent) -> Session {
     agent.set_up(&sandbox, &llm);
     let output = agent.run(&sandbox, &llm, "Please do the steps.");
     if env::var_os("SHOW").is_some() {
-        println!("{agent:?} {output:#?}");
+        println!("OUT {agent:?} {output:#?}");
         for request in llm.requests() {
-            println!("{} {}: {:#}", request.track, request.turn, request.body);
+            println!("REQ {} {}: {}", request.track, request.turn, request.body);
+        }
+        for call in llm.issued() {
+            println!("TOLD {} {} {:?}", call.id, call.tool, llm.told(&call.id));
         }
     }
     assert!(output.status.success(), "{agent:?}: {output:?}");
