@@ -373,7 +373,8 @@ impl<'a, 'b> Event<'a, 'b> {
     pub(crate) fn action(&mut self, tool: &str, input: &Value) -> RecordId {
         let cwd = self.claimed.cwd.clone().unwrap_or_default();
         let known_as = self.known_as.as_deref().unwrap_or(tool);
-        let (found, summary) = (self.runtime.normalise)(known_as, input, &cwd, &self.writer.arrival.home);
+        let (mut found, summary) = (self.runtime.normalise)(known_as, input, &cwd, &self.writer.arrival.home);
+        self.writer.state.mcp.hint(&mut found);
         let policy = PolicyDecision::undecided(self.writer.arrival.mode);
         let body = bound(ActionBody::new(&cap(tool), preview(&summary), found, policy));
         let said = self.known().and_then(|session| session.agent(&self.agent.id)?.said);

@@ -7,7 +7,7 @@
 //! call id; a session that is resumed has no event of its own; what goes to the model is told
 //! whole each time by a shell hook.
 
-use crate::event::{self, Event, Ran, Told, Who, flat, lenient, ran, unparsed};
+use crate::event::{self, Event, JSON, Ran, Told, Who, canonical, flat, lenient, ran, unparsed};
 use crate::hermes_tools::normalise;
 use crate::runtime::Runtime;
 use crate::state::{ROLE_INTERRUPT, ROLE_TURN_END, ROLE_TURN_ERROR};
@@ -169,15 +169,11 @@ impl Hook<'_, '_> {
             "pre_api_request" => self.request(),
             "post_api_request" => self.response(),
             "pre_tool_call" => {
-                if self.e.claimed.tool_use_id.is_none() {
-                    self.e.pair(&tool, Some(&input), true);
-                }
+                self.pair(&tool, &input, true);
                 self.e.calling(&tool, &input);
             }
             "post_tool_call" => {
-                if self.e.claimed.tool_use_id.is_none() {
-                    self.e.pair(&tool, Some(&input), false);
-                }
+                self.pair(&tool, &input, false);
                 self.came(&tool, &input);
             }
             "pre_approval_request" => {
@@ -218,7 +214,8 @@ impl Hook<'_, '_> {
 
     /// The fields that have no place of their own, in one line.
     fn details(&self) -> String {
-        let known = ["turn_id", "task_id", "api_request_id", "telemetry_schema_version", "database", "version"];
+        let known =
+            ["turn_id", "task_id", "api_request_id", "telemetry_schema_version", "database", "version"];
         let shown = self.p.extra.iter().flatten().filter(|(key, _)| !known.contains(&key.as_str()));
         let shown = shown.filter_map(|(key, value)| match value {
             Value::String(text) if !text.is_empty() => Some(format!("{key}: {}", preview(text))),
@@ -318,6 +315,33 @@ impl Hook<'_, '_> {
         self.e.plain("event", &text);
     }
 
+    /// Finds out which call an event is about that has no id.
+    fn pair(&mut self, tool: &str, input: &Value, before: bool) {
+        if self.e.claimed.tool_use_id.is_some() {
+            return;
+        }
+        let arguments = self.e.content("args", JSON, canonical(input)).digest_bytes();
+        match self.told_before(tool, arguments, before) {
+            Some(id) => {
+                self.e.claimed.inferred = true;
+                self.e.claimed.tool_use_id = Some(id);
+            }
+            None => self.e.pair(tool, Some(input), before),
+        }
+    }
+
+    /// The calls of a program come one after the other: what is told again before one ended, or after
+    /// it, is told by another hook.
+    fn told_before(&self, tool: &str, arguments: Option<[u8; 32]>, before: bool) -> Option<String> {
+        let tool = cap(tool);
+        let mut calls = self.e.known()?.calls_by_id();
+        let (id, call) = calls.find(|(id, call)| {
+            id.starts_with("fdr:") && call.agent == self.e.agent.id && call.tool == tool
+        })?;
+        let is_same = call.arguments == arguments && call.outcome.is_none() == before;
+        is_same.then(|| id.to_owned())
+    }
+
     fn came(&mut self, tool: &str, input: &Value) {
         let told = self.p.value("result").clone();
         let text = match &told {
@@ -340,7 +364,7 @@ impl Hook<'_, '_> {
                 (Outcome::Denied, Some(refused(by, &message)))
             }
             ("cancelled", _) => (Outcome::Interrupted, Some(ran())),
-            _ => result.outcome(),
+            _ => result.outcome(tool),
         };
         let failed = outcome != Outcome::Ok;
         self.e.ran(Ran {
@@ -349,7 +373,8 @@ impl Hook<'_, '_> {
             result: Told::Text(&text),
             streams: result.output.as_deref().map(|output| ("stdout", output)).into_iter().collect(),
             outcome,
-            exit_code: result.exit_code,
+            // Of a command that did not run it is -1.
+            exit_code: result.exit_code.filter(|_| outcome != Outcome::Denied),
             duration_ms: self.p.value("duration_ms").as_u64(),
             reason: message.filter(|_| failed).or_else(|| result.runs_on()),
             decision,
@@ -403,9 +428,6 @@ impl Hook<'_, '_> {
         let links = action.map(|action| link(Rel::DelegatedBy, action)).into_iter().collect();
         let transcript = self.transcript.clone();
         self.e.session_start(Some("subagent"), transcript.as_deref(), links);
-        if let Some(goal) = self.text("child_goal") {
-            self.e.context("delegation", None, &goal);
-        }
     }
 }
 
@@ -427,19 +449,31 @@ impl ToolResult {
         serde_json::from_str(text).unwrap_or_default()
     }
 
-    /// What came of a call, by what its result says.
-    pub(crate) fn outcome(&self) -> (Outcome, Option<RuntimeDecision>) {
+    /// What came of a call, by what its result says. Only Hermes itself writes the status of these
+    /// tools' results; what others say may be anybody's words.
+    pub(crate) fn outcome(&self, tool: &str) -> (Outcome, Option<RuntimeDecision>) {
         let error = self.error.as_deref().unwrap_or_default();
-        let blocked = matches!(self.status.as_deref(), Some("blocked" | "approval_required"));
-        if blocked || error.starts_with("BLOCKED") || error.starts_with("Edit approval denied") {
+        let status = self.status.as_deref().unwrap_or_default();
+        let is_refused = match tool {
+            "terminal" => matches!(status, "blocked" | "approval_required"),
+            // One that ran has an output, and what it printed may stand in the error.
+            "execute_code" => error.starts_with("BLOCKED") && self.output.is_none(),
+            _ => false,
+        };
+        if is_refused {
             let by = by(Some(error), DecidedBy::Rule);
             return (Outcome::Denied, Some(refused(by, &self.error)));
         }
         match (error, self.exit_code) {
             ("", None | Some(0)) => (Outcome::Ok, Some(ran())),
-            _ if self.status.as_deref() == Some("cancelled") => (Outcome::Interrupted, Some(ran())),
+            _ if status == "cancelled" => (Outcome::Interrupted, Some(ran())),
             _ => (Outcome::Error, Some(ran())),
         }
+    }
+
+    /// Whether these are the words of our own hook: all that is left of its refusal in the database.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.error.as_deref().is_some_and(|error| error.starts_with("fdr (enforce): "))
     }
 
     fn runs_on(&self) -> Option<String> {
@@ -454,11 +488,17 @@ fn by(text: Option<&str>, otherwise: DecidedBy) -> DecidedBy {
     let text = text.unwrap_or_default();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     match text {
-        _ if !text.starts_with("BLOCKED") && !text.starts_with("Edit approval denied") => otherwise,
+        _ if !text.starts_with("BLOCKED") => otherwise,
         _ if says(&["timed out"]) => DecidedBy::Timeout,
-        _ if says(&["User denied", "denied by user", "Edit approval denied"]) => DecidedBy::User,
+        _ if says(&["User denied", "denied by user"]) => DecidedBy::User,
         _ if says(&["smart approval"]) => DecidedBy::Classifier,
-        _ if says(&["cron jobs run without", "no interactive user", "approval required", "requires approval"]) => {
+        _ if says(&[
+            "cron jobs run without",
+            "no interactive user",
+            "approval required",
+            "requires approval",
+        ]) =>
+        {
             DecidedBy::Mode
         }
         _ if says(&["deny rule", "(hardline)"]) => DecidedBy::Rule,

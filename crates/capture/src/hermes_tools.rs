@@ -185,7 +185,9 @@ impl<'c> Call<'c> {
         }
         if let Some((_, service)) = LOOKS.into_iter().find(|(name, _)| *name == tool) {
             self.act(Verb::Read, self.own(service));
-            return self.first(&["question", "query", "entity_id", "task_id", "doc_token", "name"]).to_owned();
+            return self
+                .first(&["question", "query", "entity_id", "task_id", "doc_token", "name"])
+                .to_owned();
         }
         if let Some((_, service, to)) = SAYS.into_iter().find(|(name, ..)| *name == tool) {
             return self.says(service, to);
@@ -206,8 +208,23 @@ impl<'c> Call<'c> {
         if let Some(service) = MEMORIES.into_iter().find(|start| tool.starts_with(start)) {
             let action = if tool == "fact_store" { self.text("action") } else { &tool[service.len()..] };
             let looks = [
-                "query", "status", "recall", "reflect", "search", "probe", "related", "reason", "contradict",
-                "list", "profile", "reasoning", "context", "read", "browse", "list_files", "read_file",
+                "query",
+                "status",
+                "recall",
+                "reflect",
+                "search",
+                "probe",
+                "related",
+                "reason",
+                "contradict",
+                "list",
+                "profile",
+                "reasoning",
+                "context",
+                "read",
+                "browse",
+                "list_files",
+                "read_file",
             ];
             let verb = if looks.contains(&action) { Verb::Read } else { Verb::Memory };
             self.act(verb, Resource::new("memory", service.trim_end_matches('_')));
@@ -469,10 +486,7 @@ impl<'c> Call<'c> {
         let to = if to.is_empty() { "*" } else { to };
         let action = self.text("action");
         let looks = ["list", "get", "fetch", "search", "read"].iter().any(|word| action.starts_with(word));
-        self.act(
-            if looks { Verb::Read } else { Verb::Send },
-            self.own(&format!("{service}/{to}")),
-        );
+        self.act(if looks { Verb::Read } else { Verb::Send }, self.own(&format!("{service}/{to}")));
         self.media(&["media_files"], Verb::Read);
         [action, self.first(&["message", "content", "text"])].join(" ").trim().to_owned()
     }
@@ -648,10 +662,18 @@ mod tests {
                 json!({"action": "create", "schedule": "every 1h", "script": "a.sh", "no_agent": true}),
                 "delegate agent:later; execute tool:hermes/script/a.sh",
             ),
-            ("send_message", json!({"target": "slack:#ops", "message": "m"}), "send tool:hermes/message/slack:#ops"),
+            (
+                "send_message",
+                json!({"target": "slack:#ops", "message": "m"}),
+                "send tool:hermes/message/slack:#ops",
+            ),
             ("send_message", json!({"action": "list"}), "read tool:hermes/message/*"),
             ("discord", json!({"action": "fetch_messages", "channel_id": "7"}), "read tool:hermes/discord/7"),
-            ("discord_admin", json!({"action": "pin_message", "channel_id": "7"}), "send tool:hermes/discord/7"),
+            (
+                "discord_admin",
+                json!({"action": "pin_message", "channel_id": "7"}),
+                "send tool:hermes/discord/7",
+            ),
             (
                 "yb_send_dm",
                 json!({"name": "n", "message": "m", "media_files": ["a.png"]}),
@@ -689,17 +711,9 @@ mod tests {
             ("mem0_search", json!({"query": "q"}), "read memory:mem0"),
             ("mem0_add", json!({"content": "c"}), "memory memory:mem0"),
             ("fact_store", json!({"action": "search", "query": "q"}), "read memory:fact"),
-            (
-                "retaindb_upload_file",
-                json!({"local_path": "/w/a"}),
-                "memory memory:retaindb; read file:/w/a",
-            ),
+            ("retaindb_upload_file", json!({"local_path": "/w/a"}), "memory memory:retaindb; read file:/w/a"),
             ("tool_search", json!({"query": "q"}), "search tool:hermes/tools"),
-            (
-                "tool_call",
-                json!({"name": "terminal", "arguments": {"command": "cat a"}}),
-                "read file:/w/a",
-            ),
+            ("tool_call", json!({"name": "terminal", "arguments": {"command": "cat a"}}), "read file:/w/a"),
             ("mcp__fs__read_file", json!({"path": "/w/a"}), "execute mcp:fs/read_file; names file:/w/a"),
             ("mcp__s__read_resource", json!({"uri": "x://y"}), "read mcp:s/x://y"),
             ("mcp__s__list_resources", json!({}), "read mcp:s/list_resources"),

@@ -2,7 +2,7 @@
 //! then one for each message, in the order in which they were written. The reader of the database
 //! (`fdr`, `transcript_store/hermes.rs`) makes the lines of what stands fast once it is written.
 
-use crate::event::{self, TEXT, Who, canonical, flat};
+use crate::event::{self, Who, canonical, flat};
 use crate::hermes::{RUNTIME, ToolResult, is_own};
 use crate::transcript::{self, Asked, At, Came, Chunk, Import, Said};
 use crate::writer::cap;
@@ -118,19 +118,23 @@ impl Reading<'_, '_, '_> {
         match row.role.as_deref() {
             None if row.table == "session" => self.begins(&at, row),
             Some("assistant") => {
+                let (text, calls) = (row.text(), row.calls());
+                // What is kept of a conversation that became too long is written anew.
+                let is_told = |asked: &Asked| {
+                    let call = asked.id.as_deref().and_then(|id| self.import.call(id));
+                    call.is_some_and(|call| call.decided)
+                };
+                if !calls.is_empty() && calls.iter().all(is_told) {
+                    return;
+                }
                 let thinking = row.reasoning_content.clone().or(row.reasoning.clone()).unwrap_or_default();
-                self.import.said(&at, Said { text: row.text(), thinking, calls: row.calls() });
+                self.import.said(&at, Said { text, thinking, calls });
             }
             Some("user") => {
                 let text = row.text();
                 let is_subagents = at.agent.parent.is_some();
                 let what = if is_subagents { Some("delegation") } else { is_own(&text).then_some("meta") };
-                // A goal that was told when the sub-agent began is known.
-                let goal = self.import.content("text", TEXT, text.clone().into_bytes());
-                let is_told = self.import.known().is_some_and(|known| known.has_text(&goal.digest));
-                if !is_told {
-                    self.import.prompt(&at, &text, what);
-                }
+                self.import.prompt(&at, &text, what);
             }
             Some("tool") => self.result(&at, row),
             Some(role) => self.import.message(&at, &cap(role), &row.text()),
@@ -183,12 +187,22 @@ impl Reading<'_, '_, '_> {
                 };
                 (Outcome::Rejected, Some(decision))
             }
-            () => told.outcome(),
+            () if told.is_ours() => {
+                let decision = RuntimeDecision {
+                    decision: Verdict::Deny,
+                    by: DecidedBy::Hook,
+                    basis: Basis::Inferred,
+                    reason: Some(cap(&text)),
+                };
+                (Outcome::Denied, Some(decision))
+            }
+            () => told.outcome(row.tool_name.as_deref().unwrap_or_default()),
         };
         let came = Came {
             call: row.tool_call_id.clone(),
             tool: row.tool_name.clone().unwrap_or_default(),
-            exit_code: told.exit_code,
+            // Of a command that did not run it is -1.
+            exit_code: told.exit_code.filter(|_| outcome != Outcome::Denied),
             text,
             outcome,
             duration_ms: None,

@@ -79,8 +79,6 @@ struct Payload {
     database: Option<String>,
     #[serde(default)]
     info: Value,
-    #[serde(default)]
-    message: Value,
     #[serde(default, deserialize_with = "lenient")]
     parts: Option<Vec<Value>>,
     #[serde(default)]

@@ -272,8 +272,9 @@ impl<'a, 'b, 'c> Import<'a, 'b, 'c> {
         }
         for (number, asked) in missing.into_iter().enumerate() {
             let cwd = at.cwd.as_deref().map(cap).unwrap_or_default();
-            let (found, summary) =
+            let (mut found, summary) =
                 (self.runtime.normalise)(&asked.tool, &asked.input, &cwd, &self.writer.arrival.home);
+            self.writer.state.mcp.hint(&mut found);
             let policy = PolicyDecision::undecided(self.writer.arrival.mode);
             let body = bound(ActionBody::new(&cap(&asked.tool), preview(&summary), found, policy));
             let arguments = self.content("args", JSON, canonical(&asked.input));

@@ -39,6 +39,7 @@ mod table;
 mod tail;
 mod text;
 mod trail;
+mod transcript_store;
 mod transcripts;
 mod verify;
 

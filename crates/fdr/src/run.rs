@@ -412,7 +412,7 @@ fn summaries(trail: &Trail, sessions: &[String], home: &Path) -> anyhow::Result<
 /// One session on one screen.
 fn summary(view: &SessionView) -> String {
     let records = view.rows.iter().filter_map(|row| row.record());
-    let first = records.clone().next();
+    let first = records.clone().find(|record| record.env.as_ref().is_some_and(|env| env.cwd.is_some()));
     let places = first.map(Places::of).unwrap_or_default();
     let agent = records.clone().find_map(|record| record.agent.as_ref()).map(line::agent_name);
     let status = view.status(0).unwrap_or(Status::Unknown);

@@ -137,6 +137,10 @@ impl Recorder {
     }
 }
 
+fn rel(rel: Rel) -> String {
+    serde_json::to_value(rel).expect("a word").as_str().expect("a word").to_owned()
+}
+
 /// One line a record: what a reader of the trail would look for.
 fn listing(records: &[Record]) -> String {
     let number: HashMap<RecordId, usize> =
@@ -155,13 +159,16 @@ fn listing(records: &[Record]) -> String {
             }
             Body::Result(result) => {
                 let code = result.exit_code.map(|code| format!(" exit {code}")).unwrap_or_default();
-                let by = result.runtime_decision.as_ref().map(|decision| {
-                    format!(" {} by {}", decision.decision.as_str(), decision.by.as_str())
-                });
+                let by = result
+                    .runtime_decision
+                    .as_ref()
+                    .map(|decision| format!(" {} by {}", decision.decision.as_str(), decision.by.as_str()));
                 format!("{} {}{code}{}", result.tool, result.outcome.as_str(), by.unwrap_or_default())
             }
             Body::SessionStart(start) => start.source.clone().unwrap_or_default(),
-            Body::SessionEnd(end) => format!("{} {}", end.status.as_str(), end.reason.as_deref().unwrap_or("-")),
+            Body::SessionEnd(end) => {
+                format!("{} {}", end.status.as_str(), end.reason.as_deref().unwrap_or("-"))
+            }
             Body::Prompt(prompt) => prompt.preview.clone(),
             Body::Message(message) => format!("{}: {}", message.role, message.preview),
             Body::Context(context) => context.what.clone(),
@@ -169,7 +176,9 @@ fn listing(records: &[Record]) -> String {
                 let calls: Vec<&str> = decision.calls.iter().map(|call| call.tool.as_str()).collect();
                 format!("{:?} {}", decision.stated.as_deref().unwrap_or_default(), calls.join(", "))
             }
-            Body::ApprovalRequest(approval) | Body::ApprovalGrant(approval) | Body::ApprovalDeny(approval) => {
+            Body::ApprovalRequest(approval)
+            | Body::ApprovalGrant(approval)
+            | Body::ApprovalDeny(approval) => {
                 let by = approval.by.map_or("", DecidedBy::as_str);
                 format!("{} {} {by}", approval.tool, approval.summary)
             }
@@ -177,7 +186,7 @@ fn listing(records: &[Record]) -> String {
             _ => String::new(),
         };
         let links: Vec<String> =
-            record.links.iter().map(|link| format!("{}:{}", link.rel.as_str(), number[&link.id])).collect();
+            record.links.iter().map(|link| format!("{}:{}", rel(link.rel), number[&link.id])).collect();
         let told: String = told.chars().take(100).collect();
         let line = format!("{at:3} {} {agent} | {told} | {}", record.kind, links.join(" "));
         writeln!(out, "{}", line.trim_end()).expect("a text");
@@ -202,10 +211,13 @@ fn a_whole_session_gives_these_records() {
 fn every_tool_that_ran_has_a_result_and_every_refusal_its_reason() {
     let recorder = Recorder::with_hooks();
     let outcomes = recorder.outcomes();
-    assert_eq!(outcomes.len(), 15);
+    assert_eq!(outcomes.len(), 16);
     assert!(outcomes.iter().all(|(_, outcome, _)| outcome.is_some()), "{outcomes:?}");
-    let denied: Vec<DecidedBy> =
-        outcomes.iter().filter(|(_, outcome, _)| *outcome == Some(Outcome::Denied)).filter_map(|o| o.2).collect();
+    let denied: Vec<DecidedBy> = outcomes
+        .iter()
+        .filter(|(_, outcome, _)| *outcome == Some(Outcome::Denied))
+        .filter_map(|o| o.2)
+        .collect();
     assert_eq!(denied, [DecidedBy::Hook, DecidedBy::Rule, DecidedBy::User]);
     for record in recorder.of_kind(Kind::Result) {
         let Body::Result(result) = &record.body else { unreachable!() };
@@ -241,7 +253,7 @@ fn a_database_alone_tells_a_whole_session() {
     recorder.import_both();
     let outcomes = recorder.outcomes();
     // Those in a program of execute_code are in no message.
-    assert_eq!(outcomes.len(), 14);
+    assert_eq!(outcomes.len(), 15);
     assert_eq!(outcomes.iter().filter(|(_, outcome, _)| *outcome == Some(Outcome::Denied)).count(), 3);
     let start = recorder.of_kind(Kind::SessionStart).last().expect("two sessions");
     let agent = start.agent.as_ref().expect("an agent");
@@ -283,12 +295,18 @@ fn events_told_by_plugin_and_shell_hook_are_recorded_once() {
 #[test]
 fn a_call_of_a_program_has_no_id_and_is_paired_by_order() {
     let recorder = Recorder::with_hooks();
-    let paired: Vec<&Record> =
-        recorder.records.iter().filter(|record| record.tool_use_id().is_some_and(|id| id.starts_with("fdr:"))).collect();
+    let paired: Vec<&Record> = recorder
+        .records
+        .iter()
+        .filter(|record| record.tool_use_id().is_some_and(|id| id.starts_with("fdr:")))
+        .collect();
     assert_eq!(paired.len(), 4);
     assert!(paired.iter().all(|record| record.claimed.as_ref().is_some_and(|claimed| claimed.inferred)));
-    let ends: HashSet<Option<RecordId>> =
-        paired.iter().filter(|record| record.kind == Kind::Result).map(|record| record.link(Rel::ResultOf)).collect();
+    let ends: HashSet<Option<RecordId>> = paired
+        .iter()
+        .filter(|record| record.kind == Kind::Result)
+        .map(|record| record.link(Rel::ResultOf))
+        .collect();
     assert_eq!(ends.len(), 2);
 }
 
@@ -350,7 +368,10 @@ fn a_shell_hook_s_whole_conversation_is_taken_in_once() {
     };
     let system = json!({"role": "system", "content": "You are an agent."});
     let user = json!({"role": "user", "content": "look"});
-    recorder.tell("pre_llm_call", json!({"session_id": "s", "extra": {"user_message": "look", "turn_id": "s:t:1"}}));
+    recorder.tell(
+        "pre_llm_call",
+        json!({"session_id": "s", "extra": {"user_message": "look", "turn_id": "s:t:1"}}),
+    );
     let first = recorder.tell("pre_api_request", turn(1, json!([system, user])));
     let what = |captured: &Captured| -> Vec<String> {
         let contexts = captured.records.iter().filter_map(|record| match &record.body {
@@ -373,16 +394,63 @@ fn a_shell_hook_s_whole_conversation_is_taken_in_once() {
 #[test]
 fn the_document_names_every_tool() {
     for tool in [
-        "read_file", "write_file", "patch", "search_files", "terminal", "process", "read_terminal",
-        "close_terminal", "execute_code", "web_search", "web_extract", "x_search", "browser_navigate",
-        "browser_snapshot", "browser_click", "browser_type", "browser_scroll", "browser_back", "browser_press",
-        "browser_get_images", "browser_vision", "browser_console", "browser_cdp", "browser_dialog",
-        "vision_analyze", "video_analyze", "image_generate", "video_generate", "xai_video_edit",
-        "xai_video_extend", "text_to_speech", "delegate_task", "todo", "memory", "session_search",
-        "skills_list", "skill_view", "skill_manage", "clarify", "cronjob", "send_message", "discord",
-        "discord_admin", "feishu_doc_read", "feishu_drive_add_comment", "yb_send_dm", "ha_list_entities",
-        "ha_call_service", "kanban_create", "kanban_attach_url", "project_create", "project_switch",
-        "computer_use", "spotify_playback", "tool_search", "tool_describe", "tool_call",
+        "read_file",
+        "write_file",
+        "patch",
+        "search_files",
+        "terminal",
+        "process",
+        "read_terminal",
+        "close_terminal",
+        "execute_code",
+        "web_search",
+        "web_extract",
+        "x_search",
+        "browser_navigate",
+        "browser_snapshot",
+        "browser_click",
+        "browser_type",
+        "browser_scroll",
+        "browser_back",
+        "browser_press",
+        "browser_get_images",
+        "browser_vision",
+        "browser_console",
+        "browser_cdp",
+        "browser_dialog",
+        "vision_analyze",
+        "video_analyze",
+        "image_generate",
+        "video_generate",
+        "xai_video_edit",
+        "xai_video_extend",
+        "text_to_speech",
+        "delegate_task",
+        "todo",
+        "memory",
+        "session_search",
+        "skills_list",
+        "skill_view",
+        "skill_manage",
+        "clarify",
+        "cronjob",
+        "send_message",
+        "discord",
+        "discord_admin",
+        "feishu_doc_read",
+        "feishu_drive_add_comment",
+        "yb_send_dm",
+        "ha_list_entities",
+        "ha_call_service",
+        "kanban_create",
+        "kanban_attach_url",
+        "project_create",
+        "project_switch",
+        "computer_use",
+        "spotify_playback",
+        "tool_search",
+        "tool_describe",
+        "tool_call",
     ] {
         assert!(DOCUMENT.contains(&format!("`{tool}`")), "{tool}");
     }

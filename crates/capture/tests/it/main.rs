@@ -6,3 +6,4 @@ mod codex;
 mod gemini_cli;
 mod hermes;
 mod mcp;
+mod opencode;

@@ -139,7 +139,8 @@ impl Agent for Hermes {
             ));
         }
         let profiles = std::fs::read_dir(home.join("profiles")).into_iter().flatten().flatten();
-        let mut profiles: Vec<PathBuf> = profiles.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+        let mut profiles: Vec<PathBuf> =
+            profiles.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
         profiles.sort();
         for profile in profiles {
             if is_there && !profile.join("plugins").join(PLUGIN).join("__init__.py").is_file() {
@@ -173,7 +174,8 @@ impl Part {
 /// Whether it is an administrator's: a user's stands in a folder of Hermes.
 fn is_managed(file: &Path) -> bool {
     let folder = file.parent().unwrap_or(file);
-    folder.ends_with("etc/hermes") || std::env::var_os("HERMES_MANAGED_DIR").is_some_and(|dir| Path::new(&dir) == folder)
+    folder.ends_with("etc/hermes")
+        || std::env::var_os("HERMES_MANAGED_DIR").is_some_and(|dir| Path::new(&dir) == folder)
 }
 
 /// Refuses to write over what somebody else has put there.
@@ -233,7 +235,8 @@ fn enable(text: &str) -> Result<String, SettingsError> {
         }
         (None, None) => {
             let newline = style.newline;
-            let block = format!("plugins:{newline}{0}enabled:{newline}{0}{0}- {PLUGIN}{newline}", style.indent);
+            let block =
+                format!("plugins:{newline}{0}enabled:{newline}{0}{0}- {PLUGIN}{newline}", style.indent);
             Ok(yaml_text::append(text, &block, &style))
         }
     }
@@ -255,21 +258,11 @@ fn disable(text: &str) -> Result<String, SettingsError> {
 /// is a shell's, which prints the denial where `fdr-hook` can't run or is killed and the recorder's
 /// folder says that hooks fail closed.
 fn command(hook: &Hook, event: &str) -> String {
-    let call = hook.command(RUNTIME, event, false);
     if event != GATE {
-        return call;
+        return hook.command(RUNTIME, event, false);
     }
-    let file = match &hook.home {
-        Some(home) => format!("{}/{}", shell_quote(home), fdr_hook::FAILURE_FILE),
-        None => format!(
-            "\"${{FDR_HOME:-${{XDG_STATE_HOME:-$HOME/.local/state}}/fdr}}/{}\"",
-            fdr_hook::FAILURE_FILE
-        ),
-    };
-    let answer = r#"{"decision":"block","reason":"fdr (enforce): denied, because fdr-hook failed"}"#;
-    let guarded = format!(
-        "{call} || {{ c=$?; [ $c -lt 2 ] || ! grep -qs closed {file} || echo '{answer}'; exit $c; }}"
-    );
+    let answer = r#"{"decision":"block","reason":"fdr (enforce): denied, because fdr-hook gave no answer"}"#;
+    let guarded = hook.guarded(RUNTIME, event, &format!("echo '{answer}'"));
     format!("/bin/sh -c {}", shell_quote(&guarded))
 }
 
@@ -281,7 +274,9 @@ fn limit_s(event: &str) -> u32 {
 fn add_hooks(text: &str, hook: &Hook) -> Result<String, SettingsError> {
     let is_there = |text: &str| -> Result<bool, SettingsError> {
         let facts = read_config(text)?;
-        let complete = |event: &&str| facts.hooks.iter().any(|found| found.event == **event && found.complete && found.hook == *hook);
+        let complete = |event: &&str| {
+            facts.hooks.iter().any(|found| found.event == **event && found.complete && found.hook == *hook)
+        };
         Ok(EVENTS.iter().all(|event| complete(&event)) && consents(text)?)
     };
     if is_there(text)? {
@@ -303,7 +298,8 @@ fn add_hooks(text: &str, hook: &Hook) -> Result<String, SettingsError> {
             }
             (None, None) => {
                 let item = item.replace(newline, &format!("{newline}{indent}{indent}  "));
-                let block = format!("hooks:{newline}{indent}{event}:{newline}{indent}{indent}- {item}{newline}");
+                let block =
+                    format!("hooks:{newline}{indent}{event}:{newline}{indent}{indent}- {item}{newline}");
                 yaml_text::append(&text, &block, &style)
             }
         };
@@ -327,9 +323,10 @@ fn remove_hooks(text: &str) -> Result<String, SettingsError> {
     let mut had_ours = false;
     for event in events {
         while let Some(entry) = find(&text, &["hooks", &event])? {
-            let ours = entry.items().into_iter().find(|item| {
-                item.fields().iter().any(|(key, value)| *key == "command" && is_ours(value))
-            });
+            let ours = entry
+                .items()
+                .into_iter()
+                .find(|item| item.fields().iter().any(|(key, value)| *key == "command" && is_ours(value)));
             let Some(item) = ours else { break };
             had_ours = true;
             text = item.removed(&text);
@@ -341,7 +338,9 @@ fn remove_hooks(text: &str) -> Result<String, SettingsError> {
     }
     text = yaml_text::without_empty(&text, &["hooks"])?;
     match find(&text, &[CONSENT])? {
-        Some(entry) if entry.value == "true" && find(&text, &["hooks"])?.is_none() => Ok(entry.removed(&text)),
+        Some(entry) if entry.value == "true" && find(&text, &["hooks"])?.is_none() => {
+            Ok(entry.removed(&text))
+        }
         _ => Ok(text),
     }
 }
@@ -356,8 +355,11 @@ fn read_config(text: &str) -> Result<Facts, SettingsError> {
         for entry in hooks.children()? {
             for item in entry.items() {
                 let fields = item.fields();
-                let field = |name: &str| fields.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str());
-                let Some(call) = field("command").and_then(Hook::parse).filter(|call| call.runtime == RUNTIME) else {
+                let field =
+                    |name: &str| fields.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str());
+                let Some(call) =
+                    field("command").and_then(Hook::parse).filter(|call| call.runtime == RUNTIME)
+                else {
                     continue;
                 };
                 let complete = field("matcher").is_none()
@@ -413,7 +415,10 @@ mod tests {
             assert!(is_enabled(after).unwrap());
             let removed = Hermes.remove(Path::new("config.yaml"), after).unwrap().unwrap_or_default();
             assert!(!is_enabled(&removed).unwrap(), "{removed}");
-            assert_eq!(Hermes.remove(Path::new("config.yaml"), &removed).unwrap().unwrap_or_default(), removed);
+            assert_eq!(
+                Hermes.remove(Path::new("config.yaml"), &removed).unwrap().unwrap_or_default(),
+                removed
+            );
         }
     }
 

@@ -5,11 +5,11 @@
 //! where it can't run and the recorder's folder says that hooks fail closed.
 
 use crate::agents::json_text::{
-    Style, apply, as_object, insert_last, is_empty, parse, property, quote, ranges, remove_items, shape,
-    split_mark, value_at,
+    Style, apply, as_object, insert_last, is_empty, parse, property, quote, ranges, remove_items, split_mark,
+    value_at, with_path, without_path,
 };
 use crate::agents::{Agent, Facts, Found, Hook, Place, Scope, SettingsError};
-use jsonc_parser::ast::{Object, Value};
+use jsonc_parser::ast::Value;
 use jsonc_parser::common::Ranged;
 use std::path::{Path, PathBuf};
 
@@ -230,72 +230,6 @@ fn allowed(text: &str, wanted: bool) -> Result<String, SettingsError> {
             insert_last(text, &style, list.range(), last, 3, &quote("fdr"), &mut edits);
         }
     }
-    Ok(mark.to_owned() + &apply(text, edits))
-}
-
-/// The text with a value at a path of property names, the objects on the way made where they lack.
-fn with_path(text: &str, path: &[&str], value: &str) -> Result<String, SettingsError> {
-    let (mark, text) = split_mark(text);
-    let parsed = parse(text)?;
-    let root = as_object(text, parsed.as_ref(), "the settings")?;
-    let style = Style::of(text, root);
-    let mut edits = Vec::new();
-    let mut object = root;
-    for (depth, name) in path.iter().enumerate() {
-        let is_last = depth + 1 == path.len();
-        match property(object, name) {
-            Some(there) if is_last => {
-                let current = value_at(text, path)?;
-                if current != serde_json::from_str(value).ok() {
-                    edits.push((there.value.start()..there.value.end(), value.to_owned()));
-                }
-            }
-            Some(there) => {
-                object = there.value.as_object().ok_or_else(|| {
-                    shape(text, there.value.start(), format!("{} is not an object", path[..=depth].join(".")))
-                })?;
-            }
-            None => {
-                let inner = nested(&path[depth + 1..], value, &style, depth + 1);
-                let item = format!("{}: {inner}", quote(name));
-                let last = object.properties.last().map(Ranged::range);
-                insert_last(text, &style, object.range(), last, depth + 1, &item, &mut edits);
-                break;
-            }
-        }
-    }
-    Ok(mark.to_owned() + &apply(text, edits))
-}
-
-/// A value below the objects that lead to it.
-fn nested(path: &[&str], value: &str, style: &Style, depth: usize) -> String {
-    let Some((name, rest)) = path.split_first() else { return value.to_owned() };
-    let (newline, inner) = (style.newline, nested(rest, value, style, depth + 1));
-    let (inside, outside) = (style.indent.repeat(depth + 1), style.indent.repeat(depth));
-    format!("{{{newline}{inside}{}: {inner}{newline}{outside}}}", quote(name))
-}
-
-/// The text without a property, and without the objects on the way to it that are empty then.
-fn without_path(text: &str, path: &[&str]) -> Result<String, SettingsError> {
-    let (mark, text) = split_mark(text);
-    let parsed = parse(text)?;
-    let mut objects: Vec<&Object<'_>> = vec![as_object(text, parsed.as_ref(), "the settings")?];
-    for name in &path[..path.len() - 1] {
-        match objects.last().and_then(|object| property(object, name)).and_then(|prop| prop.value.as_object())
-        {
-            Some(object) => objects.push(object),
-            None => return Ok(mark.to_owned() + text),
-        }
-    }
-    // The outermost object that has nothing else in it goes with what is in it.
-    let mut depth = path.len() - 1;
-    while depth > 0 && objects[depth].properties.len() == 1 {
-        depth -= 1;
-    }
-    let object = objects[depth];
-    let gone: Vec<bool> = object.properties.iter().map(|prop| prop.name.as_str() == path[depth]).collect();
-    let mut edits = Vec::new();
-    remove_items(text, object.start()..object.end(), &ranges(&object.properties), &gone, &mut edits);
     Ok(mark.to_owned() + &apply(text, edits))
 }
 

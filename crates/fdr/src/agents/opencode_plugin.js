@@ -15,6 +15,8 @@ const HOME = null
 const QUICK_MS = 250
 // fdr-hook answers sooner than that whatever happens; one that does not is given up.
 const LIMIT_MS = 60000
+// So long an event has to be recorded before the next one, or a gate, goes on without it.
+const PATIENCE_MS = 2000
 // More of a text that is only passed on is cut; the database has it whole.
 const MAX_TEXT = 1 << 20
 
@@ -41,10 +43,16 @@ const database = () => {
   return existsSync(file) ? file : undefined
 }
 
-// Events that nobody waits for: those not yet handed over, and the end of the chain.
+// Events that nobody waits for: those not yet handed over, those that are, and the end of the chain.
 const waiting = new Map()
+const running = new Set()
 let tail = Promise.resolve()
 let count = 0
+
+const within = (promise, ms) => new Promise((done) => {
+  const timer = setTimeout(done, ms)
+  promise.then(() => { clearTimeout(timer); done() })
+})
 
 const run = (event, text, limit) => new Promise((done) => {
   const child = spawn(HOOK, words(event), { stdio: ["pipe", "pipe", "ignore"] })
@@ -62,25 +70,36 @@ const runNow = (event, text, limit) => {
   return { status, signal, stdout: String(stdout ?? ""), error: error?.message, late: error?.code === "ETIMEDOUT" }
 }
 
+const handOver = (key) => {
+  if (!waiting.has(key)) return Promise.resolve()
+  const [event, text] = waiting.get(key)
+  waiting.delete(key)
+  const one = run(event, text, LIMIT_MS).catch(() => {}).finally(() => running.delete(one))
+  running.add(one)
+  return one
+}
+
 const send = (event, payload) => {
   const key = ++count
   waiting.set(key, [event, json(payload)])
-  tail = tail.then(async () => {
-    const [name, text] = waiting.get(key) ?? []
-    if (!name) return
-    waiting.delete(key)
-    await run(name, text, LIMIT_MS).catch(() => {})
-  })
+  tail = tail.then(() => within(handOver(key), PATIENCE_MS))
 }
 
-// What is left when the process ends can't be waited for.
+// All that was sent is recorded, or spooled, when this is done.
+const flush = async () => {
+  await within(tail, PATIENCE_MS)
+  for (const key of [...waiting.keys()]) handOver(key)
+  await Promise.all(running)
+}
+
+// Where nothing is disposed of before the process ends, what is left can't be waited for.
 process.on("exit", () => {
   for (const [key, [event, text]] of waiting) { waiting.delete(key); runNow(event, text, LIMIT_MS) }
 })
 
 // Asks whether a tool may run; throws the reason if not.
 const ask = async (event, payload) => {
-  await tail
+  await within(tail, PATIENCE_MS)
   const text = json(payload)
   let answer = runNow(event, text, QUICK_MS)
   if (answer.late) answer = await run(event, text, LIMIT_MS)
@@ -107,6 +126,10 @@ export const FlightRecorder = async ({ client, directory }) => {
   // By call: what was asked for, and which text came of it.
   const calls = new Map()
   const requests = new Map()
+  // Of which message of the model's a call is a part.
+  const turns = new Map()
+  // `opencode run` has nobody to ask.
+  const headless = process.argv.slice(2).find((word) => !word.startsWith("-")) === "run"
 
   const tell = (event, sessionID, more) => send(event, about(sessionID, more))
   const about = (sessionID, more) => {
@@ -177,8 +200,7 @@ export const FlightRecorder = async ({ client, directory }) => {
     "permission.replied": (p) => {
       const call = requests.get(p.requestID ?? p.permissionID)
       requests.delete(p.requestID ?? p.permissionID)
-      // `opencode run` has nobody to ask and answers by itself.
-      tell("permission.replied", p.sessionID, { properties: p, call, headless: process.argv.includes("run") })
+      tell("permission.replied", p.sessionID, { properties: p, call, headless })
     },
     "message.updated": ({ info }) => {
       const session = sessions.get(info.sessionID)
@@ -187,14 +209,16 @@ export const FlightRecorder = async ({ client, directory }) => {
     "message.part.updated": ({ part }) => {
       const session = sessions.get(part.sessionID)
       const state = part.state
-      if (!session || part.type !== "tool" || (state?.status !== "completed" && state?.status !== "error")) return
+      if (!session || part.type !== "tool") return
+      if (state?.status !== "completed" && state?.status !== "error") { turns.set(part.callID, part.messageID); return }
+      turns.delete(part.callID)
       const call = calls.get(part.callID) ?? calls.get(part.id)
       calls.delete(part.callID)
       calls.delete(part.id)
       const text = shown(part) ?? ""
       isNew(part.sessionID, part.id, text)
       if (state.status === "completed" && call?.text === text) return
-      tell("message.part.updated", part.sessionID, { part, mcp: call?.mcp ?? split(part.tool), before: Boolean(call), headless: process.argv.includes("run") })
+      tell("message.part.updated", part.sessionID, { part, mcp: call?.mcp ?? split(part.tool), before: Boolean(call), headless })
     },
   }
 
@@ -254,22 +278,28 @@ export const FlightRecorder = async ({ client, directory }) => {
     },
     "tool.execute.before": async (input, output) => {
       await known(input.sessionID)
-      const call = { tool: input.tool, sessionID: input.sessionID, args: output.args, mcp: split(input.tool) }
-      calls.set(input.callID, call)
-      await ask("tool.execute.before", about(input.sessionID, { callID: input.callID, tool: input.tool, args: output.args, mcp: call.mcp }))
+      const { tool, sessionID, callID } = input
+      const call = { tool, sessionID, args: output.args, mcp: split(tool) }
+      calls.set(callID, call)
+      await ask("tool.execute.before", about(sessionID, { callID, messageID: turns.get(callID), tool, args: output.args, mcp: call.mcp }))
+      call.start = performance.now()
     },
     "tool.execute.after": async (input, output) => {
       try {
-        const call = calls.get(input.callID)
+        const { tool, sessionID, callID, args } = input
+        const call = calls.get(callID)
+        const durationMs = call?.start === undefined ? undefined : Math.round(performance.now() - call.start)
         if (call) call.text = output?.output ?? output?.content?.filter(({ type }) => type === "text").map(({ text }) => text).join("\n\n")
-        tell("tool.execute.after", input.sessionID, { callID: input.callID, tool: input.tool, args: input.args, mcp: call?.mcp ?? split(input.tool), output })
+        tell("tool.execute.after", sessionID, { callID, messageID: turns.get(callID), tool, args, mcp: call?.mcp ?? split(tool), durationMs, output })
+        // Of a call that code made no part of a message tells.
+        if (callID?.includes("/")) calls.delete(callID)
       } catch { /* the same */ }
     },
     dispose: async () => {
       for (const [id, { parent }] of sessions) if (!parent) tell("session.ended", id, {})
       sessions.clear()
       taken.delete(directory)
-      await tail
+      await flush()
     },
   }
 }

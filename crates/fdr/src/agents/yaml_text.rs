@@ -126,7 +126,8 @@ fn entries<'t>(all: &[Line<'t>], from: usize, end: usize) -> Result<Vec<Entry<'t
     let mut indent = None;
     for (number, line) in all.iter().enumerate().take(end).skip(from) {
         let text = line.text();
-        if is_nothing(text) || text == "---" && found.is_empty() || text.starts_with('%') && found.is_empty() {
+        if is_nothing(text) || text == "---" && found.is_empty() || text.starts_with('%') && found.is_empty()
+        {
             continue;
         }
         if text.trim_start_matches(' ').starts_with('\t') {
@@ -211,11 +212,14 @@ pub fn checked(before: &str, after: String, below: &[&str]) -> Result<String, Se
     let (old, new) = (load(before)?, load(&after)?);
     let others = |yaml: &Yaml<'_>| -> Vec<(String, String)> {
         let entries = yaml.as_mapping().into_iter().flat_map(|map| map.iter());
-        let entries = entries.map(|(key, value)| (format!("{key:?}"), key.as_str().unwrap_or_default(), value));
+        let entries =
+            entries.map(|(key, value)| (format!("{key:?}"), key.as_str().unwrap_or_default(), value));
         let others = entries.filter(|(_, key, _)| !below.contains(key));
         others.map(|(shown, _, value)| (shown, format!("{value:?}"))).collect()
     };
-    if others(&old) == others(&new) {
+    let is_same = others(&old) == others(&new);
+    drop(new);
+    if is_same {
         return Ok(after);
     }
     Err(shape(0, "the file is written in a way that can't be edited; a line for each key can"))
@@ -254,7 +258,9 @@ impl<'t> Entry<'t> {
         match self.value {
             "" => entries(&self.lines, self.first + 1, self.end),
             "{}" | "null" | "~" if self.end == self.first + 1 => Ok(Vec::new()),
-            _ => Err(shape(self.first, &format!("{} should be a mapping with a line for each key", self.key))),
+            _ => {
+                Err(shape(self.first, &format!("{} should be a mapping with a line for each key", self.key)))
+            }
         }
     }
 
@@ -303,7 +309,10 @@ impl<'t> Entry<'t> {
             let open = line.whole.find('[').map(|at| line.at + at + 1);
             let close = line.whole.rfind(']').map(|at| line.at + at).filter(|_| self.value.ends_with(']'));
             let (Some(open), Some(close)) = (open, close) else {
-                return Err(shape(self.first, &format!("{} should be a list on one line, or one item a line", self.key)));
+                return Err(shape(
+                    self.first,
+                    &format!("{} should be a list on one line, or one item a line", self.key),
+                ));
             };
             let inside = text[open..close].trim_end();
             let comma = if inside.trim().is_empty() || inside.ends_with(',') { "" } else { ", " };
@@ -322,7 +331,12 @@ impl<'t> Entry<'t> {
         let lead = match items.first() {
             Some(first) if self.value.is_empty() => " ".repeat(width(self.lines[first.first].text())),
             None if is_empty => format!("{}{}", " ".repeat(self.indent), style.indent),
-            _ => return Err(shape(self.first, &format!("{} should be a list with a line for each item", self.key))),
+            _ => {
+                return Err(shape(
+                    self.first,
+                    &format!("{} should be a list with a line for each item", self.key),
+                ));
+            }
         };
         let mut block = String::new();
         for (number, line) in item.lines().enumerate() {
@@ -330,7 +344,8 @@ impl<'t> Entry<'t> {
             block.push_str(&format!("{lead}{begin}{line}{}", style.newline));
         }
         let text = if self.value.is_empty() { text.to_owned() } else { self.with_value(text, "") };
-        let shift = text.len() as isize - self.lines.iter().map(|line| line.whole.len()).sum::<usize>() as isize;
+        let shift =
+            text.len() as isize - self.lines.iter().map(|line| line.whole.len()).sum::<usize>() as isize;
         let at = (self.lines[self.end - 1].end() as isize + shift) as usize;
         Ok(inserted(&text, at, &block, style))
     }
@@ -343,7 +358,10 @@ impl<'t> Entry<'t> {
     pub fn with_child(&self, text: &str, child: &str, style: &Style) -> Result<String, SettingsError> {
         let below = entries(&self.lines, self.first + 1, self.end)?;
         if !self.value.is_empty() && !below.is_empty() || !matches!(self.value, "" | "{}" | "null" | "~") {
-            return Err(shape(self.first, &format!("{} should be a mapping with a line for each key", self.key)));
+            return Err(shape(
+                self.first,
+                &format!("{} should be a mapping with a line for each key", self.key),
+            ));
         }
         let lead = match below.first() {
             Some(first) => " ".repeat(first.indent),
@@ -351,7 +369,8 @@ impl<'t> Entry<'t> {
         };
         let block: String = child.lines().map(|line| format!("{lead}{line}{}", style.newline)).collect();
         let text = if self.value.is_empty() { text.to_owned() } else { self.with_value(text, "") };
-        let shift = text.len() as isize - self.lines.iter().map(|line| line.whole.len()).sum::<usize>() as isize;
+        let shift =
+            text.len() as isize - self.lines.iter().map(|line| line.whole.len()).sum::<usize>() as isize;
         let at = (self.lines[self.end - 1].end() as isize + shift) as usize;
         Ok(inserted(&text, at, &block, style))
     }
@@ -375,8 +394,11 @@ impl<'t> Entry<'t> {
             return found.map_or_else(|| text.to_owned(), |found| found.removed(text));
         }
         let inside = self.value.trim_start_matches('[').trim_end_matches(']');
-        let kept: Vec<&str> =
-            inside.split(',').map(str::trim).filter(|part| !part.is_empty() && unquoted(part) != item).collect();
+        let kept: Vec<&str> = inside
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty() && unquoted(part) != item)
+            .collect();
         self.with_value(text, &format!("[{}]", kept.join(", ")))
     }
 

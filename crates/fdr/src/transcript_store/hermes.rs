@@ -57,7 +57,7 @@ pub fn read(database: &Path, session: Option<&str>) -> rusqlite::Result<Vec<Tran
         let mut bytes = head.to_string().into_bytes();
         bytes.push(b'\n');
         let sql = format!("select {} from messages where session_id = ?1 order by id", columns.join(", "));
-        let mut messages = connection.prepare_cached(&sql)?;
+        let mut messages = connection.prepare(&sql)?;
         let lines = messages.query_map([&id], |row| line(row, &columns))?;
         for line in lines {
             let line = line?;
