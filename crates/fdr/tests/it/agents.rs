@@ -179,6 +179,8 @@ mcp_servers:
                             "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0},
                             "contextWindow": 128_000, "maxTokens": 8000}]}}},
                     "mcp": {"servers": {"files": files}},
+                    // All tools are offered as they are, not by way of a tool that finds them.
+                    "tools": {"toolSearch": {"enabled": false}},
                     "gateway": {"mode": "local"}});
                 sandbox.write("home/.openclaw/openclaw.json", &format!("{config:#}"));
             }

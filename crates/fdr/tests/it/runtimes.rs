@@ -22,8 +22,7 @@ fn steps(agent: Agent, p: &str) -> Vec<Step> {
     let mut mcp = agent.mcp_tool("list_directory");
     mcp["args"] = json!({"path": p});
     let patch = |text: &str| {
-        let text = format!("*** Begin Patch\n{text}*** End Patch\n");
-        json!({"name": "apply_patch", "custom": true, "args": text})
+        shell(&format!("apply_patch <<'END'\n*** Begin Patch\n{text}*** End Patch\nEND\n"))
     };
     let task = "SUBTASK: read README.md, count its lines and report.";
     let own = match agent {
@@ -33,7 +32,8 @@ fn steps(agent: Agent, p: &str) -> Vec<Step> {
             tool("Edit", json!({"file_path": file("notes.txt"), "old_string": "two", "new_string": "2"})),
             tool("Read", json!({"file_path": file("missing.txt")})),
             shell("grep -rn Probe ."),
-            tool("TaskCreate", json!({"subject": "Count", "description": "Count the lines."})),
+            // Has no tool for plans when nobody is there.
+            Value::Null,
             tool(
                 "Agent",
                 json!({"description": "Count", "prompt": task, "subagent_type": "general-purpose",
@@ -79,7 +79,8 @@ fn steps(agent: Agent, p: &str) -> Vec<Step> {
             tool("write", json!({"filePath": file("notes.txt"), "content": "one\ntwo\n"})),
             tool("edit", json!({"filePath": file("notes.txt"), "oldString": "two", "newString": "2"})),
             tool("read", json!({"filePath": file("missing.txt")})),
-            tool("grep", json!({"pattern": "Probe", "path": p})),
+            // Its own tool for this downloads ripgrep first.
+            shell("grep -rn Probe ."),
             tool(
                 "todowrite",
                 json!({"todos": [{"id": "1", "content": "Count", "status": "pending", "priority": "high"}]}),
@@ -113,6 +114,7 @@ fn steps(agent: Agent, p: &str) -> Vec<Step> {
         ("plan", plan),
         ("delegate", delegate),
     ];
+    steps.retain(|(_, call)| !call.is_null());
     if agent == Agent::Codex {
         let args = json!({"targets": ["${AGENT}"], "timeout_ms": 30_000});
         let wait = json!({"name": "wait_agent", "namespace": "multi_agent_v1", "args": args});
@@ -155,7 +157,7 @@ pub fn script(agent: Agent, p: &str, names: Option<&[&str]>) -> Value {
     let sub_end = match agent {
         // Its sub-agents end by a tool.
         Agent::GeminiCli => {
-            json!({"tools": [{"name": "complete_task", "args": {"result": "It has three lines."}}]})
+            json!({"tools": [{"name": "complete_task", "args": {"result": {"response": "It has three lines."}}}]})
         }
         _ => report,
     };
@@ -207,6 +209,11 @@ fn work(agent: Agent) -> Session {
     }
     assert!(output.status.success(), "{agent:?}: {output:?}");
     let trail = wait_for(&sandbox, &llm);
+    if env::var_os("SHOW").is_some() {
+        for record in &trail.0 {
+            println!("REC {}", String::from_utf8(record.to_line()).unwrap());
+        }
+    }
     Session { sandbox, llm, trail }
 }
 
@@ -245,8 +252,7 @@ pub fn calls<'t>(trail: &'t Trail, llm: &ScriptedLlm) -> Vec<(Call, Option<&'t R
                 .filter(is_agents)
                 .find(|record| record.tool_use_id() == Some(&call.id));
             let action = named.or_else(|| {
-                let tool = |record: &&Record| matches!(&record.body, Body::Action(a) if a.tool == call.tool);
-                let at = unnamed.iter().position(|record| tool(record))?;
+                let at = unnamed.iter().position(|record| is_of(record, &call.tool))?;
                 Some(unnamed.remove(at))
             });
             let result = action.and_then(|action| results.get(&action.id).copied());
@@ -255,13 +261,21 @@ pub fn calls<'t>(trail: &'t Trail, llm: &ScriptedLlm) -> Vec<(Call, Option<&'t R
         .collect()
 }
 
+/// Whether an action is of this tool, which may be an MCP server's under another name.
+fn is_of(record: &Record, tool: &str) -> bool {
+    let Body::Action(body) = &record.body else { return false };
+    body.tool == tool || body.tool.rsplit_once("__").is_some_and(|(_, name)| tool.ends_with(name))
+}
+
 /// What the table says of a step.
 fn cell(session: &Session, action: Option<&Record>, result: Option<&Record>) -> String {
     let Some(action) = action else { return "no action".to_owned() };
     let Body::Action(body) = &action.body else { panic!("{action:?}") };
+    let agents = session.trail.0.iter().filter_map(|record| Some(&*record.agent.as_ref()?.id));
     let neutral = |text: &str| {
         let text = text.replace(session.sandbox.project.to_str().unwrap(), ".");
-        text.replace(&session.llm.url(), "http://llm")
+        let text = text.replace(&session.llm.url(), "http://llm");
+        agents.clone().fold(text, |text, id| text.replace(id, "ID"))
     };
     let mut done: Vec<_> =
         body.actions.iter().map(|a| format!("{} {}", name(&a.action), neutral(a.resource.as_str()))).collect();
