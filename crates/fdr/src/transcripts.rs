@@ -10,7 +10,7 @@ use crate::transcript_store::{self, Stamp};
 use fdr_capture::{Chunk, Piece};
 use fdr_hook::wire::{Op, Request, Response};
 use fdr_record::{Body, Gap};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 
 /// How often the transcripts are looked at.
 pub const INTERVAL: Duration = Duration::from_millis(500);
+/// How long a line has to stand in a transcript before the recorder takes it in. Runtimes write down
+/// that the model asked for a tool before their hook asks whether it may run; the hook comes first.
+const SETTLED: Duration = Duration::from_secs(1);
 /// About how long a piece is, in bytes.
 const PIECE_BYTES: usize = 1 << 20;
 /// The largest transcript that is read, in bytes; of one that is larger a record says so.
@@ -169,6 +172,8 @@ struct Seen {
     read: Option<Instant>,
     /// How many bytes from the beginning were taken in, and their digest.
     taken: (u64, [u8; 32]),
+    /// How long it was when, of what is not taken in yet.
+    lengths: VecDeque<(Instant, u64)>,
     /// It was said that it is gone.
     is_gone: bool,
 }
@@ -177,6 +182,26 @@ struct Seen {
 #[derive(Debug, Default)]
 pub struct Watcher {
     seen: HashMap<PathBuf, Seen>,
+}
+
+impl Seen {
+    /// How much of so many bytes has stood there for long enough. All of it if there is not more than
+    /// was taken in: then it is looked at for changes.
+    fn settled(&mut self, len: u64) -> u64 {
+        let (taken, _) = self.taken;
+        if len <= taken {
+            self.lengths.clear();
+            return len;
+        }
+        if self.lengths.back().is_none_or(|(_, known)| *known < len) {
+            self.lengths.push_back((Instant::now(), len));
+        }
+        let mut settled = taken;
+        while let Some((_, known)) = self.lengths.pop_front_if(|(since, _)| since.elapsed() >= SETTLED) {
+            settled = known.min(len);
+        }
+        settled
+    }
 }
 
 impl Watcher {
@@ -209,7 +234,7 @@ impl Watcher {
                 return Ok(());
             }
         };
-        if now == seen.stat {
+        if now == seen.stat && seen.lengths.is_empty() {
             return Ok(());
         }
         let mut stamp = None;
@@ -217,7 +242,8 @@ impl Watcher {
             None => surroundings::read_small(path, MAX_FILE_BYTES),
             Some((database, session)) => {
                 let told = transcript_store::stamp(runtime, &database, session)?;
-                if seen.stamp == Some(told) && seen.read.is_some_and(|read| read.elapsed() < UNTOLD) {
+                let is_read = seen.read.is_some_and(|read| read.elapsed() < UNTOLD);
+                if seen.stamp == Some(told) && is_read && seen.lengths.is_empty() {
                     return Ok(());
                 }
                 stamp = Some(told);
@@ -231,11 +257,14 @@ impl Watcher {
         let begins_the_same =
             bytes.get(..taken as usize).is_some_and(|begin| fdr_log::leaf_hash(begin) == digest);
         let known_good = if begins_the_same { taken } else { 0 };
-        recorder.take_transcript(runtime, &file, &bytes, known_good, None)?;
+        let settled = seen.settled(bytes.len() as u64);
+        let bytes = &bytes[..settled as usize];
+        recorder.take_transcript(runtime, &file, bytes, known_good, None)?;
         let end = recorder.pieces(&file).last().map_or(0, |last| last.offset + last.len);
         let end = end.min(bytes.len() as u64);
         let taken = (end, fdr_log::leaf_hash(&bytes[..end as usize]));
-        *seen = Seen { stat: now, stamp, read: Some(Instant::now()), taken, is_gone: false };
+        let lengths = std::mem::take(&mut seen.lengths);
+        *seen = Seen { stat: now, stamp, read: Some(Instant::now()), taken, lengths, is_gone: false };
         Ok(())
     }
 }

@@ -216,7 +216,7 @@ mcp_servers:
             }
             Agent::Hermes => {
                 command.env("OPENAI_API_KEY", "dummy").env("TERMINAL_CWD", &sandbox.project);
-                command.args(["chat", "-Q", "--accept-hooks", "-q", prompt]);
+                command.args(["--accept-hooks", "-z", prompt]);
             }
             Agent::OpenCode => {
                 for what in ["AUTOUPDATE", "MODELS_FETCH", "LSP_DOWNLOAD", "SHARE"] {
