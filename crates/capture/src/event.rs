@@ -188,8 +188,10 @@ impl<'a, 'b> Event<'a, 'b> {
     }
 
     /// Finds out which call an event is about whose runtime has no ids: a new one `before` the tool
-    /// runs, and afterwards the oldest of this agent that is open, of the same tool and arguments
-    /// if there is one.
+    /// runs, and afterwards the newest of this agent that is open, of the same tool and arguments
+    /// if there is one. Newest, because one that was refused stays open: of two calls that are
+    /// alike in every byte it does not matter which ran, but it does that one which did not run is
+    /// not taken for it.
     pub(crate) fn pair(&mut self, tool: &str, input: Option<&Value>, before: bool) {
         self.claimed.inferred = true;
         if before {
@@ -200,12 +202,13 @@ impl<'a, 'b> Event<'a, 'b> {
         let arguments = input.and_then(|input| self.content("args", JSON, canonical(input)).digest_bytes());
         let tool = cap(tool);
         let found = self.known().and_then(|known| {
-            let open: Vec<(&str, &Call)> = known
-                .open_calls_by_id()
-                .filter(|(_, call)| call.tool == tool && call.agent == self.agent.id)
-                .collect();
-            let same = open.iter().rev().find(|(_, call)| arguments.is_some() && call.arguments == arguments);
-            same.or(open.last()).map(|(id, _)| (*id).to_owned())
+            let mut open = known.open_calls_by_id().filter(|(_, call)| {
+                call.tool == tool && call.agent == self.agent.id && call.refused.is_none()
+            });
+            let newest = open.next()?;
+            let is_same = |call: &Call| arguments.is_some() && call.arguments == arguments;
+            let same = std::iter::once(newest).chain(open).find(|(_, call)| is_same(call));
+            Some(same.unwrap_or(newest).0.to_owned())
         });
         match found {
             Some(id) => self.claimed.tool_use_id = Some(id),

@@ -44,6 +44,8 @@ const AFTER: [&str; 8] = [
     "hook:postToolUse",
     "hook:afterShellExecution",
 ];
+/// A hook event that begins a new request to the model: what it said before led to nothing more.
+const BEFORE_MODEL: &str = "hook:BeforeModel";
 /// Transcripts of which it is known how far they were read; the one that was silent longest goes
 /// first.
 const MAX_FILES: usize = 1_024;
@@ -399,6 +401,9 @@ impl Session {
                 .and_then(|content| content.digest_bytes())
         };
         let call = record.tool_use_id();
+        if source == BEFORE_MODEL {
+            self.said(agent, None);
+        }
         match &record.body {
             Body::Prompt(_) => {
                 if self.prompts.len() >= MAX_PROMPTS {

@@ -9,16 +9,19 @@
 //! [`Agent::files`].
 
 pub mod claude_code;
+pub mod codex;
 pub mod cursor;
 pub mod gemini_cli;
 pub mod json_hooks;
 pub mod json_text;
+pub mod toml_lines;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Every runtime that can be set up, in the order in which they are listed.
-pub static AGENTS: [&dyn Agent; 3] = [&claude_code::ClaudeCode, &gemini_cli::GeminiCli, &cursor::Cursor];
+pub static AGENTS: [&dyn Agent; 4] =
+    [&claude_code::ClaudeCode, &codex::Codex, &gemini_cli::GeminiCli, &cursor::Cursor];
 
 /// The runtime of a name.
 pub fn agent(runtime: &str) -> Option<&'static dyn Agent> {
@@ -78,6 +81,21 @@ pub trait Agent: Sync {
     /// # Errors
     /// When the text can't be understood.
     fn remove(&self, file: &Path, text: &str) -> Result<Option<String>, SettingsError>;
+
+    /// The same where it matters what else the runtime's files hold: `beside` has the texts, as
+    /// they are, of those before this one.
+    ///
+    /// # Errors
+    /// Those of [`Agent::remove`].
+    fn remove_beside(
+        &self,
+        file: &Path,
+        text: &str,
+        beside: &[(&Path, &str)],
+    ) -> Result<Option<String>, SettingsError> {
+        let _ = beside;
+        self.remove(file, text)
+    }
 
     /// What a file says of hooks.
     ///
@@ -244,7 +262,7 @@ pub fn coverage(events: &[&str], hooks: &[Found]) -> usize {
 pub const HOOK_PROGRAM: &str = "fdr-hook";
 
 /// How the guard begins, behind the call of `fdr-hook`.
-const GUARD: &str = "|| { c=$?;";
+const GUARD: &str = "|| case $? in 1) exit 1;; 2) exit 2;; *) grep -qs closed ";
 
 /// The program that the hooks call, and the recorder that it shall find.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -270,27 +288,29 @@ impl Hook {
     /// The command line for an event, for a POSIX shell. A gate is an event by which the runtime
     /// asks whether a tool may run.
     ///
-    /// `fdr-hook` answers for its own failures, with a status up to 2. A greater one says that it
-    /// could not run or was killed, which stops no tool in any runtime; so the command line of a
-    /// gate denies then (status 2, the reason on standard error), if the recorder's folder says
-    /// that hooks fail closed.
+    /// `fdr-hook` answers for its own failures, with a status up to 2. Any other says that it could
+    /// not run or was killed. What a runtime makes of that is not what is wanted: most run the
+    /// tool, Gemini CLI refuses it if the shell had something to say. So the command line of a gate
+    /// ends with 2 then, which denies everywhere, if a recorder's folder says that hooks fail
+    /// closed, else with 1, which denies nowhere.
     pub fn command(&self, runtime: &str, event: &str, gate: bool) -> String {
         let mut command = format!("{} {runtime} {event}", shell_quote(&self.program));
-        let file = match &self.home {
+        let failure = fdr_hook::FAILURE_FILE;
+        let files = match &self.home {
             Some(home) => {
                 command.push_str(" --home ");
                 command.push_str(&shell_quote(home));
-                format!("{}/{}", shell_quote(home), fdr_hook::FAILURE_FILE)
+                format!("{}/{failure}", shell_quote(home))
             }
-            // Where `fdr_hook::default_home` looks.
+            // Wherever `fdr_hook::default_home` may look. Without a `$`: Gemini CLI takes such a name
+            // for a variable of its own, and for another command line then.
             None => format!(
-                "\"${{FDR_HOME:-${{XDG_STATE_HOME:-$HOME/.local/state}}/fdr}}/{}\"",
-                fdr_hook::FAILURE_FILE
+                "~/.local/state/fdr/{failure} \"`printenv FDR_HOME`/{failure}\" \"`printenv XDG_STATE_HOME`/fdr/{failure}\""
             ),
         };
         if gate {
             command.push_str(&format!(
-                " {GUARD} [ $c -lt 3 ] || ! grep -qs closed {file} || {{ echo 'fdr (enforce): denied, because fdr-hook failed with status' $c >&2; c=2; }}; exit $c; }}"
+                " {GUARD}{files} || exit 1; echo 'fdr (enforce): denied, because fdr-hook gave no answer' >&2; exit 2;; esac"
             ));
         }
         command
@@ -399,7 +419,7 @@ mod tests {
         for hook in [
             hook("/opt/fdr/bin/fdr-hook", None),
             hook("/home/a b/it's \"x\"/fdr-hook", Some("/tmp/ä b")),
-            hook("/a || { c=$?; b/fdr-hook", Some("/it's || here")),
+            hook("/a || case $? in b/fdr-hook", Some("/it's || here")),
         ] {
             for gate in [false, true] {
                 let call =
@@ -429,7 +449,12 @@ mod tests {
     }
 
     /// What the command line of a gate ends as when `fdr-hook` ends as given.
-    fn guarded(status: &str, fail: Option<&str>, default_home: bool) -> (Option<i32>, String, String) {
+    fn guarded(
+        shell: &str,
+        status: &str,
+        fail: Option<&str>,
+        default_home: bool,
+    ) -> (Option<i32>, String, String) {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().join("re corder's");
         std::fs::create_dir_all(&home).unwrap();
@@ -439,18 +464,15 @@ mod tests {
         let program = dir.path().join("fdr-hook");
         if status != "missing" {
             std::fs::write(&program, format!("#!/bin/sh\ncat >&2\n{status}\n")).unwrap();
-            std::os::unix::fs::PermissionsExt::set_mode(
-                &mut std::fs::metadata(&program).unwrap().permissions(),
-                0o755,
-            );
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
             std::fs::set_permissions(&program, mode).unwrap();
         }
         let text = |path: &Path| path.to_str().unwrap().to_owned();
         let hook =
             Hook { program: text(&program), home: if default_home { None } else { Some(text(&home)) } };
-        let mut child = std::process::Command::new("/bin/sh")
+        let mut child = std::process::Command::new(shell)
             .args(["-c", &hook.command("codex", "PreToolUse", true)])
+            .env("HOME", "/nowhere")
             .env("FDR_HOME", if default_home { &home } else { dir.path() })
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())
@@ -476,17 +498,16 @@ mod tests {
             ("exit 126", 126),
         ];
         for (status, code) in statuses {
-            for default_home in [false, true] {
+            for (shell, default_home) in [("sh", false), ("bash", false), ("sh", true), ("bash", true)] {
                 for (fail, closed) in
                     [(Some("closed"), true), (Some("closed\n"), true), (Some("open"), false), (None, false)]
                 {
-                    let (got, stdout, stderr) = guarded(status, fail, default_home);
+                    let (got, stdout, stderr) = guarded(shell, status, fail, default_home);
                     let denies = closed && code > 2;
-                    assert_eq!(got, Some(if denies { 2 } else { code }), "{status} {fail:?}: {stderr}");
+                    let wanted = if code <= 2 { code } else { 1 + i32::from(denies) };
+                    assert_eq!(got, Some(wanted), "{status} {fail:?}: {stderr}");
                     assert_eq!(stdout, "");
-                    let said = stderr.contains(&format!(
-                        "fdr (enforce): denied, because fdr-hook failed with status {code}"
-                    ));
+                    let said = stderr.ends_with("fdr (enforce): denied, because fdr-hook gave no answer\n");
                     assert_eq!(said, denies, "{stderr}");
                 }
             }

@@ -2,8 +2,8 @@
 
 use crate::home::Home;
 use crate::{
-    approvals, cat, config, control, demo, doctor, import, install, intent, mcp_proxy, normalize, policy,
-    query, reconcile, recorder, replay, run, sessions, show, tail, verify,
+    approvals, cat, config, control, demo, doctor, harness, import, install, intent, mcp_proxy, normalize,
+    policy, query, reconcile, recorder, replay, run, sessions, show, tail, verify,
 };
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;
@@ -34,6 +34,8 @@ enum Command {
     Uninstall(install::UninstallArgs),
     /// Say whether capture is really in place.
     Doctor(doctor::DoctorArgs),
+    /// Say what holds each agent on this machine, and what is weak about it.
+    Harness(harness::HarnessArgs),
     /// Run an agent with capture on for that run alone: fdr run -- claude …
     Run(run::RunArgs),
     /// List sessions.
@@ -113,6 +115,7 @@ impl Cli {
             Command::Install(args) => install::install(&args, dir, !home.is_default(), out),
             Command::Uninstall(args) => install::uninstall(&args, out),
             Command::Doctor(args) => doctor::run(&args, &home, out),
+            Command::Harness(args) => harness::run(&args, dir, out),
             Command::Run(args) => run::run(&args, dir),
             Command::Sessions(args) => sessions::run(&args, dir, out),
             Command::Show(args) => show::run(&args, dir, out),

@@ -578,7 +578,7 @@ fn check_elsewhere(agent: &dyn Agent, here: &Place<'_>, checks: &mut Checks) {
 }
 
 /// What `program --version` says.
-fn version_of(program: &Path) -> Option<String> {
+pub fn version_of(program: &Path) -> Option<String> {
     let mut child = Command::new(program)
         .arg("--version")
         .stdin(Stdio::null())

@@ -277,14 +277,21 @@ fn added(
             }
             let count =
                 |text: Option<&str>| text.map_or(Ok(0), |text| Ok(agent.read(&path, text)?.hooks.len()));
+            // What stands before a change to another file counts: places may shift.
+            let old: Vec<(&Path, &str)> = changes
+                .iter()
+                .map(|change| (&*change.file.path, change.file.text.as_deref().unwrap_or_default()))
+                .collect();
             let had_ours = match text {
-                Some(text) => agent.remove(&path, text)?.as_deref() != Some(text),
+                Some(text) => agent.remove_beside(&path, text, &old)?.as_deref() != Some(text),
                 None => false,
             };
             Ok((count(text)?, count(Some(&after))?, had_ours, after))
         })();
         let (before, now, had_ours, after) = done.map_err(|error| file.refuse(&error))?;
-        changes.push(Change { file, after: Some(after), hooks: (before, now), had_ours, restored: None });
+        // A file that would be empty is none.
+        let after = Some(after).filter(|after| file.text.is_some() || !after.is_empty());
+        changes.push(Change { file, after, hooks: (before, now), had_ours, restored: None });
     }
     if lock && !is_locked {
         bail!(
@@ -310,17 +317,17 @@ fn removed(agent: &dyn Agent, scope: Scope, place: &Place<'_>) -> anyhow::Result
         let Some(before) = file.text.clone() else { continue };
         let path = file.path.clone();
         let refuse = |error| file.refuse(&error);
-        let after = agent.remove(&path, &before).map_err(refuse)?;
-        if after.as_ref() == Some(&before) {
-            continue;
-        }
-        let count = agent.read(&path, &before).map_err(refuse)?.hooks.len();
-        // If nothing but what is ours has changed since, the very bytes of before are known.
         let beside: Vec<(&Path, &str)> = texts
             .iter()
             .take_while(|(other, _)| *other != path)
             .map(|(path, text)| (&**path, &**text))
             .collect();
+        let after = agent.remove_beside(&path, &before, &beside).map_err(refuse)?;
+        if after.as_ref() == Some(&before) {
+            continue;
+        }
+        let count = agent.read(&path, &before).map_err(refuse)?.hooks.len();
+        // If nothing but what is ours has changed since, the very bytes of before are known.
         let original = file.backups().into_iter().find_map(|backup| {
             let text = fs::read_to_string(&backup).ok()?;
             let added = agent.add_beside(&path, Some(&text), hook.as_ref()?, &beside).ok()?;

@@ -14,6 +14,7 @@ mod control;
 mod demo;
 mod doctor;
 mod filter;
+mod harness;
 mod held;
 mod home;
 mod import;

@@ -82,7 +82,11 @@ fn reconcile(args: &ReconcileArgs, home: &Home, out: &mut dyn Write) -> anyhow::
     let found = findings::find(&evidence);
     let report = Report { view: &view, calls: &calls, transcripts: &transcripts, found: &found };
     match args.json {
-        true => writeln!(out, "{}", String::from_utf8_lossy(&text::json_line(report.json().to_string().as_bytes())))?,
+        true => writeln!(
+            out,
+            "{}",
+            String::from_utf8_lossy(&text::json_line(report.json().to_string().as_bytes()))
+        )?,
         false => report.write(&look, out)?,
     }
     out.flush()?;
@@ -196,7 +200,8 @@ impl Completeness {
                 self.confirmed,
                 counted(self.actions as u64, "action")
             ));
-            let alone = |(source, count): (&Source, &usize)| format!("{count} seen by the {} alone", source.as_str());
+            let alone =
+                |(source, count): (&Source, &usize)| format!("{count} seen by the {} alone", source.as_str());
             parts.extend(self.alone.iter().map(alone));
         } else {
             let by = named(&mut self.alone.keys());
@@ -220,8 +225,7 @@ pub fn completeness(view: &SessionView, trail: &Trail, root: usize) -> (String, 
     let mut calls = Calls::new(view);
     // By tool and time: to compare arguments, contents would have to be read.
     calls.join_proxied(view, &mut |_, _| true);
-    let evidence =
-        Evidence { view, calls: &calls, transcripts: None, content: &content, now: text::now() };
+    let evidence = Evidence { view, calls: &calls, transcripts: None, content: &content, now: text::now() };
     let found = findings::find(&evidence);
     let is_below = |at: usize| root == 0 || view.is_below(&view.rows[at], root);
     let concerned = found.findings.iter().filter(|finding| finding.rows.iter().any(|at| is_below(*at)));
@@ -356,7 +360,8 @@ impl Report<'_> {
 
     fn write(&self, look: &Look, out: &mut dyn Write) -> anyhow::Result<()> {
         let records = || self.view.rows.iter().filter(|row| !is_of_proxy(row)).filter_map(Row::record);
-        let agent = records().find_map(|record| record.agent.as_ref().filter(|agent| agent.id == self.view.id));
+        let agent =
+            records().find_map(|record| record.agent.as_ref().filter(|agent| agent.id == self.view.id));
         let agent = agent.or_else(|| records().find_map(|record| record.agent.as_ref()));
         let name = agent.map_or("unknown agent".to_owned(), line::agent_name);
         let findings = self.found.findings.len();
@@ -412,20 +417,28 @@ impl Report<'_> {
                 Standing::Unreadable(why) => format!("can't be read: {why}"),
             };
             let lines_of = counted(transcript.lines, "line");
-            lines.push(("transcript", format!("{}, {lines_of}: {standing}; claimed by the client", transcript.file)));
+            lines.push((
+                "transcript",
+                format!("{}, {lines_of}: {standing}; claimed by the client", transcript.file),
+            ));
         }
         let servers: Vec<String> = self
             .servers()
             .into_iter()
             .map(|(server, count)| format!("{server} ({})", counted(count, "call")))
             .collect();
-        lines.push(("proxy", match servers.is_empty() {
-            true => "not observed".to_owned(),
-            false => format!("{}; observed by the recorder", servers.join(", ")),
-        }));
+        lines.push((
+            "proxy",
+            match servers.is_empty() {
+                true => "not observed".to_owned(),
+                false => format!("{}; observed by the recorder", servers.join(", ")),
+            },
+        ));
         for (source, said) in lines {
             let indent = 12;
-            for (at, line) in text::wrap(&text::line(&said), look.width.saturating_sub(indent)).iter().enumerate() {
+            for (at, line) in
+                text::wrap(&text::line(&said), look.width.saturating_sub(indent)).iter().enumerate()
+            {
                 let label = if at == 0 { source } else { "" };
                 writeln!(out, "{}{line}", look.paint(Tone::Strong, &text::pad(label, indent)))?;
             }
@@ -457,7 +470,8 @@ impl Report<'_> {
             };
             let hook = seen(call.before.is_some(), !call.after.is_empty() || !call.shown.is_empty());
             let asked = call.asked.is_some() || written.is_some();
-            let transcript = match (asked, call.told.is_some() || written.is_some_and(|w| w.result.is_some())) {
+            let transcript = match (asked, call.told.is_some() || written.is_some_and(|w| w.result.is_some()))
+            {
                 (true, true) => Cell::plain("asked, told"),
                 (true, false) => Cell::plain("asked"),
                 (false, true) => Cell::plain("told"),
@@ -505,8 +519,12 @@ impl Report<'_> {
         if more > 0 {
             where_it_is.push(format!("and {more} more"));
         }
-        let places: Vec<String> =
-            finding.places.iter().take(MAX_LISTED).map(|place| format!("{}:{}", place.file, place.line)).collect();
+        let places: Vec<String> = finding
+            .places
+            .iter()
+            .take(MAX_LISTED)
+            .map(|place| format!("{}:{}", place.file, place.line))
+            .collect();
         let lines = [
             ("", finding.said.clone()),
             ("records", if where_it_is.is_empty() { "none".to_owned() } else { where_it_is.join(" ") }),
@@ -516,7 +534,9 @@ impl Report<'_> {
         ];
         for (label, said) in lines.iter().filter(|(_, said)| !said.is_empty()) {
             let indent = 14;
-            for (at, line) in text::wrap(&text::line(said), look.width.saturating_sub(indent)).iter().enumerate() {
+            for (at, line) in
+                text::wrap(&text::line(said), look.width.saturating_sub(indent)).iter().enumerate()
+            {
                 let label = if at == 0 { format!("  {label}") } else { String::new() };
                 writeln!(out, "{}{line}", look.paint(Tone::Dim, &text::pad(&label, indent)))?;
             }

@@ -44,6 +44,25 @@ pub enum Shape {
     Plain,
 }
 
+/// A hook of ours, and where it stands in the lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The event that it stands under.
+    pub event: String,
+    /// Which group of the event it is in, from 0.
+    pub group: usize,
+    /// Which hook of the group it is, from 0.
+    pub at: usize,
+    /// Its command line.
+    pub command: String,
+    /// Its time limit, as the runtime counts.
+    pub timeout: Option<u64>,
+    /// The matcher of its group.
+    pub matcher: Option<String>,
+    /// What is shown while it runs.
+    pub status_message: Option<String>,
+}
+
 impl JsonHooks {
     /// Our hooks in a settings file.
     ///
@@ -59,6 +78,35 @@ impl JsonHooks {
             Found { event: our.event, hook: our.hook, complete }
         });
         Ok(found.collect())
+    }
+
+    /// Our hooks as they stand in a settings file.
+    ///
+    /// # Errors
+    /// When it is not JSON.
+    pub fn placed(&self, text: &str) -> Result<Vec<Placed>, SettingsError> {
+        let lists = json_text::value_at(text, &["hooks"])?.unwrap_or_default();
+        let mut found = Vec::new();
+        for (event, groups) in lists.as_object().into_iter().flatten() {
+            for (group, value) in groups.as_array().into_iter().flatten().enumerate() {
+                for (at, entry) in value["hooks"].as_array().into_iter().flatten().enumerate() {
+                    let command = entry["command"].as_str().unwrap_or_default();
+                    if Hook::parse(command).is_none_or(|call| call.runtime != self.runtime) {
+                        continue;
+                    }
+                    found.push(Placed {
+                        event: event.clone(),
+                        group,
+                        at,
+                        command: command.to_owned(),
+                        timeout: entry["timeout"].as_u64(),
+                        matcher: value["matcher"].as_str().map(str::to_owned),
+                        status_message: entry["statusMessage"].as_str().map(str::to_owned),
+                    });
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// The text with a hook of ours for each event. An empty text is taken for an empty object.
@@ -339,10 +387,10 @@ fn entries<'b, 'a>(group: &'b Object<'a>) -> &'b [Value<'a>] {
 mod tests {
     use super::*;
     use crate::agents::claude_code::HOOKS as CLAUDE_CODE;
-    use crate::agents::{coverage, cursor, gemini_cli};
+    use crate::agents::{codex, coverage, cursor, gemini_cli};
 
     /// Every runtime of the family.
-    const FAMILY: [&JsonHooks; 3] = [&CLAUDE_CODE, &gemini_cli::HOOKS, &cursor::HOOKS];
+    const FAMILY: [&JsonHooks; 4] = [&CLAUDE_CODE, &codex::HOOKS, &gemini_cli::HOOKS, &cursor::HOOKS];
 
     fn hook() -> Hook {
         Hook { program: "/opt/fdr/bin/fdr-hook".to_owned(), home: None }

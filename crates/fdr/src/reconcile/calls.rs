@@ -97,14 +97,10 @@ impl Call {
     pub fn sources(&self) -> Vec<Source> {
         let hook = self.before.is_some() || !self.after.is_empty() || !self.shown.is_empty();
         let transcript = self.asked.is_some() || self.told.is_some() || self.written.is_some();
-        [
-            (hook, Source::Hook),
-            (transcript, Source::Transcript),
-            (self.proxied.is_some(), Source::Proxy),
-        ]
-        .into_iter()
-        .filter_map(|(saw, source)| saw.then_some(source))
-        .collect()
+        [(hook, Source::Hook), (transcript, Source::Transcript), (self.proxied.is_some(), Source::Proxy)]
+            .into_iter()
+            .filter_map(|(saw, source)| saw.then_some(source))
+            .collect()
     }
 
     /// Whether the runtime's hooks have no id for it, so that it is joined by order and arguments.
@@ -138,7 +134,9 @@ pub struct Calls {
 
 /// Whether a record belongs to a session between a client and an MCP server.
 pub fn is_of_proxy(row: &Row) -> bool {
-    row.record().and_then(|record| record.agent.as_ref()).is_some_and(|agent| agent.runtime.starts_with("mcp:"))
+    row.record()
+        .and_then(|record| record.agent.as_ref())
+        .is_some_and(|agent| agent.runtime.starts_with("mcp:"))
 }
 
 /// The event of a hook's record.
@@ -173,7 +171,11 @@ impl Calls {
                 of_proxy.insert(record.id, calls.proxied.len());
                 calls.proxied.push(Proxied {
                     action: *at,
-                    server: record.agent.as_ref().map(|agent| agent.runtime[4..].to_owned()).unwrap_or_default(),
+                    server: record
+                        .agent
+                        .as_ref()
+                        .map(|agent| agent.runtime[4..].to_owned())
+                        .unwrap_or_default(),
                     tool: body.tool.clone(),
                     when: row.when(),
                     result: None,
@@ -224,7 +226,8 @@ impl Calls {
                     }
                 }
                 Body::Result(body) => {
-                    let linked = about(&[Rel::ResultOf, Rel::About]).and_then(|id| by_action.get(&id).copied());
+                    let linked =
+                        about(&[Rel::ResultOf, Rel::About]).and_then(|id| by_action.get(&id).copied());
                     let number = match linked {
                         Some(number) => number,
                         None => calls.of_id(row, record.tool_use_id()),
@@ -357,7 +360,12 @@ impl Calls {
 
     /// Joins the calls of a transcript: by id, or where the hooks have none by order and arguments.
     /// `same` says whether the arguments of a call are those of one that was written.
-    pub fn join(&mut self, written: Vec<Written>, runtime: &str, same: &mut dyn FnMut(&Call, &Written) -> bool) {
+    pub fn join(
+        &mut self,
+        written: Vec<Written>,
+        runtime: &str,
+        same: &mut dyn FnMut(&Call, &Written) -> bool,
+    ) {
         let mut left = Vec::new();
         for one in written {
             let by_id = self.by_id.get(&(one.session.clone(), one.id.clone())).copied();
@@ -407,18 +415,15 @@ impl Calls {
         let joined = |call: &Call| call.written.as_ref().filter(|w| w.file == one.file).map(|w| w.line);
         let lines: Vec<(usize, u64)> =
             self.list.iter().enumerate().filter_map(|(at, call)| Some((at, joined(call)?))).collect();
-        let from = lines.iter().filter(|(_, line)| *line <= one.line).map(|(at, _)| at + 1).max().unwrap_or(0);
+        let from =
+            lines.iter().filter(|(_, line)| *line <= one.line).map(|(at, _)| at + 1).max().unwrap_or(0);
         let to = lines.iter().filter(|(at, line)| *line > one.line && *at >= from).map(|(at, _)| *at).min();
         (from, to.unwrap_or(self.list.len()))
     }
 
     /// Joins the calls that went through the proxy: the same tool, the same arguments, the time.
     /// `same` says whether the arguments are the same.
-    pub fn join_proxied(
-        &mut self,
-        view: &SessionView,
-        same: &mut dyn FnMut(&Call, &Proxied) -> bool,
-    ) {
+    pub fn join_proxied(&mut self, view: &SessionView, same: &mut dyn FnMut(&Call, &Proxied) -> bool) {
         // A server's own name is not always the one that the agent has for it.
         let mut names: HashSet<(String, String)> = HashSet::new();
         // First those that agree in all, then those of which only the arguments differ.

@@ -201,7 +201,8 @@ fn is_within(part: &Told, whole: &Told) -> bool {
             return true;
         }
         // `Output: hello`
-        let labelled = line.split_once(": ").filter(|(label, _)| LABELS.contains(&label.to_ascii_lowercase().as_str()));
+        let labelled =
+            line.split_once(": ").filter(|(label, _)| LABELS.contains(&label.to_ascii_lowercase().as_str()));
         let bare = labelled.map_or(line.as_str(), |(_, rest)| rest);
         is_frame(bare) || whole.whole.contains(bare) || pieces(bare).len() > 1
     })

@@ -3,9 +3,7 @@
 //! A finding says what was seen, and no more: each name has with it what it proves and what it does
 //! not. What is known to be harmless in a runtime is in [`Habits`].
 
-use super::calls::{
-    Call, Calls, Source, content_of, event_of, is_before, is_of_proxy, is_of_work, mcp_tool,
-};
+use super::calls::{Call, Calls, Source, content_of, event_of, is_before, is_of_proxy, is_of_work, mcp_tool};
 use super::compare::{Told, same_arguments};
 use super::transcript::{Standing, Transcript};
 use crate::text::counted;
@@ -358,9 +356,11 @@ impl<'e> Search<'e> {
         if hooked && call.before.is_none() {
             self.not_asked_before(number);
         }
-        let against = call.facts.concerns(true).into_iter().any(|concern| {
-            matches!(concern, Concern::RanAgainstPolicy | Concern::RanWithoutGrant)
-        });
+        let against = call
+            .facts
+            .concerns(true)
+            .into_iter()
+            .any(|concern| matches!(concern, Concern::RanAgainstPolicy | Concern::RanWithoutGrant));
         if let Some(how) = self.ran(call).filter(|_| self.is_refused_by_policy(call) || against) {
             let said = format!("{} was refused, and {how}", self.name_of(call));
             let rows: Vec<usize> = call.after.iter().copied().chain(self.proxy_rows(call)).collect();
@@ -438,13 +438,15 @@ impl<'e> Search<'e> {
                 if turns.len() < 2 {
                     for number in run {
                         let (name, said) = silent[number].clone();
-                        let rows = self.list[*number].asked.into_iter().chain(self.proxy_rows(&self.list[*number]));
+                        let rows =
+                            self.list[*number].asked.into_iter().chain(self.proxy_rows(&self.list[*number]));
                         let rows: Vec<usize> = rows.collect();
                         self.add(name, said, &[*number], rows);
                     }
                     continue;
                 }
-                let ran = run.iter().filter(|number| silent[number].0 == Name::ExecutedWithoutDecision).count();
+                let ran =
+                    run.iter().filter(|number| silent[number].0 == Name::ExecutedWithoutDecision).count();
                 let said = format!(
                     "no hook told of {} in a row, which other sources have; {} of them ran",
                     counted(run.len() as u64, "call"),
@@ -465,7 +467,9 @@ impl<'e> Search<'e> {
             Some(Outcome::Denied | Outcome::Rejected) => {
                 let by = match (written, proxied) {
                     (Some(Outcome::Ok), _) => "the transcript has its result",
-                    (_, Some(Outcome::Ok | Outcome::Error)) => "it went through the MCP proxy and was answered",
+                    (_, Some(Outcome::Ok | Outcome::Error)) => {
+                        "it went through the MCP proxy and was answered"
+                    }
                     _ => return,
                 };
                 let said = format!("by the hooks {} was refused, but {by}", self.name_of(call));
@@ -473,7 +477,8 @@ impl<'e> Search<'e> {
                 self.add(Name::OutcomeDiffers, said, &[number], rows);
             }
             Some(Outcome::Ok) if written == Some(Outcome::Denied) && call.told.is_none() => {
-                let said = format!("by the hooks {} ran, but by the transcript it was refused", self.name_of(call));
+                let said =
+                    format!("by the hooks {} ran, but by the transcript it was refused", self.name_of(call));
                 self.add(Name::OutcomeDiffers, said, &[number], call.after.clone());
             }
             _ if self.is_after_missing(call) => {
@@ -485,7 +490,8 @@ impl<'e> Search<'e> {
             // Of what no hook told, it is said elsewhere.
             None if call.before.is_none() || !self.turn_is_over(call) => {}
             None if habits(&call.runtime).tells_every_outcome || self.is_covered(call) => {
-                let said = format!("{} was let through, and nothing tells what came of it", self.name_of(call));
+                let said =
+                    format!("{} was let through, and nothing tells what came of it", self.name_of(call));
                 self.add(Name::DecidedWithoutOutcome, said, &[number], []);
             }
             None => self.untold += 1,
@@ -506,9 +512,10 @@ impl<'e> Search<'e> {
             && call.before.is_some()
             && habits(&call.runtime).tells_every_run
             && !told_after(call)
-            && self.list.iter().any(|other| {
-                other.session == call.session && other.tool == call.tool && told_after(other)
-            })
+            && self
+                .list
+                .iter()
+                .any(|other| other.session == call.session && other.tool == call.tool && told_after(other))
     }
 
     /// Whether the agent's turn in which a call was made is over.
@@ -532,7 +539,9 @@ impl<'e> Search<'e> {
         let mut how = Vec::new();
         let mut rows = Vec::new();
         for at in &call.after {
-            if self.result(*at).is_some_and(|body| body.arguments_changed) && differs(self.content(*at, "args"), false) {
+            if self.result(*at).is_some_and(|body| body.arguments_changed)
+                && differs(self.content(*at, "args"), false)
+            {
                 how.push("it ran with other arguments than those that were decided on, as its hook told afterwards");
                 rows.push(*at);
             }
@@ -592,7 +601,8 @@ impl<'e> Search<'e> {
         if self.evidence.transcripts.is_some() {
             let written = call.written.as_ref().and_then(|written| written.result.as_deref());
             let ran = |at: &&usize| self.result(**at).is_some();
-            let observed = call.after.iter().filter(ran).find_map(|at| Some((*at, self.content(*at, "result")?)));
+            let observed =
+                call.after.iter().filter(ran).find_map(|at| Some((*at, self.content(*at, "result")?)));
             match (&shown, &observed, written) {
                 (Some((at, ours)), _, Some(theirs)) if rows.is_empty() => {
                     if !told(ours).is_same_view(&told(theirs)) {
@@ -645,13 +655,16 @@ impl<'e> Search<'e> {
 
     /// Whether a transcript would have a call, had the model asked for it.
     fn is_covered(&self, call: &Call) -> bool {
-        let Some((_, last)) = self.covers.get(&(call.session.as_str(), call.agent.as_str())) else { return false };
+        let Some((_, last)) = self.covers.get(&(call.session.as_str(), call.agent.as_str())) else {
+            return false;
+        };
         if *last > call.when {
             return true;
         }
-        let settled = self.ended.get(call.session.as_str()).is_some_and(|ended| {
-            call.when <= *ended && self.evidence.now.0 > ended.0 + SETTLED_NANOS
-        });
+        let settled = self
+            .ended
+            .get(call.session.as_str())
+            .is_some_and(|ended| call.when <= *ended && self.evidence.now.0 > ended.0 + SETTLED_NANOS);
         let read_now = self.evidence.transcripts.into_iter().flatten().any(|transcript| {
             transcript.covers.contains_key(&(call.session.clone(), call.agent.clone()))
                 && !matches!(transcript.standing, Standing::Gone | Standing::Unreadable(_))
@@ -720,7 +733,8 @@ impl<'e> Search<'e> {
                 continue;
             };
             let Some(sessions) = behind.get(server) else { continue };
-            let is_while = |row: &&Row| is_of_proxy(row) && row.session().is_some_and(|s| sessions.contains(&s));
+            let is_while =
+                |row: &&Row| is_of_proxy(row) && row.session().is_some_and(|s| sessions.contains(&s));
             let times: Vec<Timestamp> = self.view.rows.iter().filter(is_while).map(Row::when).collect();
             let (first, last) = (times.iter().min(), times.iter().max());
             let within = first.is_some_and(|t| *t <= call.when) && last.is_some_and(|t| *t >= call.when);
@@ -745,7 +759,8 @@ impl<'e> Search<'e> {
             let observed = record.observed.as_ref().filter(|observed| !observed.late);
             // An orphan is below the first process of the machine.
             let seen = observed.is_some_and(|o| o.pid.is_some_and(|pid| pid > 1) && o.exe.is_some());
-            if seen && Source::of(record) == Some(Source::Hook)
+            if seen
+                && Source::of(record) == Some(Source::Hook)
                 && let Some(session) = row.session()
             {
                 sessions.entry(session).or_default().push(at);
@@ -766,7 +781,11 @@ impl<'e> Search<'e> {
         let observed = self.row(at).record().and_then(|record| record.observed.as_ref());
         observed.map_or((0, "", 0), |observed| {
             let exe = observed.exe.as_deref().unwrap_or_default();
-            (observed.pid.unwrap_or_default(), exe.trim_end_matches(" (deleted)"), observed.uid.unwrap_or_default())
+            (
+                observed.pid.unwrap_or_default(),
+                exe.trim_end_matches(" (deleted)"),
+                observed.uid.unwrap_or_default(),
+            )
         })
     }
 
@@ -793,7 +812,12 @@ impl<'e> Search<'e> {
             }
         }
         if own.is_empty() {
-            own.extend(count.iter().max_by_key(|(process, count)| (**count, std::cmp::Reverse(*process))).map(|(p, _)| *p));
+            own.extend(
+                count
+                    .iter()
+                    .max_by_key(|(process, count)| (**count, std::cmp::Reverse(*process)))
+                    .map(|(p, _)| *p),
+            );
         }
         let mut strange: BTreeMap<(u32, &str, u32), Vec<usize>> = BTreeMap::new();
         for at in rows {
@@ -814,8 +838,13 @@ impl<'e> Search<'e> {
                 own.first().map_or(0, |(pid, _, _)| *pid),
             );
             let calls = |call: &Call| call.before.iter().chain(&call.after).any(|at| rows.contains(at));
-            let calls: Vec<usize> =
-                self.list.iter().enumerate().filter(|(_, call)| calls(call)).map(|(number, _)| number).collect();
+            let calls: Vec<usize> = self
+                .list
+                .iter()
+                .enumerate()
+                .filter(|(_, call)| calls(call))
+                .map(|(number, _)| number)
+                .collect();
             self.add_unless_said(Name::ForgedHookEvent, said, &calls, rows);
         }
     }
@@ -829,9 +858,8 @@ impl<'e> Search<'e> {
 
     /// Adds to a finding of that name on the same calls, if there is one.
     fn add_unless_said(&mut self, name: Name, said: String, calls: &[usize], rows: Vec<usize>) {
-        let same = |finding: &&mut Finding| {
-            finding.name == name && rows.iter().any(|at| finding.rows.contains(at))
-        };
+        let same =
+            |finding: &&mut Finding| finding.name == name && rows.iter().any(|at| finding.rows.contains(at));
         match self.found.findings.iter_mut().find(same) {
             Some(finding) => {
                 finding.said = format!("{}; {said}", finding.said);
@@ -852,7 +880,8 @@ impl<'e> Search<'e> {
         let mut started: HashSet<(&str, &str)> = HashSet::new();
         let mut begun: HashSet<&str> = HashSet::new();
         for row in &self.view.rows {
-            let (Some(session), Some(agent), Some(record)) = (row.session(), row.agent(), row.record()) else {
+            let (Some(session), Some(agent), Some(record)) = (row.session(), row.agent(), row.record())
+            else {
                 continue;
             };
             if matches!(record.body, Body::SessionStart(_)) {
@@ -869,7 +898,8 @@ impl<'e> Search<'e> {
         let mut late: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         let mut orphans: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
         for (at, row) in self.view.rows.iter().enumerate() {
-            let (Some(session), Some(agent), Some(record)) = (row.session(), row.agent(), row.record()) else {
+            let (Some(session), Some(agent), Some(record)) = (row.session(), row.agent(), row.record())
+            else {
                 continue;
             };
             if Source::of(record) != Some(Source::Hook) {
@@ -935,12 +965,13 @@ impl<'e> Search<'e> {
                 changed.push((at, &gap.detail));
             }
         }
-        let edited = self.evidence.transcripts.into_iter().flatten().filter_map(|transcript| {
-            match transcript.standing {
-                Standing::Changed(line) => Some((transcript, line)),
-                _ => None,
-            }
-        });
+        let edited =
+            self.evidence.transcripts.into_iter().flatten().filter_map(|transcript| {
+                match transcript.standing {
+                    Standing::Changed(line) => Some((transcript, line)),
+                    _ => None,
+                }
+            });
         for (transcript, line) in edited {
             let said = format!("{} is not as it was read, from line {line} on", transcript.file);
             let (seen, others) = changed.into_iter().partition(|(_, told)| told.contains(&transcript.file));
@@ -989,7 +1020,8 @@ impl<'e> Search<'e> {
             }
         }
         for run in spooled {
-            let said = format!("{} of hooks, spooled and taken in later", counted(run.len() as u64, "record"));
+            let said =
+                format!("{} of hooks, spooled and taken in later", counted(run.len() as u64, "record"));
             self.add(Name::Spooled, said, &[], run);
         }
         for (session, mut numbers) in numbers {
@@ -997,8 +1029,10 @@ impl<'e> Search<'e> {
             let first = numbers.first().map(|(seq, at)| (*seq, *at));
             let before = first.filter(|(seq, _)| *seq > 0).map(|(seq, at)| (seq, at));
             let between = numbers.windows(2).filter(|pair| pair[1].0 > pair[0].0 + 1);
-            let holes: Vec<(u64, usize)> =
-                before.into_iter().chain(between.map(|pair| (pair[1].0 - pair[0].0 - 1, pair[1].1))).collect();
+            let holes: Vec<(u64, usize)> = before
+                .into_iter()
+                .chain(between.map(|pair| (pair[1].0 - pair[0].0 - 1, pair[1].1)))
+                .collect();
             let missing: u64 = holes.iter().map(|(count, _)| count).sum();
             if missing > 0 {
                 let said = format!("{} of session {session} are not there", counted(missing, "record"));

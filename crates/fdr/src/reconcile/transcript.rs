@@ -8,8 +8,8 @@ use super::calls::{Source, Written, mcp_of};
 use super::compare::same_text;
 use crate::home::Home;
 use crate::surroundings::read_small;
-use crate::transcripts::sidecars;
 use crate::trail::{Row, SessionView, Trail};
+use crate::transcripts::sidecars;
 use fdr_capture::{Arrival, Chunk, Runtime, State};
 use fdr_record::scrub::Scrubber;
 use fdr_record::{Body, ContentKey, Env, Mode, Observed, Outcome, RecordId, Rel, Timestamp};
@@ -100,7 +100,10 @@ fn bytes_now(file: &str) -> Result<Vec<u8>, Standing> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Standing::Gone),
         Err(error) => Err(Standing::Unreadable(error.to_string())),
         Ok(_) => read_small(path, MAX_BYTES).ok_or_else(|| {
-            Standing::Unreadable(format!("it can't be opened, or is no file of up to {} MiB", MAX_BYTES >> 20))
+            Standing::Unreadable(format!(
+                "it can't be opened, or is no file of up to {} MiB",
+                MAX_BYTES >> 20
+            ))
         }),
     }
 }
@@ -274,7 +277,9 @@ impl Transcript {
             }
             let goes_on = matches!(captured.records.last().map(|record| &record.body), Some(Body::Gap(_)));
             for record in captured.records {
-                let (Some(session), Some(agent)) = (record.session.as_deref(), &record.agent) else { continue };
+                let (Some(session), Some(agent)) = (record.session.as_deref(), &record.agent) else {
+                    continue;
+                };
                 if !members.contains(session) {
                     continue;
                 }

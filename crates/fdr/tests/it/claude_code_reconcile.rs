@@ -13,7 +13,8 @@ const SESSION: &str = "5e55a0de-0000-4000-8000-000000000001";
 const PROMPT: &str = "Please do the steps.";
 
 fn echoes(count: usize) -> Value {
-    let turn = |number: usize| json!({"tools": [{"name": "Bash", "args": {"command": format!("echo {number}")}}]});
+    let turn =
+        |number: usize| json!({"tools": [{"name": "Bash", "args": {"command": format!("echo {number}")}}]});
     let mut turns: Vec<Value> = (0..count).map(turn).collect();
     turns.push(json!({"text": "All done."}));
     json!({"routes": [], "tracks": {"main": turns}})

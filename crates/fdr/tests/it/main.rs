@@ -4,6 +4,7 @@ mod claude_code;
 mod claude_code_policy;
 mod claude_code_reconcile;
 mod faults;
+mod harness;
 mod install;
 mod mcp_proxy;
 mod policy;
