@@ -164,6 +164,8 @@ pub struct AgentState {
     pub broke_off: bool,
     /// The action that handed the work to it is known.
     pub delegated: bool,
+    /// Its working directory in the newest record that tells one.
+    pub cwd: Option<String>,
     /// Where the runtime keeps its transcript.
     transcript: Option<String>,
 }
@@ -450,6 +452,8 @@ impl Session {
                 self.said(agent, Some(record.id));
             }
             Body::Action(action) => {
+                // A transcript may be quicker than the hook: it is one call still.
+                let mut told_before = false;
                 if let Some(id) = call {
                     self.remember(&["call", id]);
                     let refused = Some(&action.policy).filter(|policy| {
@@ -474,8 +478,9 @@ impl Session {
                         decided: source == SOURCE_TRANSCRIPT,
                         delegated: false,
                     };
-                    if self.calls.insert(id.to_owned(), call).is_none() {
-                        self.call_order.push_back(id.to_owned());
+                    match self.calls.insert(id.to_owned(), call) {
+                        None => self.call_order.push_back(id.to_owned()),
+                        Some(before) => told_before = before.outcome.is_none(),
                     }
                     if self.call_order.len() > MAX_CALLS_OF_A_SESSION
                         && let Some(oldest) = self.call_order.pop_front()
@@ -486,7 +491,7 @@ impl Session {
                 }
                 if let Some(agent) = self.agent_mut(agent) {
                     agent.actions += 1;
-                    agent.open += 1;
+                    agent.open += u64::from(!told_before);
                 }
             }
             Body::Result(result) => {
@@ -552,8 +557,10 @@ impl Session {
             open: 0,
             broke_off: false,
             delegated: false,
+            cwd: None,
             transcript: None,
         });
+        state.cwd = record.claimed.as_ref().and_then(|claimed| claimed.cwd.clone()).or(state.cwd.take());
         // A later record may not tell what an earlier one told.
         let (version, model) = (state.agent.version.take(), state.agent.model.take());
         state.agent = agent.clone();
@@ -603,11 +610,15 @@ impl Session {
         unnamed.filter_map(|id| self.calls.get(id))
     }
 
+    /// The calls, newest first, with their ids.
+    pub(crate) fn calls_by_id(&self) -> impl Iterator<Item = (&str, &Call)> {
+        let newest = self.call_order.iter().rev();
+        newest.filter_map(|id| Some((id.as_str(), self.calls.get(id)?)))
+    }
+
     /// The calls that have no outcome yet, newest first, with their ids.
     pub(crate) fn open_calls_by_id(&self) -> impl Iterator<Item = (&str, &Call)> {
-        let newest = self.call_order.iter().rev();
-        let newest = newest.filter_map(|id| Some((id.as_str(), self.calls.get(id)?)));
-        newest.filter(|(_, call)| call.outcome.is_none())
+        self.calls_by_id().filter(|(_, call)| call.outcome.is_none())
     }
 
     /// The calls that have no outcome yet, newest first.

@@ -368,6 +368,8 @@ impl<'a, 'b, 'c> Import<'a, 'b, 'c> {
         let call = self.call(&id).cloned();
         let reference = self.content("result", TEXT, came.text.clone().into_bytes());
         match &call {
+            // A hook may tell that a tool ran and not how it ended.
+            Some(call) if call.outcome == Some(Outcome::Unknown) && came.outcome != Outcome::Unknown => {}
             Some(call) if call.outcome.is_some() => {
                 if is_new && call.seen.is_some() && call.seen != reference.digest_bytes() {
                     let links = vec![link(Rel::About, call.action)];

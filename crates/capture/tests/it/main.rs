@@ -2,4 +2,5 @@
 
 mod claude_code;
 mod claude_code_sequences;
+mod codex;
 mod mcp;
