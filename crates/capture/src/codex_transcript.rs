@@ -362,7 +362,8 @@ impl<'a, 'b, 'c> Reading<'a, 'b, 'c> {
     fn given(&mut self, place: &Place, item: &Value) {
         let Some(id) = text(item, "call_id").map(str::to_owned) else { return };
         let words = shown(item.get("output").unwrap_or(&Value::Null));
-        let tool = self.tools.get(&id).cloned().unwrap_or_default();
+        let known = || self.import.call(&id).map(|call| call.tool.clone());
+        let tool = self.tools.get(&id).cloned().or_else(known).unwrap_or_default();
         if tool == SCRIPT {
             self.script_ended(place, &id, &words);
         }

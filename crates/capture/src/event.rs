@@ -16,6 +16,9 @@ use fdr_record::{
 use serde::Deserialize;
 use serde_json::Value;
 
+/// Names the run of `fdr run` to whatever an agent starts.
+const RUN_VARIABLE: &str = "FDR_RUN";
+
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const TEXT: &str = "text/plain";
 /// The longest session id that is read, in bytes.
@@ -72,6 +75,8 @@ pub(crate) struct Event<'a, 'b> {
     pub(crate) agent: Agent,
     pub(crate) claimed: Claimed,
     pub(crate) raw: ContentRef,
+    /// The tool's name as the normaliser knows it, where the runtime's own does not tell enough.
+    pub(crate) known_as: Option<String>,
     pub(crate) writer: Writer<'a, 'b>,
 }
 
@@ -146,7 +151,7 @@ impl<'a, 'b> Event<'a, 'b> {
         writer.permission_mode = who.permission_mode.map(cap);
         let agent = agent(runtime.name, who, &writer);
         let session = who.session.to_owned();
-        Event { runtime, name: name.to_owned(), session, agent, claimed, raw, writer }
+        Event { runtime, name: name.to_owned(), session, agent, claimed, raw, known_as: None, writer }
     }
 
     pub(crate) fn add(&mut self, links: Vec<Link>, body: Body, mut content: Vec<ContentRef>) -> RecordId {
@@ -202,13 +207,16 @@ impl<'a, 'b> Event<'a, 'b> {
         let arguments = input.and_then(|input| self.content("args", JSON, canonical(input)).digest_bytes());
         let tool = cap(tool);
         let found = self.known().and_then(|known| {
-            let mut open = known.open_calls_by_id().filter(|(_, call)| {
-                call.tool == tool && call.agent == self.agent.id && call.refused.is_none()
-            });
-            let newest = open.next()?;
+            let open = known.open_calls_by_id();
+            let open: Vec<(&str, &Call)> =
+                open.filter(|(_, call)| call.tool == tool && call.agent == self.agent.id).collect();
             let is_same = |call: &Call| arguments.is_some() && call.arguments == arguments;
-            let same = std::iter::once(newest).chain(open).find(|(_, call)| is_same(call));
-            Some(same.unwrap_or(newest).0.to_owned())
+            let find = |is_it: &dyn Fn(&Call) -> bool| open.iter().find(|(_, call)| is_it(call));
+            // One that we refused is taken only if nothing else can be meant: then it ran all the same.
+            let found = find(&|call| call.refused.is_none() && is_same(call))
+                .or_else(|| find(&is_same))
+                .or_else(|| find(&|call| call.refused.is_none()));
+            found.map(|(id, _)| (*id).to_owned())
         });
         match found {
             Some(id) => self.claimed.tool_use_id = Some(id),
@@ -248,6 +256,7 @@ impl<'a, 'b> Event<'a, 'b> {
             source: source.map(cap),
             transcript: transcript.map(cap),
             identities: self.writer.arrival.identities.iter().map(|identity| cap(identity)).collect(),
+            run: run(self.writer.arrival),
         };
         self.add(links, Body::SessionStart(body), Vec::new());
     }
@@ -363,7 +372,9 @@ impl<'a, 'b> Event<'a, 'b> {
 
     pub(crate) fn action(&mut self, tool: &str, input: &Value) -> RecordId {
         let cwd = self.claimed.cwd.clone().unwrap_or_default();
-        let (found, summary) = (self.runtime.normalise)(tool, input, &cwd, &self.writer.arrival.home);
+        let known_as = self.known_as.as_deref().unwrap_or(tool);
+        let (mut found, summary) = (self.runtime.normalise)(known_as, input, &cwd, &self.writer.arrival.home);
+        self.writer.state.mcp.hint(&mut found);
         let policy = PolicyDecision::undecided(self.writer.arrival.mode);
         let body = bound(ActionBody::new(&cap(tool), preview(&summary), found, policy));
         let said = self.known().and_then(|session| session.agent(&self.agent.id)?.said);
@@ -499,7 +510,8 @@ impl<'a, 'b> Event<'a, 'b> {
 
     fn approval(&self, tool: &str, input: &Value, by: Option<DecidedBy>, reason: Option<&str>) -> Approval {
         let cwd = self.claimed.cwd.as_deref().unwrap_or_default();
-        let (_, summary) = (self.runtime.normalise)(tool, input, cwd, &self.writer.arrival.home);
+        let known_as = self.known_as.as_deref().unwrap_or(tool);
+        let (_, summary) = (self.runtime.normalise)(known_as, input, cwd, &self.writer.arrival.home);
         Approval {
             tool: cap(tool),
             summary: preview(&summary),
@@ -626,4 +638,9 @@ pub(crate) fn flat(value: &Value) -> String {
         }
         other => other.to_string(),
     }
+}
+/// The run of `fdr run` that the sender is part of.
+fn run(arrival: &Arrival<'_>) -> Option<String> {
+    let (_, run) = arrival.variables.iter().find(|(name, run)| name == RUN_VARIABLE && !run.is_empty())?;
+    Some(cap(run))
 }

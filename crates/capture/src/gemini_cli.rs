@@ -248,6 +248,7 @@ impl Hook<'_, '_> {
                 self.e.session_start(source.as_deref(), transcript.as_deref(), Vec::new());
             }
             "SessionEnd" => {
+                self.settle();
                 let reason = self.p.reason.clone();
                 self.e.session_end(reason.as_deref(), None);
             }
@@ -256,6 +257,7 @@ impl Hook<'_, '_> {
                 self.e.prompt(&text, !is_own(&text));
             }
             "AfterAgent" => {
+                self.settle();
                 // What it says is in the messages before; this tells that the turn ended.
                 let text = self.p.prompt_response.clone().unwrap_or_default();
                 self.e.plain(ROLE_TURN_END, &text);
@@ -292,6 +294,41 @@ impl Hook<'_, '_> {
         Ok(())
     }
 
+    /// The calls that we refused and that had not run when the agent went on: nothing else tells
+    /// of their end before the chat file is read.
+    fn settle(&mut self) {
+        let open = self.e.known().into_iter().flat_map(Session::open_calls_by_id);
+        let refused = open.filter(|(_, call)| !call.late).filter_map(|(id, call)| {
+            let reason = call.refused.clone()?;
+            Some((id.to_owned(), call.tool.clone(), reason))
+        });
+        let mut refused: Vec<(String, String, String)> = refused.collect();
+        refused.reverse();
+        for (id, tool, reason) in refused {
+            self.e.turn_to(Some(&id));
+            self.e.claimed.inferred = true;
+            let decision = RuntimeDecision {
+                decision: Verdict::Deny,
+                by: DecidedBy::Hook,
+                basis: Basis::Inferred,
+                reason: Some(reason.clone()),
+            };
+            self.e.ran(Ran {
+                tool: &tool,
+                input: None,
+                result: Told::Text(&reason),
+                streams: Vec::new(),
+                outcome: Outcome::Denied,
+                exit_code: None,
+                duration_ms: None,
+                reason: Some(reason.clone()),
+                decision: Some(decision),
+            });
+        }
+        self.e.turn_to(None);
+        self.e.claimed.inferred = false;
+    }
+
     fn tool(&mut self) -> Result<String, String> {
         match (&self.p.mcp_context, &self.p.tool_name) {
             (Some(mcp), Some(_)) => Ok(mcp_name(&mcp.server_name, &mcp.tool_name)),
@@ -303,6 +340,9 @@ impl Hook<'_, '_> {
     /// What the model is about to see.
     fn shown(&mut self) {
         let Some(seen) = self.seen.take() else { return self.e.plain("event", "it shows no request") };
+        if seen.is_main {
+            self.settle();
+        }
         for (what, text) in &seen.new {
             self.e.context(what, None, text);
         }

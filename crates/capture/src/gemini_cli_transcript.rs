@@ -12,7 +12,10 @@ use crate::gemini_cli_tools::mcp_name;
 use crate::transcript::{self, Asked, At, Came, Chunk, Import, Said};
 use crate::writer::{cap, link};
 use crate::{Arrival, Captured, State};
-use fdr_record::{Agent, Body, Context, Rel, SessionStart, Timestamp, preview};
+use fdr_record::{
+    Agent, Body, Claimed, Context, Outcome, RecordId, Rel, SessionEnd, SessionStart, Status, Timestamp,
+    preview,
+};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -117,7 +120,7 @@ pub(crate) fn import(chunk: &Chunk<'_>, arrival: &Arrival<'_>, state: &mut State
     let Some(import) = Import::new(&RUNTIME, &session, chunk, arrival, state) else {
         return Captured::default();
     };
-    let mut reading = Reading { subagent, cwd, import };
+    let mut reading = Reading { subagent, cwd, prompt_id: None, import };
     for (at, (number, line, entry)) in lines.into_iter().enumerate() {
         match entry {
             Ok(entry) if entry.id.as_ref().is_some_and(|id| last.get(id) != Some(&at)) => {}
@@ -144,6 +147,8 @@ struct Reading<'a, 'b, 'c> {
     subagent: Option<String>,
     /// Where it works, as far as this piece tells.
     cwd: Option<String>,
+    /// The entry of the prompt that is being worked on.
+    prompt_id: Option<String>,
     import: Import<'a, 'b, 'c>,
 }
 
@@ -191,10 +196,17 @@ impl Reading<'_, '_, '_> {
             id,
             ts: time.and_then(|time| time.parse::<Timestamp>().ok()),
             agent: self.agent(self.subagent.as_deref(), None, model),
-            cwd: self.cwd.clone(),
-            prompt_id: None,
+            cwd: self.cwd.clone().or_else(|| self.known_cwd()),
+            prompt_id: self.prompt_id.clone(),
             turn_id: None,
         }
+    }
+
+    /// Where the agent works, as far as earlier records tell.
+    fn known_cwd(&self) -> Option<String> {
+        let known = self.import.known()?;
+        let of = |agent: &str| known.agent(&cap(agent))?.cwd.clone();
+        self.subagent.as_deref().and_then(of).or_else(|| of(&self.import.session))
     }
 
     fn agent(&self, subagent: Option<&str>, kind: Option<&str>, model: Option<&str>) -> Agent {
@@ -219,7 +231,12 @@ impl Reading<'_, '_, '_> {
                         0 => id.clone(),
                         number => format!("{id}#{number}"),
                     });
-                    self.import.prompt(&At { id, ..at.clone() }, text, what);
+                    if what.is_none() {
+                        self.prompt_id.clone_from(&id);
+                    }
+                    let cwd = at.cwd.clone().or_else(|| self.cwd.clone());
+                    let at = At { id, cwd, prompt_id: self.prompt_id.clone(), ..at.clone() };
+                    self.import.prompt(&at, text, what);
                 }
             }
         }
@@ -315,7 +332,7 @@ impl Reading<'_, '_, '_> {
             self.saw(&at, call, known, text);
         }
         if let (Some(agent), Some(action)) = (&call.agent_id, action) {
-            self.delegated(&at, call, agent, action);
+            self.delegated(&at, call, agent, action, outcome);
         }
     }
 
@@ -337,35 +354,43 @@ impl Reading<'_, '_, '_> {
         let name = name.map_or_else(|| cap(&call.id), str::to_owned);
         let inferred = name != call.id;
         let claimed = self.import.claimed(at);
-        let claimed = fdr_record::Claimed { tool_use_id: Some(name), inferred, message_id: None, ..claimed };
+        let claimed = Claimed { tool_use_id: Some(name), inferred, message_id: None, ..claimed };
         let links = vec![link(Rel::CausedBy, known.action)];
         self.import.add(at, claimed, links, Body::Context(body), vec![reference]);
     }
 
-    /// The call started a sub-agent, whose file stands in a folder beside this one.
-    fn delegated(&mut self, at: &At, call: &ToolCall, agent: &str, action: fdr_record::RecordId) {
+    /// The call started a sub-agent, which has come to its end by now, and whose file stands in a
+    /// folder beside this one.
+    fn delegated(&mut self, at: &At, call: &ToolCall, agent: &str, action: RecordId, outcome: Outcome) {
         let known = self.import.known().and_then(|known| known.agent(&cap(agent)));
         if known.is_some_and(|known| known.delegated) {
             return;
         }
+        let (actions, denied) = known.map_or((0, 0), |known| (known.actions, known.denied));
         let folder = self.import.chunk.file.rsplit_once('/').map_or("", |(folder, _)| folder);
         let folder = match &self.subagent {
             Some(_) => folder.to_owned(),
             None => format!("{folder}/{}", self.import.session),
         };
-        let body = SessionStart {
+        let start = SessionStart {
             source: Some("subagent".to_owned()),
             transcript: Some(cap(&format!("{folder}/{agent}.jsonl"))),
             ..SessionStart::default()
         };
+        let status = match outcome {
+            Outcome::Ok => Status::Success,
+            Outcome::Interrupted => Status::Interrupted,
+            _ => Status::Failed,
+        };
+        let end = SessionEnd { status, reason: None, actions, denied };
         let kind = call.args.get("agent_name").and_then(Value::as_str);
         let parent = Some(at.agent.id.clone());
         let at = At { agent: Agent { parent, ..self.agent(Some(agent), kind, None) }, ..at.clone() };
-        // No entry of this file is taken in by it.
-        let claimed = self.import.claimed(&at);
-        let claimed = fdr_record::Claimed { message_id: None, line: None, ..claimed };
+        // No entry of this file is taken in by these.
+        let claimed = Claimed { message_id: None, line: None, ..self.import.claimed(&at) };
         let links = vec![link(Rel::DelegatedBy, action)];
-        self.import.add(&at, claimed, links, Body::SessionStart(body), Vec::new());
+        self.import.add(&at, claimed.clone(), links, Body::SessionStart(start), Vec::new());
+        self.import.add(&at, claimed, Vec::new(), Body::SessionEnd(end), Vec::new());
     }
 }
 

@@ -89,6 +89,8 @@ struct Session {
     /// The same keys, oldest first.
     asked: VecDeque<String>,
     hints: HashMap<String, Hints>,
+    /// Name of the server.
+    server: String,
 }
 
 /// A request that awaits its answer.
@@ -122,6 +124,27 @@ impl Sessions {
         self.by_id.get(id).map_or(0, |session| session.next_seq)
     }
 
+    /// Adds to a call of a tool that an agent's own hook tells of what the server said of that tool to
+    /// our proxy, if it stands in between: its own word, as everywhere.
+    pub(crate) fn hint(&self, found: &mut Normalised) {
+        let mut said = None;
+        for action in &mut found.actions {
+            let name = (action.resource.kind() == "mcp").then(|| action.resource.name().split_once('/'));
+            let Some((server, tool)) = name.flatten() else { continue };
+            let sessions = self.by_id.values().filter(|session| session.server == server);
+            let newest = sessions.max_by_key(|session| session.newest);
+            let Some(hints) = newest.and_then(|session| session.hints.get(tool)) else { continue };
+            action.destructive |= hints.destructive_hint == Some(true);
+            if hints.read_only_hint == Some(true) && action.action == Verb::Execute {
+                action.action = Verb::Read;
+                said = Some("that this tool only reads is the server's own word");
+            }
+        }
+        if let Some(said) = said {
+            found.opaque(said);
+        }
+    }
+
     /// Takes in one record, in the order of the log.
     pub(crate) fn observe(&mut self, record: &Record) {
         let (Some(id), Some(agent)) = (&record.session, &record.agent) else { return };
@@ -141,6 +164,7 @@ impl Session {
     fn observe(&mut self, record: &Record, agent: &Agent) {
         self.next_seq = record.seq + 1;
         self.newest = record.ts;
+        agent.runtime.trim_start_matches("mcp:").clone_into(&mut self.server);
         self.version.clone_from(&agent.version);
         self.parent.clone_from(&agent.parent);
         let key = record.claimed.as_ref().and_then(|claimed| claimed.message_id.as_deref());

@@ -181,6 +181,8 @@ pub struct Call {
     pub agent: String,
     /// Digest of the arguments that were decided on.
     pub arguments: Option<[u8; 32]>,
+    /// Digest of those that it ran with, if these are others.
+    pub ran_with: Option<[u8; 32]>,
     /// Hash of the first resource of the action, to find the call that started a sub-agent.
     resource: u64,
     /// How the action came in: `hook:PreToolUse` …
@@ -467,6 +469,7 @@ impl Session {
                         tool: action.tool.clone(),
                         agent: agent.unwrap_or_default().to_owned(),
                         arguments: digest("args"),
+                        ran_with: None,
                         resource: hash(&[resource]),
                         source: source.to_owned(),
                         refused: refused.map(|policy| policy.reason.clone()),
@@ -503,6 +506,7 @@ impl Session {
                 if let Some(call) = call.and_then(|call| self.calls.get_mut(call)) {
                     before = call.outcome.replace(result.outcome);
                     call.result = digest("result");
+                    call.ran_with = if result.arguments_changed { digest("args") } else { None };
                 }
                 if let Some(agent) = self.agent_mut(agent) {
                     // A later result of the same call takes the place of the one before.

@@ -272,8 +272,9 @@ impl<'a, 'b, 'c> Import<'a, 'b, 'c> {
         }
         for (number, asked) in missing.into_iter().enumerate() {
             let cwd = at.cwd.as_deref().map(cap).unwrap_or_default();
-            let (found, summary) =
+            let (mut found, summary) =
                 (self.runtime.normalise)(&asked.tool, &asked.input, &cwd, &self.writer.arrival.home);
+            self.writer.state.mcp.hint(&mut found);
             let policy = PolicyDecision::undecided(self.writer.arrival.mode);
             let body = bound(ActionBody::new(&cap(&asked.tool), preview(&summary), found, policy));
             let arguments = self.content("args", JSON, canonical(&asked.input));
@@ -303,9 +304,10 @@ impl<'a, 'b, 'c> Import<'a, 'b, 'c> {
                 });
                 let calls: Vec<&Call> = calls.by_ref().collect();
                 let of_agent = |call: &&&Call| call.agent == at.agent.id;
-                let same = |call: &&&Call| digest.is_some() && call.arguments == digest;
+                let same =
+                    |call: &&&Call| digest.is_some() && [call.arguments, call.ran_with].contains(&digest);
                 let found = calls.iter().filter(same).find(of_agent).or_else(|| calls.iter().find(same));
-                found.map(|call| Found::of(call, true))
+                found.map(|call| Found { arguments: digest, ..Found::of(call, true) })
             };
             let found = by_id.or_else(by_order);
             taken.extend(found.as_ref().map(|found| found.action));

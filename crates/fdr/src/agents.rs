@@ -12,16 +12,27 @@ pub mod claude_code;
 pub mod codex;
 pub mod cursor;
 pub mod gemini_cli;
+pub mod hermes;
 pub mod json_hooks;
 pub mod json_text;
+pub mod openclaw;
+pub mod opencode;
 pub mod toml_lines;
+pub mod yaml_text;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Every runtime that can be set up, in the order in which they are listed.
-pub static AGENTS: [&dyn Agent; 4] =
-    [&claude_code::ClaudeCode, &codex::Codex, &gemini_cli::GeminiCli, &cursor::Cursor];
+pub static AGENTS: [&dyn Agent; 7] = [
+    &claude_code::ClaudeCode,
+    &codex::Codex,
+    &gemini_cli::GeminiCli,
+    &hermes::Hermes,
+    &opencode::OpenCode,
+    &openclaw::OpenClaw,
+    &cursor::Cursor,
+];
 
 /// The runtime of a name.
 pub fn agent(runtime: &str) -> Option<&'static dyn Agent> {
@@ -285,35 +296,39 @@ pub struct Call {
 }
 
 impl Hook {
-    /// The command line for an event, for a POSIX shell. A gate is an event by which the runtime
-    /// asks whether a tool may run.
+    /// The command line for an event, for a POSIX shell; that of a gate, by which the runtime asks
+    /// whether a tool may run, is [guarded](Self::guarded).
+    pub fn command(&self, runtime: &str, event: &str, gate: bool) -> String {
+        if gate {
+            let denial = "echo 'fdr (enforce): denied, because fdr-hook gave no answer' >&2; exit 2";
+            return self.guarded(runtime, event, denial);
+        }
+        let mut command = format!("{} {runtime} {event}", shell_quote(&self.program));
+        if let Some(home) = &self.home {
+            command.push_str(" --home ");
+            command.push_str(&shell_quote(home));
+        }
+        command
+    }
+
+    /// The command line of a gate, which denies by `denial` where `fdr-hook` does not answer and a
+    /// recorder's folder says that hooks fail closed.
     ///
     /// `fdr-hook` answers for its own failures, with a status up to 2. Any other says that it could
     /// not run or was killed. What a runtime makes of that is not what is wanted: most run the
-    /// tool, Gemini CLI refuses it if the shell had something to say. So the command line of a gate
-    /// ends with 2 then, which denies everywhere, if a recorder's folder says that hooks fail
-    /// closed, else with 1, which denies nowhere.
-    pub fn command(&self, runtime: &str, event: &str, gate: bool) -> String {
-        let mut command = format!("{} {runtime} {event}", shell_quote(&self.program));
+    /// tool, Gemini CLI refuses it if the shell had something to say. Where nothing is to be denied
+    /// the status is 1, which denies nowhere.
+    pub fn guarded(&self, runtime: &str, event: &str, denial: &str) -> String {
         let failure = fdr_hook::FAILURE_FILE;
         let files = match &self.home {
-            Some(home) => {
-                command.push_str(" --home ");
-                command.push_str(&shell_quote(home));
-                format!("{}/{failure}", shell_quote(home))
-            }
+            Some(home) => format!("{}/{failure}", shell_quote(home)),
             // Wherever `fdr_hook::default_home` may look. Without a `$`: Gemini CLI takes such a name
             // for a variable of its own, and for another command line then.
             None => format!(
                 "~/.local/state/fdr/{failure} \"`printenv FDR_HOME`/{failure}\" \"`printenv XDG_STATE_HOME`/fdr/{failure}\""
             ),
         };
-        if gate {
-            command.push_str(&format!(
-                " {GUARD}{files} || exit 1; echo 'fdr (enforce): denied, because fdr-hook gave no answer' >&2; exit 2;; esac"
-            ));
-        }
-        command
+        format!("{} {GUARD}{files} || exit 1; {denial};; esac", self.command(runtime, event, false))
     }
 
     /// The same for a runtime that splits a command line into words and uses no shell, or a shell

@@ -112,11 +112,11 @@ impl Cli {
         let dir = home.dir();
         match self.command {
             Command::Demo(args) => demo::run(&args, out),
-            Command::Install(args) => install::install(&args, dir, !home.is_default(), out),
+            Command::Install(args) => install::install(&args, &home, out),
             Command::Uninstall(args) => install::uninstall(&args, out),
             Command::Doctor(args) => doctor::run(&args, &home, out),
             Command::Harness(args) => harness::run(&args, dir, out),
-            Command::Run(args) => run::run(&args, dir),
+            Command::Run(args) => run::run(&args, &home),
             Command::Sessions(args) => sessions::run(&args, dir, out),
             Command::Show(args) => show::run(&args, dir, out),
             Command::Reconcile(args) => reconcile::run(&args, &home, out),

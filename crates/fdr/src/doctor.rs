@@ -13,8 +13,9 @@ use crate::settings_file::tilde;
 use crate::text::{self, Look, LookArgs, Tone};
 use crate::trail::Trail;
 use fdr_policy::PolicySet;
-use fdr_record::{Body, Mode, Record};
+use fdr_record::{Body, Hazard, Mode, Record};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -28,6 +29,8 @@ const MIN_FREE_BYTES: u64 = 1 << 30;
 const MAX_CHECKPOINT_LAG: Duration = Duration::from_secs(60);
 /// A younger attempt to tamper is an alarm.
 const ALARM_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How many tools that are not known are named for a runtime.
+const MAX_TOOLS: usize = 5;
 /// How long a program may take to say its version.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -105,7 +108,7 @@ pub fn run(args: &DoctorArgs, home: &Home, out: &mut dyn Write) -> anyhow::Resul
     let status = check_recorder(home, &mut checks);
     check_data(home, status.as_ref(), &mut checks);
     check_policy(home, &mut checks);
-    check_tampering(home, &mut checks)?;
+    check_records(home, &mut checks)?;
     check_agents(home, &args.root, &mut checks)?;
 
     let problems = checks.0.iter().filter(|check| check.is_problem()).count();
@@ -241,39 +244,66 @@ fn check_policy(home: &Home, checks: &mut Checks) {
     }
 }
 
-/// Alarms about every attempt to tamper that the log holds.
-fn check_tampering(home: &Home, checks: &mut Checks) -> anyhow::Result<()> {
-    const SUBJECT: &str = "tampering";
+/// Alarms about every attempt to tamper that the log holds, and counts the calls of tools that
+/// are not known.
+fn check_records(home: &Home, checks: &mut Checks) -> anyhow::Result<()> {
     if !home.log().is_dir() {
         return Ok(());
     }
     let trail = Trail::open_even_empty(home.dir())?;
-    let named = memchr::memmem::Finder::new(b"\"tamper\":true");
+    let tamper = memchr::memmem::Finder::new(b"\"tamper\":true");
+    let unknown = memchr::memmem::Finder::new(b"\"unknown_tool\"");
     let (mut count, mut newest) = (0, None);
+    // Runtime, tool, how many calls.
+    let mut tools: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
     trail.scan(0, u64::MAX, |entry| {
-        if named.find(&entry.bytes).is_some()
+        let (may_tamper, may_be_unknown) =
+            (tamper.find(&entry.bytes).is_some(), unknown.find(&entry.bytes).is_some());
+        if (may_tamper || may_be_unknown)
             && let Ok(record) = Record::parse(&entry.bytes)
             && let Body::Action(body) = &record.body
-            && body.actions.iter().any(|action| action.tamper)
         {
-            count += 1;
-            let held = body.policy.mode == Mode::Enforce && body.policy.decision == fdr_record::Verdict::Deny;
-            newest = Some((record.id, record.ts, body.summary.clone(), held));
+            if body.actions.iter().any(|action| action.tamper) {
+                count += 1;
+                let held =
+                    body.policy.mode == Mode::Enforce && body.policy.decision == fdr_record::Verdict::Deny;
+                newest = Some((record.id, record.ts, body.summary.clone(), held));
+            }
+            if body.hazards.contains(&Hazard::UnknownTool) {
+                let runtime = record.agent.as_ref().map(|agent| agent.runtime.clone()).unwrap_or_default();
+                *tools.entry(runtime).or_default().entry(body.tool.clone()).or_default() += 1;
+            }
         }
         Ok(std::ops::ControlFlow::Continue(()))
     })?;
-    let Some((id, ts, summary, held)) = newest else { return Ok(()) };
-    let age = Duration::from_nanos(text::now().0.saturating_sub(ts.0));
-    let text = format!(
-        "{} on the recorder or its limits; the newest {} ago, {}: {summary}",
-        text::counted(count, "attempt"),
-        text::duration_ms(age.as_millis() as u64),
-        if held { "denied" } else { "NOT denied" },
-    );
-    if age < ALARM_AGE {
-        checks.look(SUBJECT, text, format!("fdr show {id}"));
-    } else {
-        checks.note(SUBJECT, text);
+    if let Some((id, ts, summary, held)) = newest {
+        let age = Duration::from_nanos(text::now().0.saturating_sub(ts.0));
+        let text = format!(
+            "{} on the recorder or its limits; the newest {} ago, {}: {summary}",
+            text::counted(count, "attempt"),
+            text::duration_ms(age.as_millis() as u64),
+            if held { "denied" } else { "NOT denied" },
+        );
+        if age < ALARM_AGE {
+            checks.look("tampering", text, format!("fdr show {id}"));
+        } else {
+            checks.note("tampering", text);
+        }
+    }
+    for (runtime, tools) in tools {
+        let calls = text::counted(tools.values().sum(), "call");
+        let mut names: Vec<_> = tools.into_iter().collect();
+        names.sort_by_key(|(_, calls)| std::cmp::Reverse(*calls));
+        let more = names.len().saturating_sub(MAX_TOOLS);
+        let mut named: Vec<_> = names.into_iter().take(MAX_TOOLS).map(|(name, _)| name).collect();
+        if more > 0 {
+            named.push(format!("{more} more"));
+        }
+        let text = format!(
+            "{runtime}: {calls} of tools that fdr does not know, recorded whole as `execute`: {}",
+            named.join(", ")
+        );
+        checks.note("tools", text);
     }
     Ok(())
 }

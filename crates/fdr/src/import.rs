@@ -1,6 +1,7 @@
 //! `fdr import`: reads the transcripts that a runtime keeps on disk into the trail.
 
 use crate::home::Home;
+use crate::transcript_store::{self, Transcript};
 use crate::transcripts::sidecars;
 use anyhow::{Context, bail};
 use fdr_hook::client::Client;
@@ -43,16 +44,25 @@ pub fn run(args: &ImportArgs, home: &Home, out: &mut dyn Write) -> anyhow::Resul
     let mut files = Vec::new();
     for file in &args.files {
         let path = std::path::absolute(file)?;
-        files.extend(sidecars(&path).unwrap_or(vec![path]));
+        let name = path.to_string_lossy().into_owned();
+        if let Some((database, session)) = transcript_store::split(&name).filter(|_| !path.exists()) {
+            let read = transcript_store::read(&args.runtime, &database, Some(session));
+            files.extend(read.map_err(anyhow::Error::msg)?);
+        } else if transcript_store::is_database(&path) {
+            files.extend(transcript_store::read(&args.runtime, &path, None).map_err(anyhow::Error::msg)?);
+        } else {
+            for path in sidecars(&path).unwrap_or(vec![path]) {
+                let bytes = std::fs::read(&path).with_context(|| format!("can't read {}", path.display()))?;
+                files.push(Transcript { file: path.to_string_lossy().into_owned(), bytes });
+            }
+        }
     }
-    for (seq, file) in files.iter().enumerate() {
-        let bytes = std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
-        let path = file.to_string_lossy().into_owned();
+    for (seq, Transcript { file: path, bytes }) in files.into_iter().enumerate() {
         let mut request = Request::event(&args.runtime, &path, source, seq as u64, bytes);
         request.op = Op::Import;
         let response = client.call(&request, None)?;
         if !response.recorded {
-            bail!("{} is not recorded: {}", file.display(), String::from_utf8_lossy(&response.stderr));
+            bail!("{path} is not recorded: {}", String::from_utf8_lossy(&response.stderr));
         }
         let new = match response.count {
             0 => "nothing new".to_owned(),
@@ -60,7 +70,7 @@ pub fn run(args: &ImportArgs, home: &Home, out: &mut dyn Write) -> anyhow::Resul
                 format!("{records} records, {}–{}", response.index, response.index + u64::from(records) - 1)
             }
         };
-        writeln!(out, "{}  {new}", crate::text::line(&file.display().to_string()))?;
+        writeln!(out, "{}  {new}", crate::text::line(&path))?;
     }
     Ok(0)
 }

@@ -5,6 +5,7 @@
 //! can't be, those before it are put back.
 
 use crate::agents::{AGENTS, Agent, HOOK_PROGRAM, Hook, Place, Scope, agent};
+use crate::home::Home;
 use crate::settings_file::{SettingsFile, tilde};
 use crate::text;
 use anyhow::{Context, bail};
@@ -128,20 +129,12 @@ pub fn project_root() -> anyhow::Result<PathBuf> {
 /// The width of the column of names.
 const NAME_WIDTH: usize = 12;
 
-/// `fdr install`. `home` is the recorder's folder; the hooks name it if `explicit_home`.
+/// `fdr install`.
 ///
 /// # Errors
 /// When the settings can't be read, understood or written; they are then as they were.
-pub fn install(
-    args: &InstallArgs,
-    home: &Path,
-    explicit_home: bool,
-    out: &mut dyn Write,
-) -> anyhow::Result<u8> {
-    let hook = Hook {
-        program: utf8(hook_program(args.hook_path.as_deref())?)?,
-        home: if explicit_home { Some(utf8(home.to_owned())?) } else { None },
-    };
+pub fn install(args: &InstallArgs, home: &Home, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let hook = hook(args.hook_path.as_deref(), home)?;
     let (place, scope) = (args.scope.root.place()?, args.scope.scope());
     let one = |agent: &dyn Agent, out: &mut dyn Write| {
         let changes = added(agent, scope, &place, &hook, args.lock)?;
@@ -372,7 +365,8 @@ fn carry_out_install(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let name = agent.runtime();
-    let total: usize = changes.iter().map(|change| change.hooks.1).sum();
+    // A hook may stand in several files of a runtime that runs it once.
+    let total = changes.iter().map(|change| change.hooks.1).max().unwrap_or_default();
     let had_ours = changes.iter().any(|change| change.had_ours);
     let at = {
         let mut names: Vec<_> = changes
@@ -472,6 +466,16 @@ fn remove_empty(mut dir: Option<&Path>, place: &Place<'_>) {
     {
         dir = empty.parent();
     }
+}
+
+/// What hooks call for a recorder: the program given, or the one beside this one. They name the
+/// recorder's folder if they would not find it by themselves.
+///
+/// # Errors
+/// When there is no such program.
+pub fn hook(program: Option<&Path>, home: &Home) -> anyhow::Result<Hook> {
+    let home_named = if home.is_default() { None } else { Some(utf8(home.dir().to_owned())?) };
+    Ok(Hook { program: utf8(hook_program(program)?)?, home: home_named })
 }
 
 /// The program that the hooks shall call, made sure of.

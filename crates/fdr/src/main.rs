@@ -24,6 +24,7 @@ mod judge;
 mod line;
 mod mcp_proxy;
 mod normalize;
+mod overlay;
 mod policy;
 mod query;
 mod reconcile;
@@ -38,6 +39,7 @@ mod table;
 mod tail;
 mod text;
 mod trail;
+mod transcript_store;
 mod transcripts;
 mod verify;
 

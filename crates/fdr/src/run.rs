@@ -1,24 +1,28 @@
 //! `fdr run -- AGENT…`: runs an agent with capture on for that run alone, and says what it did.
 //!
-//! No file of the agent is changed: Claude Code takes additional settings on its command line.
+//! No file of the agent is changed. How capture comes into the run is the runtime's to offer
+//! ([`Launch`]): settings on the command line (Claude Code, Codex), a plug-in in a variable
+//! (OpenCode), or a folder of settings that shows the user's own with ours among it
+//! (`overlay.rs`). Where the hooks are installed already, there is nothing to add.
+//!
 //! The agent keeps this process's streams, its terminal and its signals; what is said at the end
-//! goes to standard error. Which sessions belong to the run is told by the agent itself: one more
-//! hook keeps what it is given at the start of each session in a file that goes with the run.
+//! goes to standard error. Which sessions belong to the run their first records say: the agent
+//! hands the run's name down to its hooks.
 
-use crate::agents::claude_code::HOOKS;
-use crate::agents::{HOOK_PROGRAM, Hook, shell_quote};
+use crate::agents::{AGENTS, Agent, Hook, Place, Scope, claude_code, codex, coverage};
 use crate::child;
 use crate::home::Home;
+use crate::install::{self, RootArg};
 use crate::line::{self, Places};
+use crate::overlay::Overlay;
 use crate::text;
 use crate::trail::{Concern, Effective, SessionView, Trail};
 use anyhow::{Context, bail};
 use fdr_hook::Failure;
 use fdr_hook::client::{Client, create_home};
-use fdr_record::{Body, Status, Verb};
+use fdr_record::{Body, Record, Status, Verb};
 use serde_json::{Map, Value, json};
 use std::ffi::{OsStr, OsString};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc;
@@ -26,10 +30,15 @@ use std::time::{Duration, Instant};
 
 /// `fdr run`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The agent is claude, codex, gemini, hermes, opencode or openclaw, also behind a launcher: fdr run -- npx -y @openai/codex exec \"…\"\nNo file of its is changed. Gemini CLI, Hermes Agent and OpenClaw are given a folder of settings that links to your own; what they put into it is moved there afterwards. Of OpenClaw this is `openclaw agent --local …`: a gateway that runs already is not part of the run.\nCursor takes hooks from its files only: fdr install cursor"
+)]
 pub struct RunArgs {
     /// Don't say at the end what was recorded
     #[arg(long)]
     pub quiet: bool,
+    #[command(flatten)]
+    root: RootArg,
     /// The agent's command line
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
@@ -41,33 +50,35 @@ const START_LIMIT: Duration = Duration::from_secs(8);
 const RUN_VARIABLE: &str = "FDR_RUN";
 /// What is listed of a session's changes.
 const MAX_CHANGES: usize = 8;
+/// How long the recorder may take to write what the agent did last: a hook at its end need not be
+/// waited for.
+const LAST_RECORDS_LIMIT: Duration = Duration::from_millis(500);
 
 /// Runs the agent. Returns its exit status.
 ///
 /// # Errors
 /// When the agent is not one that can be recorded in this way, or its own settings can't be read.
-pub fn run(args: &RunArgs, home: &Path) -> anyhow::Result<u8> {
-    let Some(agent) = args.command.iter().position(is_claude).filter(|at| may_stand_at(&args.command, *at))
+pub fn run(args: &RunArgs, home: &Home) -> anyhow::Result<u8> {
+    let dir = home.dir();
+    let found = args.command.iter().position(|word| agent_of(word).is_some());
+    let Some((at, agent)) = found
+        .filter(|at| may_stand_at(&args.command, *at))
+        .and_then(|at| Some((at, agent_of(&args.command[at])?)))
     else {
+        let known: Vec<_> = AGENTS.iter().filter_map(|agent| agent.programs().first().copied()).collect();
         bail!(
-            "'{}' is not an agent that `fdr run` knows\n  supported: claude (Claude Code), as in `fdr run -- claude -p \"…\"`\n  \
+            "'{}' is not an agent that `fdr run` knows\n  supported: {}; as in `fdr run -- claude -p \"…\"`\n  \
              an MCP server of any agent can be recorded with `fdr mcp-proxy`",
-            args.command.first().map(|word| word.to_string_lossy()).unwrap_or_default()
+            args.command.first().map(|word| word.to_string_lossy()).unwrap_or_default(),
+            known.join(", ")
         );
     };
-    let hook =
-        std::env::current_exe().context("can't tell where this program is")?.with_file_name(HOOK_PROGRAM);
-    if !hook.exists() {
-        bail!(
-            "fdr-hook is not beside this program, in {}\n  build both: cargo build --workspace",
-            hook.display()
-        );
-    }
-    start_recorder(home)?;
-    let run = Run::new(home)?;
-    let (before, after) = args.command.split_at(agent + 1);
-    let mut rest = after.to_vec();
-    let settings = with_hooks(take_settings(&mut rest)?, &run.hooks(&hook, home)?)?;
+    let hook = install::hook(None, home)?;
+    start_recorder(dir)?;
+    let mut run = Run::new(dir)?;
+    let (before, after) = args.command.split_at(at + 1);
+    let place = Place { project: std::env::current_dir()?, ..args.root.place()? };
+    let launch = Launch::new(agent, &place, &hook, &run, after.to_vec())?;
 
     let (sender, signals) = mpsc::channel();
     let on_signal = sender.clone();
@@ -76,17 +87,12 @@ pub fn run(args: &RunArgs, home: &Path) -> anyhow::Result<u8> {
     })
     .context("can't handle signals")?;
     let mut command = Command::new(&before[0]);
-    command
-        .args(&before[1..])
-        .arg("--settings")
-        .arg(settings.to_string())
-        .args(rest)
-        .env(RUN_VARIABLE, &run.id);
-    let mut agent = match child::spawn(&mut command) {
-        Ok(agent) => agent,
+    command.args(&before[1..]).args(&launch.arguments).envs(launch.variables).env(RUN_VARIABLE, &run.id);
+    let mut child = match child::spawn(&mut command) {
+        Ok(child) => child,
         Err(code) => return Ok(code),
     };
-    let pid = child::pid(&agent).context("the agent has no process id")?;
+    let pid = child::pid(&child).context("the agent has no process id")?;
     std::thread::spawn(move || {
         child::wait_unreaped(pid);
         let _ = sender.send(None);
@@ -94,29 +100,177 @@ pub fn run(args: &RunArgs, home: &Path) -> anyhow::Result<u8> {
     while let Ok(Some(signal)) = signals.recv() {
         child::forward(pid, signal);
     }
-    let code = child::exit_code(agent.wait().context("can't wait for the agent")?);
-    if !args.quiet {
-        // The agent's exit status is the answer, whatever can be told of it.
-        match run.summary(home) {
-            Ok(text) => eprint!("{text}"),
-            Err(error) => crate::text::say!("fdr: can't say what was recorded: {error:#}"),
+    let code = child::exit_code(child.wait().context("can't wait for the agent")?);
+    let is_overlaid = launch.overlay.is_some();
+    if let Some(overlay) = launch.overlay {
+        for note in overlay.take_back(agent) {
+            text::say!("fdr: {note}");
         }
+    }
+    // The agent's exit status is the answer, whatever can be told of it.
+    match run.sessions(dir) {
+        Ok((trail, sessions)) => {
+            run.has_links = !sessions.is_empty() && is_overlaid;
+            match summaries(&trail, &sessions, dir) {
+                _ if args.quiet => {}
+                Ok(text) => eprint!("{text}"),
+                Err(error) => text::say!("fdr: can't say what was recorded: {error:#}"),
+            }
+        }
+        Err(error) => text::say!("fdr: can't say what was recorded: {error:#}"),
     }
     Ok(code)
 }
 
-/// A word of a command line that is Claude Code.
-fn is_claude(word: &OsString) -> bool {
-    let path = Path::new(word);
-    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-    matches!(name, "claude" | "claude.exe") || word.to_string_lossy().contains("@anthropic-ai/claude-code")
+/// The agent that a word of a command line is: by its program, or by its package.
+fn agent_of(word: &OsString) -> Option<&'static dyn Agent> {
+    const PACKAGES: [(&str, &str); 5] = [
+        ("@anthropic-ai/claude-code", "claude-code"),
+        ("@openai/codex", "codex"),
+        ("@google/gemini-cli", "gemini-cli"),
+        ("opencode-ai", "opencode"),
+        ("hermes-agent", "hermes"),
+    ];
+    let name = Path::new(word).file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let name = name.trim_end_matches(".exe").trim_end_matches(".js").trim_end_matches(".mjs");
+    let text = word.to_string_lossy();
+    let package = PACKAGES.iter().find(|(package, _)| text.contains(package)).map(|(_, runtime)| *runtime);
+    AGENTS.into_iter().find(|agent| agent.programs().contains(&name) || package == Some(agent.runtime()))
 }
 
 /// The first word, or one that a launcher is told to run.
 fn may_stand_at(command: &[OsString], at: usize) -> bool {
-    const LAUNCHERS: [&str; 9] = ["node", "npx", "bun", "bunx", "env", "nice", "timeout", "setsid", "stdbuf"];
+    const LAUNCHERS: [&str; 14] = [
+        "node", "npx", "bun", "bunx", "pnpm", "python", "python3", "uv", "uvx", "env", "nice", "timeout",
+        "setsid", "stdbuf",
+    ];
     let first = Path::new(&command[0]).file_name().and_then(OsStr::to_str).unwrap_or_default();
     at == 0 || LAUNCHERS.contains(&first)
+}
+
+/// What capture adds to a run.
+#[derive(Default)]
+struct Launch {
+    /// Everything behind the agent's own word.
+    arguments: Vec<OsString>,
+    variables: Vec<(&'static str, OsString)>,
+    overlay: Option<Overlay>,
+}
+
+impl Launch {
+    fn new(
+        agent: &'static dyn Agent,
+        place: &Place<'_>,
+        hook: &Hook,
+        run: &Run,
+        given: Vec<OsString>,
+    ) -> anyhow::Result<Launch> {
+        let runtime = agent.runtime();
+        // Claude Code runs equal command lines once; others would tell everything twice.
+        if runtime != "claude-code" && is_installed(agent, place, hook) {
+            return Ok(Launch { arguments: given, ..Launch::default() });
+        }
+        match runtime {
+            "claude-code" => claude(hook, given),
+            "codex" => codex(agent, place, hook, given),
+            "opencode" => opencode(agent, place, hook, run, given),
+            "gemini-cli" => {
+                let base = agent.folder(place);
+                let root = run.folder();
+                let overlay = Overlay::new(agent, place, hook, &base, &root.join(".gemini"))?;
+                Ok(Launch::overlaid(given, "GEMINI_CLI_HOME", root, overlay))
+            }
+            "hermes" | "openclaw" => {
+                let (variable, root) =
+                    (if runtime == "hermes" { "HERMES_HOME" } else { "OPENCLAW_STATE_DIR" }, run.folder());
+                let overlay = Overlay::new(agent, place, hook, &agent.folder(place), &root)?;
+                Ok(Launch::overlaid(given, variable, root, overlay))
+            }
+            _ => bail!(
+                "{} takes hooks from its files only, so it can't be recorded for one run\n  to record it always: fdr install {runtime}",
+                agent.title()
+            ),
+        }
+    }
+
+    fn overlaid(arguments: Vec<OsString>, variable: &'static str, root: PathBuf, overlay: Overlay) -> Launch {
+        Launch { arguments, variables: vec![(variable, root.into_os_string())], overlay: Some(overlay) }
+    }
+}
+
+/// Whether what is installed records this run whole, and to the same recorder.
+fn is_installed(agent: &dyn Agent, place: &Place<'_>, hook: &Hook) -> bool {
+    let found = |scope| {
+        let files = agent.files(scope, place).unwrap_or_default();
+        files.into_iter().filter_map(|file| {
+            let text = std::fs::read_to_string(&file).ok()?;
+            Some(agent.read(&file, &text).ok()?.hooks)
+        })
+    };
+    // A project's are left aside: they need its trust.
+    let mut hooks: Vec<_> = [Scope::User, Scope::Managed].into_iter().flat_map(found).flatten().collect();
+    hooks.retain(|found| found.hook == *hook);
+    coverage(agent.events(), &hooks) == agent.events().len()
+}
+
+/// Claude Code takes further settings on its command line.
+fn claude(hook: &Hook, mut given: Vec<OsString>) -> anyhow::Result<Launch> {
+    let hooks = &claude_code::HOOKS;
+    let ours = hooks.events.iter().map(|event| {
+        let entry = json!({ "type": "command", "command": hooks.command_of(hook, event), "timeout": (hooks.timeout)(event) });
+        ((*event).to_owned(), json!([{ "hooks": [entry] }]))
+    });
+    let settings = with_hooks(take_settings(&mut given)?, &ours.collect())?;
+    let mut arguments = vec![OsString::from("--settings"), settings.to_string().into()];
+    arguments.extend(given);
+    Ok(Launch { arguments, ..Launch::default() })
+}
+
+/// Codex takes settings on its command line, and trust in hooks that stand there too.
+fn codex(agent: &dyn Agent, place: &Place<'_>, hook: &Hook, given: Vec<OsString>) -> anyhow::Result<Launch> {
+    for file in agent.files(Scope::Managed, place).unwrap_or_default() {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        if agent.read(&file, &text).is_ok_and(|facts| facts.managed_only) {
+            bail!(
+                "an administrator lets only managed hooks run, in {}, and those of fdr are not among them\n  as administrator: fdr install codex --managed",
+                file.display()
+            );
+        }
+    }
+    let mut arguments = Vec::new();
+    for setting in codex::settings_for_a_run(hook) {
+        arguments.extend([OsString::from("-c"), setting.into()]);
+    }
+    arguments.extend(given);
+    Ok(Launch { arguments, ..Launch::default() })
+}
+
+/// OpenCode takes further settings in a variable, and they may name a plug-in.
+fn opencode(
+    agent: &dyn Agent,
+    place: &Place<'_>,
+    hook: &Hook,
+    run: &Run,
+    arguments: Vec<OsString>,
+) -> anyhow::Result<Launch> {
+    const VARIABLE: &str = "OPENCODE_CONFIG_CONTENT";
+    let file = agent.files(Scope::User, place).and_then(|files| files.into_iter().next());
+    let file = file.context("opencode has no plug-ins")?;
+    let folder = run.folder();
+    create_home(&folder).with_context(|| format!("can't make {}", folder.display()))?;
+    let plugin = folder.join(file.file_name().unwrap_or_default());
+    std::fs::write(&plugin, agent.add(&plugin, None, hook)?)
+        .with_context(|| format!("can't write {}", plugin.display()))?;
+    let given = std::env::var(VARIABLE).unwrap_or_default();
+    let mut settings: Map<String, Value> = match given.trim() {
+        "" => Map::new(),
+        text => serde_json::from_str(text).with_context(|| format!("{VARIABLE} is not a JSON object"))?,
+    };
+    let plugins = settings.entry("plugin").or_insert_with(|| json!([]));
+    let plugins = plugins.as_array_mut().with_context(|| format!("'plugin' in {VARIABLE} is not a list"))?;
+    plugins.push(format!("file://{}", plugin.display()).into());
+    let variables = vec![(VARIABLE, Value::Object(settings).to_string().into())];
+    Ok(Launch { arguments, variables, overlay: None })
 }
 
 fn start_recorder(home: &Path) -> anyhow::Result<()> {
@@ -172,15 +326,22 @@ fn with_hooks(mut settings: Map<String, Value>, ours: &Map<String, Value>) -> an
     Ok(Value::Object(settings))
 }
 
-/// One run, with the file in which the agent names its sessions.
+/// One run.
 struct Run {
     id: String,
-    file: PathBuf,
+    /// The recorder's folder.
+    home: PathBuf,
+    /// How many records there were before.
+    from: u64,
+    /// Whether records name files by their paths in the run's folder.
+    has_links: bool,
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.file);
+        if !self.has_links {
+            let _ = std::fs::remove_dir_all(self.folder()).or_else(|_| std::fs::remove_file(self.folder()));
+        }
     }
 }
 
@@ -189,72 +350,69 @@ impl Run {
         let source = fdr_hook::spool::new_source().context("the kernel gives no randomness")?;
         let id: String = source[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         create_home(home).with_context(|| format!("can't make {}", home.display()))?;
-        let file = home.join(format!("run-{id}"));
-        let mut options = std::fs::File::options();
-        options.write(true).create_new(true).mode(0o600);
-        options.open(&file).with_context(|| format!("can't write in {}", home.display()))?;
-        Ok(Run { id, file })
+        let from = Trail::open_even_empty(home).map_or(0, |trail| trail.len());
+        Ok(Run { id, home: home.to_owned(), from, has_links: false })
     }
 
-    /// The same command lines as `fdr install` writes: Claude Code runs equal ones once.
-    fn hooks(&self, program: &Path, home: &Path) -> anyhow::Result<Map<String, Value>> {
-        let text = |path: &Path| {
-            path.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", path.display()))
-        };
-        let explicit_home = !Home::find(Some(home))?.is_default();
-        let home = if explicit_home { Some(text(home)?) } else { None };
-        let hook = Hook { program: text(program)?, home };
-        let file = shell_quote(&text(&self.file)?);
-        let entry = |event: &str, command: String| json!({ "type": "command", "command": command, "timeout": (HOOKS.timeout)(event) });
-        let mut hooks = Map::new();
-        for event in HOOKS.events {
-            let mut entries = vec![entry(event, HOOKS.command_of(&hook, event))];
-            if *event == "SessionStart" {
-                entries.push(entry(event, format!("{{ cat; echo; }} >> {file}")));
+    /// What is only for this run; it goes with it.
+    fn folder(&self) -> PathBuf {
+        self.home.join(format!("run-{}", self.id))
+    }
+
+    /// The sessions of this run, in order, once there is one or there will be none.
+    fn sessions(&self, home: &Path) -> anyhow::Result<(Trail, Vec<String>)> {
+        let deadline = Instant::now() + LAST_RECORDS_LIMIT;
+        loop {
+            let trail = Trail::open_even_empty(home)?;
+            let sessions = self.sessions_in(&trail)?;
+            if !sessions.is_empty() || Instant::now() >= deadline {
+                return Ok((trail, sessions));
             }
-            hooks.insert((*event).to_owned(), json!([{ "hooks": entries }]));
+            std::thread::sleep(Duration::from_millis(20));
         }
-        Ok(hooks)
     }
 
-    /// The sessions of this run, in order.
-    fn sessions(&self) -> Vec<String> {
-        let text = std::fs::read(&self.file).unwrap_or_default();
+    fn sessions_in(&self, trail: &Trail) -> anyhow::Result<Vec<String>> {
+        let mark = format!("\"run\":\"{}\"", self.id);
+        let mark = memchr::memmem::Finder::new(&mark);
         let mut sessions = Vec::new();
-        for line in String::from_utf8_lossy(&text).lines() {
-            let started: Value = serde_json::from_str(line).unwrap_or_default();
-            if let Some(id) = started["session_id"].as_str()
-                && !sessions.iter().any(|known| known == id)
+        trail.scan(self.from, u64::MAX, |entry| {
+            if mark.find(&entry.bytes).is_some()
+                && let Ok(record) = Record::parse(&entry.bytes)
+                && let Body::SessionStart(start) = &record.body
+                && start.run.as_ref() == Some(&self.id)
+                // A sub-agent's session is part of that of its parent.
+                && record.agent.as_ref().is_none_or(|agent| agent.parent.is_none())
+                && let Some(session) = record.session.filter(|session| !sessions.contains(session))
             {
-                sessions.push(id.to_owned());
+                sessions.push(session);
             }
-        }
-        sessions
+            Ok(std::ops::ControlFlow::Continue(()))
+        })?;
+        Ok(sessions)
     }
+}
 
-    fn summary(&self, home: &Path) -> anyhow::Result<String> {
-        let sessions = self.sessions();
-        if sessions.is_empty() {
-            return Ok("\nfdr: the agent began no session, nothing was recorded\n".to_owned());
-        }
-        let trail = Trail::open(home)?;
-        let mut text = String::new();
-        for id in &sessions {
-            let view = trail.session(id)?;
-            text.push_str(&summary(&view));
-        }
-        let waiting = fdr_hook::spool::waiting(home).map_or(0, |waiting| waiting.len());
-        if waiting > 0 {
-            text.push_str(&format!("fdr: {} wait in the spool\n", text::counted(waiting as u64, "event")));
-        }
-        Ok(text)
+fn summaries(trail: &Trail, sessions: &[String], home: &Path) -> anyhow::Result<String> {
+    if sessions.is_empty() {
+        return Ok("\nfdr: the agent began no session, nothing was recorded\n".to_owned());
     }
+    let mut text = String::new();
+    for id in sessions {
+        let view = trail.session(id)?;
+        text.push_str(&summary(&view));
+    }
+    let waiting = fdr_hook::spool::waiting(home).map_or(0, |waiting| waiting.len());
+    if waiting > 0 {
+        text.push_str(&format!("fdr: {} wait in the spool\n", text::counted(waiting as u64, "event")));
+    }
+    Ok(text)
 }
 
 /// One session on one screen.
 fn summary(view: &SessionView) -> String {
     let records = view.rows.iter().filter_map(|row| row.record());
-    let first = records.clone().next();
+    let first = records.clone().find(|record| record.env.as_ref().is_some_and(|env| env.cwd.is_some()));
     let places = first.map(Places::of).unwrap_or_default();
     let agent = records.clone().find_map(|record| record.agent.as_ref()).map(line::agent_name);
     let status = view.status(0).unwrap_or(Status::Unknown);
@@ -355,18 +513,23 @@ mod tests {
     }
 
     #[test]
-    fn claude_is_recognised_by_its_name_wherever_a_launcher_runs_it() {
+    fn an_agent_is_recognised_by_its_name_wherever_a_launcher_runs_it() {
         for (command, at) in [
-            ("claude -p x", Some(0)),
-            ("/opt/bin/claude", Some(0)),
-            ("node /opt/claude -p x", Some(1)),
-            ("npx -y @anthropic-ai/claude-code -p x", Some(2)),
-            ("env A=1 claude", Some(2)),
-            ("codex exec claude", None),
+            ("claude -p x", Some((0, "claude-code"))),
+            ("/opt/bin/claude", Some((0, "claude-code"))),
+            ("node /opt/claude -p x", Some((1, "claude-code"))),
+            ("npx -y @anthropic-ai/claude-code -p x", Some((2, "claude-code"))),
+            ("npx -y @openai/codex@0.169 exec x", Some((2, "codex"))),
+            ("node /x/@google/gemini-cli/bundle/gemini.js -p x", Some((1, "gemini-cli"))),
+            ("env A=1 claude", Some((2, "claude-code"))),
+            ("codex exec claude", Some((0, "codex"))),
+            ("grep codex", None),
             ("claudette", None),
         ] {
             let command = words(command);
-            let found = command.iter().position(is_claude).filter(|at| may_stand_at(&command, *at));
+            let found = command.iter().position(|word| agent_of(word).is_some());
+            let found = found.filter(|at| may_stand_at(&command, *at));
+            let found = found.and_then(|at| Some((at, agent_of(&command[at])?.runtime())));
             assert_eq!(found, at, "{command:?}");
         }
     }

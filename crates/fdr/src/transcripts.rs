@@ -6,6 +6,7 @@
 
 use crate::recorder::Recorder;
 use crate::surroundings;
+use crate::transcript_store::{self, Stamp};
 use fdr_capture::{Chunk, Piece};
 use fdr_hook::wire::{Op, Request, Response};
 use fdr_record::{Body, Gap};
@@ -13,7 +14,7 @@ use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often the transcripts are looked at.
 pub const INTERVAL: Duration = Duration::from_millis(500);
@@ -151,11 +152,21 @@ fn next_piece(bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
+/// Length, modification time, inode.
+type Stat = (u64, i128, u64);
+
+/// How long a session may stay unread whose database changed, but which its runtime did not change by
+/// its own account: somebody else may have.
+const UNTOLD: Duration = Duration::from_secs(10);
+
 /// What is known of a transcript since it was last looked at.
 #[derive(Debug, Default)]
 struct Seen {
-    /// Length, modification time, inode.
-    stat: (u64, i128, u64),
+    stat: Stat,
+    /// Of a session in a database, what tells whether it changed.
+    stamp: Option<Stamp>,
+    /// When it was read.
+    read: Option<Instant>,
     /// How many bytes from the beginning were taken in, and their digest.
     taken: (u64, [u8; 32]),
     /// It was said that it is gone.
@@ -183,10 +194,12 @@ impl Watcher {
 
     fn look_at(&mut self, recorder: &Recorder, runtime: &str, path: &Path) -> Result<(), String> {
         let file = path.to_string_lossy().into_owned();
+        let stored = transcript_store::split(&file);
+        let on_disk = stored.as_ref().map_or(path, |(database, _)| database);
         let seen = self.seen.entry(path.to_owned()).or_default();
-        let stat = match std::fs::metadata(path) {
-            Ok(stat) if stat.is_file() && stat.len() <= MAX_FILE_BYTES => stat,
-            Ok(_) => return Ok(()),
+        let now = match stat(on_disk) {
+            Ok(Some(stat)) => stat,
+            Ok(None) => return Ok(()),
             Err(_) => {
                 let pieces = recorder.pieces(&file);
                 if let (Some(first), Some(last), false) = (pieces.first(), pieces.last(), seen.is_gone) {
@@ -196,15 +209,24 @@ impl Watcher {
                 return Ok(());
             }
         };
-        let now = (
-            stat.len(),
-            i128::from(stat.mtime()) * 1_000_000_000 + i128::from(stat.mtime_nsec()),
-            stat.ino(),
-        );
         if now == seen.stat {
             return Ok(());
         }
-        let Some(bytes) = surroundings::read_small(path, MAX_FILE_BYTES) else { return Ok(()) };
+        let mut stamp = None;
+        let bytes = match stored {
+            None => surroundings::read_small(path, MAX_FILE_BYTES),
+            Some((database, session)) => {
+                let told = transcript_store::stamp(runtime, &database, session)?;
+                if seen.stamp == Some(told) && seen.read.is_some_and(|read| read.elapsed() < UNTOLD) {
+                    return Ok(());
+                }
+                stamp = Some(told);
+                let read = transcript_store::read(runtime, &database, Some(session))?;
+                // A session that was removed has nothing left of what was read.
+                Some(read.into_iter().next().map_or_else(Vec::new, |transcript| transcript.bytes))
+            }
+        };
+        let Some(bytes) = bytes else { return Ok(()) };
         let (taken, digest) = seen.taken;
         let begins_the_same =
             bytes.get(..taken as usize).is_some_and(|begin| fdr_log::leaf_hash(begin) == digest);
@@ -212,9 +234,24 @@ impl Watcher {
         recorder.take_transcript(runtime, &file, &bytes, known_good, None)?;
         let end = recorder.pieces(&file).last().map_or(0, |last| last.offset + last.len);
         let end = end.min(bytes.len() as u64);
-        *seen = Seen { stat: now, taken: (end, fdr_log::leaf_hash(&bytes[..end as usize])), is_gone: false };
+        let taken = (end, fdr_log::leaf_hash(&bytes[..end as usize]));
+        *seen = Seen { stat: now, stamp, read: Some(Instant::now()), taken, is_gone: false };
         Ok(())
     }
+}
+
+/// Of a file, or of a database with what is not merged into it yet. `None`: it is none that is read.
+fn stat(path: &Path) -> std::io::Result<Option<Stat>> {
+    let stat = std::fs::metadata(path)?;
+    if !stat.is_file() || stat.len() > MAX_FILE_BYTES {
+        return Ok(None);
+    }
+    let time =
+        |stat: &std::fs::Metadata| i128::from(stat.mtime()) * 1_000_000_000 + i128::from(stat.mtime_nsec());
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let log = std::fs::metadata(&log).map_or((0, 0), |log| (log.len(), time(&log)));
+    Ok(Some((stat.len() + log.0, time(&stat).max(log.1), stat.ino())))
 }
 
 /// A transcript and those of its sub-agents, which Claude Code keeps in `<session>/subagents/`

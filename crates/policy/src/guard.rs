@@ -8,20 +8,40 @@ use fdr_record::{Action, ActionBody, Resource, Verb};
 use regex::RegexBuilder;
 
 /// Files in which runtimes keep hooks and what switches them off, in any folder.
-const HOOK_FILES: [&str; 8] = [
+const HOOK_FILES: [&str; 10] = [
     "/.claude/settings.json",
     "/.claude/settings.local.json",
     "/.codex/hooks.json",
     "/.codex/config.toml",
     "/.gemini/settings.json",
+    "/.gemini/extensions/extension-enablement.json",
+    "/.openclaw/openclaw.json",
     "/.hermes/config.yaml",
     "/.cursor/hooks.json",
     "/opencode.json",
 ];
 /// Folders of the same, in any folder.
-const HOOK_FOLDERS: [&str; 2] = ["/.opencode/plugin", "/opencode/plugin"];
+const HOOK_FOLDERS: [&str; 7] = [
+    "/.opencode/plugin",
+    "/.opencode/plugins",
+    "/opencode/plugin",
+    "/opencode/plugins",
+    "/.gemini/extensions/fdr",
+    "/.hermes/plugins/fdr",
+    "/.openclaw/extensions/fdr",
+];
 /// Where administrators put them.
-const MANAGED: [&str; 3] = ["/etc/claude-code", "/etc/gemini-cli", "/Library/Application Support/ClaudeCode"];
+const MANAGED: [&str; 9] = [
+    "/etc/claude-code",
+    "/etc/codex",
+    "/etc/cursor",
+    "/etc/gemini-cli",
+    "/etc/opencode",
+    "/Library/Application Support/ClaudeCode",
+    "/Library/Application Support/Cursor",
+    "/Library/Application Support/GeminiCli",
+    "/Library/Application Support/opencode",
+];
 
 /// Programs of ours.
 const PROGRAMS: [&str; 2] = ["fdr", HOOK_PROGRAM];

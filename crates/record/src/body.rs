@@ -113,6 +113,9 @@ pub struct SessionStart {
     /// address, `aws:`, `gcp:`, `azure:`, `github:` and a name. Claimed, not observed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub identities: Vec<String>,
+    /// The run of `fdr run` that it is part of. Claimed, not observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
 }
 
 /// How a session ended.

@@ -3,4 +3,7 @@
 mod claude_code;
 mod claude_code_sequences;
 mod codex;
+mod gemini_cli;
+mod hermes;
 mod mcp;
+mod opencode;

@@ -252,6 +252,30 @@ fn the_servers_hints_decide_what_a_call_means_and_the_record_says_whose_they_are
 }
 
 #[test]
+fn an_agents_own_hook_is_read_with_what_the_server_told_the_proxy() {
+    let mut recorder = with_tools(
+        r#"[{"name":"look","annotations":{"readOnlyHint":true}},{"name":"wipe","annotations":{"destructiveHint":true}},{"name":"plain"}]"#,
+    );
+    let mut hook = |tool: &str| {
+        let payload = format!(
+            r#"{{"session_id":"s","hook_event_name":"PreToolUse","tool_name":"mcp__{tool}","tool_use_id":"{tool}","tool_input":{{"path":"/a"}}}}"#
+        );
+        let arrival = crate::claude_code::bare_arrival(&recorder.key);
+        let claude = fdr_capture::runtime("claude-code").expect("a runtime");
+        let captured = (claude.hook)("PreToolUse", payload.as_bytes(), &arrival, &mut recorder.state);
+        meaning(&captured.records[0])
+    };
+    let look = hook("everything__look");
+    assert_eq!(look.0, ["read mcp:everything/look"]);
+    assert!(look.1.contains("the server's own word") && !look.2, "{}", look.1);
+    let wipe = hook("everything__wipe");
+    assert!(wipe.0 == ["execute mcp:everything/wipe"] && wipe.2, "{wipe:?}");
+    assert!(!hook("everything__plain").2);
+    // Another server of which the proxy knows nothing.
+    assert_eq!(hook("other__look").0, ["execute mcp:other/look"]);
+}
+
+#[test]
 fn an_answer_is_paired_by_the_asking_side_and_the_exact_id() {
     let mut recorder = Recorder::default();
     let number = recorder.one("client", call("1", "a", "{}"));

@@ -209,6 +209,34 @@ impl Agent for Codex {
     }
 }
 
+/// What `-c` is given to have our hooks in one run, and trust in them.
+pub fn settings_for_a_run(hook: &Hook) -> Vec<String> {
+    // What Codex calls the command line where others have a file.
+    let file = Path::new("/<session-flags>/config.toml");
+    let mut settings = Vec::new();
+    let mut trust = Vec::new();
+    for event in HOOKS.events {
+        let (command, timeout) = (HOOKS.command_of(hook, event), (HOOKS.timeout)(event));
+        let text = toml_lines::quote(&command);
+        settings.push(format!(
+            "hooks.{event}=[{{hooks=[{{type=\"command\",command={text},timeout={timeout}}}]}}]"
+        ));
+        let placed = Placed {
+            event: (*event).to_owned(),
+            group: 0,
+            at: 0,
+            command,
+            timeout: Some(timeout.into()),
+            matcher: None,
+            status_message: None,
+        };
+        let (key, digest) = (toml_lines::quote(&key(file, &placed)), digest(&placed));
+        trust.push(format!("{key}={{trusted_hash=\"{digest}\"}}"));
+    }
+    settings.push(format!("hooks.state={{{}}}", trust.join(",")));
+    settings
+}
+
 fn is_json(file: &Path) -> bool {
     file.extension().is_some_and(|extension| extension == "json")
 }

@@ -295,31 +295,84 @@ fn to_json(value: &Value<'_>) -> serde_json::Value {
     }
 }
 
-/// The text with a property of the outermost object, whatever value it had before.
+/// The text with a value at a path of property names, the objects on the way made where they lack.
+///
+/// # Errors
+/// When the text is not JSON, or what is on the way is not an object.
+pub fn with_path(text: &str, path: &[&str], value: &str) -> Result<String, SettingsError> {
+    let (mark, text) = split_mark(text);
+    let parsed = parse(text)?;
+    let root = as_object(text, parsed.as_ref(), "the settings")?;
+    let style = Style::of(text, root);
+    let mut edits = Vec::new();
+    let mut object = root;
+    for (depth, name) in path.iter().enumerate() {
+        let is_last = depth + 1 == path.len();
+        match property(object, name) {
+            Some(there) if is_last => {
+                let current = value_at(text, path)?;
+                if current != serde_json::from_str(value).ok() {
+                    edits.push((there.value.start()..there.value.end(), value.to_owned()));
+                }
+            }
+            Some(there) => {
+                object = there.value.as_object().ok_or_else(|| {
+                    shape(text, there.value.start(), format!("{} is not an object", path[..=depth].join(".")))
+                })?;
+            }
+            None => {
+                let inner = nested(&path[depth + 1..], value, &style, depth + 1);
+                let item = format!("{}: {inner}", quote(name));
+                let last = object.properties.last().map(Ranged::range);
+                insert_last(text, &style, object.range(), last, depth + 1, &item, &mut edits);
+                break;
+            }
+        }
+    }
+    Ok(mark.to_owned() + &apply(text, edits))
+}
+
+/// A value below the objects that lead to it.
+fn nested(path: &[&str], value: &str, style: &Style, depth: usize) -> String {
+    let Some((name, rest)) = path.split_first() else { return value.to_owned() };
+    let (newline, inner) = (style.newline, nested(rest, value, style, depth + 1));
+    let (inside, outside) = (style.indent.repeat(depth + 1), style.indent.repeat(depth));
+    format!("{{{newline}{inside}{}: {inner}{newline}{outside}}}", quote(name))
+}
+
+/// The text without a property, and without the objects on the way to it that are empty then.
+///
+/// # Errors
+/// When the text is not a JSON object.
+pub fn without_path(text: &str, path: &[&str]) -> Result<String, SettingsError> {
+    let (mark, text) = split_mark(text);
+    let parsed = parse(text)?;
+    let mut objects: Vec<&Object<'_>> = vec![as_object(text, parsed.as_ref(), "the settings")?];
+    for name in &path[..path.len() - 1] {
+        match objects.last().and_then(|object| property(object, name)).and_then(|prop| prop.value.as_object())
+        {
+            Some(object) => objects.push(object),
+            None => return Ok(mark.to_owned() + text),
+        }
+    }
+    // The outermost object that has nothing else in it goes with what is in it.
+    let mut depth = path.len() - 1;
+    while depth > 0 && objects[depth].properties.len() == 1 {
+        depth -= 1;
+    }
+    let object = objects[depth];
+    let gone: Vec<bool> = object.properties.iter().map(|prop| prop.name.as_str() == path[depth]).collect();
+    let mut edits = Vec::new();
+    remove_items(text, object.start()..object.end(), &ranges(&object.properties), &gone, &mut edits);
+    Ok(mark.to_owned() + &apply(text, edits))
+}
+
+/// The text with a property of the outermost object.
 ///
 /// # Errors
 /// When the text is not a JSON object.
 pub fn with(text: &str, name: &str, value: &str) -> Result<String, SettingsError> {
-    let (mark, text) = split_mark(text);
-    let parsed = parse(text)?;
-    let root = as_object(text, parsed.as_ref(), "the settings")?;
-    let mut edits = Vec::new();
-    match property(root, name) {
-        Some(there) => edits.push((there.value.start()..there.value.end(), value.to_owned())),
-        None => {
-            let (style, last) = (Style::of(text, root), root.properties.last().map(Ranged::range));
-            insert_last(
-                text,
-                &style,
-                root.range(),
-                last,
-                1,
-                &format!("{}: {value}", quote(name)),
-                &mut edits,
-            );
-        }
-    }
-    Ok(mark.to_owned() + &apply(text, edits))
+    with_path(text, &[name], value)
 }
 
 /// The text without a property of the outermost object.
@@ -327,13 +380,7 @@ pub fn with(text: &str, name: &str, value: &str) -> Result<String, SettingsError
 /// # Errors
 /// When the text is not a JSON object.
 pub fn without(text: &str, name: &str) -> Result<String, SettingsError> {
-    let (mark, text) = split_mark(text);
-    let parsed = parse(text)?;
-    let root = as_object(text, parsed.as_ref(), "the settings")?;
-    let gone: Vec<bool> = root.properties.iter().map(|prop| prop.name.as_str() == name).collect();
-    let mut edits = Vec::new();
-    remove_items(text, root.start()..root.end(), &ranges(&root.properties), &gone, &mut edits);
-    Ok(mark.to_owned() + &apply(text, edits))
+    without_path(text, &[name])
 }
 
 /// Whether nothing but white space and an empty object is left.

@@ -1,5 +1,5 @@
 // Gives the events of OpenClaw to the flight data recorder. Written by `fdr install openclaw`.
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
@@ -22,6 +22,7 @@ const begun = new Map();
 const MAX_KEPT = 4096;
 
 let runtime;
+let isGateway = false;
 
 function keep(map, key, value) {
   map.delete(key);
@@ -155,7 +156,8 @@ const BARE = {};
 const EVENTS = {
   session_start: (event, ctx, session) => begin(session, event, ctx),
   session_end(event, ctx, session) {
-    begun.delete(session.id);
+    // A sub-agent that could not be started has an end and nothing else.
+    if (!begun.delete(session.id) && !event.messageCount) return undefined;
     return tell(session, "session_end", event, ctx);
   },
   before_agent_run(event, ctx, session) {
@@ -175,7 +177,10 @@ const EVENTS = {
   agent_end({ messages, ...event }, ctx, session) {
     const last = messages?.findLast?.((message) => message.role === "assistant");
     const texts = Array.isArray(last?.content) ? last.content.map((part) => part.text ?? "") : [last?.content];
-    return tell(session, "agent_end", { ...event, lastAssistantMessage: texts.join("") }, ctx);
+    const told = tell(session, "agent_end", { ...event, lastAssistantMessage: texts.join("") }, ctx);
+    // A turn without the Gateway has no event at its end, and the process ends with it.
+    if (isGateway || !begun.delete(session.id)) return told;
+    return tell(session, "session_end", { reason: "turn" }, ctx);
   },
   before_compaction: ({ messages, ...event }, ctx, session) => tell(session, "before_compaction", event, ctx),
   after_compaction: ({ messages, ...event }, ctx, session) => tell(session, "after_compaction", event, ctx),
@@ -219,16 +224,6 @@ function gate(event, ctx) {
   );
 }
 
-// A turn without the Gateway has no event at its end.
-function onExit() {
-  for (const session of begun.values()) {
-    const payload = payloadOf(session, { reason: "exit" }, {});
-    spawnSync(HOOK.program, command("session_end"), { input: payload, stdio: ["pipe", "ignore", "ignore"], timeout: 5000 });
-  }
-}
-
-let isRegistered = false;
-
 export default {
   id: "fdr",
   name: "fdr",
@@ -238,13 +233,20 @@ export default {
     // First, and with the last word: a tool that another plug-in refuses is heard of all the same.
     api.on("before_tool_call", gate, { priority: 1000, timeoutMs: LIMIT_MS });
     for (const [name, handle] of Object.entries(EVENTS)) {
-      api.on(name, (event, ctx) => handle(event, ctx ?? {}, sessionOf(event, ctx ?? {})), { priority: 1000 });
+      const heard = (event, ctx = {}) => {
+        try {
+          // What is awaited has no answer that OpenClaw could read.
+          return handle(event, ctx, sessionOf(event, ctx))?.then(() => undefined);
+        } catch {
+          return undefined;
+        }
+      };
+      api.on(name, heard, { priority: 1000 });
     }
     api.on("subagent_spawned", (event, ctx) => onSubagentSpawned(event, ctx ?? {}));
     api.on("subagent_ended", (event, ctx) => onSubagentEnded(event, ctx ?? {}));
-    if (!isRegistered) {
-      isRegistered = true;
-      process.once("exit", onExit);
-    }
+    api.on("gateway_start", () => {
+      isGateway = true;
+    });
   },
 };

@@ -8,6 +8,7 @@ use super::calls::{Source, Written, mcp_of};
 use super::compare::same_text;
 use crate::home::Home;
 use crate::surroundings::read_small;
+use crate::transcript_store;
 use crate::trail::{Row, SessionView, Trail};
 use crate::transcripts::sidecars;
 use fdr_capture::{Arrival, Chunk, Runtime, State};
@@ -94,7 +95,12 @@ fn named(view: &SessionView) -> Vec<Named> {
 }
 
 /// The bytes of a transcript as they are on disk now.
-fn bytes_now(file: &str) -> Result<Vec<u8>, Standing> {
+fn bytes_now(runtime: &Runtime, file: &str) -> Result<Vec<u8>, Standing> {
+    if let Some((database, session)) = transcript_store::split(file).filter(|(path, _)| path.exists()) {
+        let read = transcript_store::read(runtime.name, &database, Some(session));
+        let found = read.map_err(Standing::Unreadable)?.into_iter().next();
+        return found.map(|transcript| transcript.bytes).ok_or(Standing::Gone);
+    }
     let path = Path::new(file);
     match path.symlink_metadata() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Standing::Gone),
@@ -194,7 +200,7 @@ fn read_one(
         }
     }
     pieces.sort_by_key(|piece| view.rows[piece.at].index);
-    let now = bytes_now(&file);
+    let now = bytes_now(runtime, &file);
     let clean = now.as_deref().map(|now| cleaner.clean(now)).unwrap_or_default();
     let lines_now: Vec<&[u8]> = clean.split_inclusive(|byte| *byte == b'\n').collect();
     let standing = match &now {

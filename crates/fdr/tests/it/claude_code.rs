@@ -2,52 +2,38 @@
 //!
 //! `./test` installs the agent and the MCP servers; `cargo nextest run` leaves these tests out.
 
+use crate::agents::{Agent, Sandbox, Trail, kill, mcp_server};
 use crate::scripted_llm::{Call, ScriptedLlm};
 use fdr_record::{
     Basis, Body, Context, DecidedBy, Kind, Mode, Outcome, Record, Rel, Resource, Status, Verb, Verdict,
 };
 use serde_json::{Value, json};
 use std::{
-    env, fs,
+    fs,
     io::{BufRead, BufReader},
+    ops::Deref,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
 
-/// A project, a home, a recorder's folder and our two programs, all of them new.
-pub struct Stage {
-    pub folder: tempfile::TempDir,
-    pub project: PathBuf,
-    pub home: PathBuf,
-    pub fdr_home: PathBuf,
-    pub programs: PathBuf,
+/// A sandbox for Claude Code.
+pub struct Stage(Sandbox);
+
+impl Deref for Stage {
+    type Target = Sandbox;
+
+    fn deref(&self) -> &Sandbox {
+        &self.0
+    }
 }
 
 impl Stage {
     pub fn new() -> Stage {
-        let folder = tempfile::Builder::new().prefix("fdr-").tempdir().unwrap();
-        let [project, home, fdr_home, programs] =
-            ["project", "home", "recorder", "bin"].map(|name| folder.path().join(name));
-        for path in
-            [&home.join(".claude"), &project.join(".claude"), &project.join("data"), &fdr_home, &programs]
-        {
-            fs::create_dir_all(path).unwrap();
-        }
-        fs::write(project.join("CLAUDE.md"), INSTRUCTIONS).unwrap();
-        fs::write(project.join("README.md"), "# Probe project\n\nA scratch project.\n").unwrap();
-        fs::write(project.join("data/keep.txt"), "keep\n").unwrap();
-        let trusted = json!({"hasCompletedOnboarding": true,
-                             "projects": {project.to_str().unwrap(): {"hasTrustDialogAccepted": true}}});
-        fs::write(home.join(".claude/.claude.json"), trusted.to_string()).unwrap();
-        let built = Path::new(env!("CARGO_BIN_EXE_fdr"));
-        for name in ["fdr", "fdr-hook"] {
-            let from = built.with_file_name(name);
-            assert!(from.exists(), "{} is missing: cargo build --workspace", from.display());
-            // Not a symbolic link: a program finds the other one beside the file that it is.
-            let to = programs.join(name);
-            fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop)).unwrap();
-        }
-        Stage { folder, project, home, fdr_home, programs }
+        let sandbox = Sandbox::new();
+        fs::create_dir_all(sandbox.project.join(".claude")).unwrap();
+        fs::write(sandbox.project.join("CLAUDE.md"), INSTRUCTIONS).unwrap();
+        Agent::ClaudeCode.prepare(&sandbox);
+        Stage(sandbox)
     }
 
     /// Writes the project's settings and lets `fdr install` add to them.
@@ -57,33 +43,10 @@ impl Stage {
         self.fdr(&["install", "claude-code", "--project"]);
     }
 
-    /// A command that sees nothing of the machine but its programs.
-    pub fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
-        command.env_clear().current_dir(&self.project).stdin(Stdio::null());
-        command.env("PATH", env::var_os("PATH").unwrap_or_default());
-        command.env("HOME", &self.home).env("LANG", "C.UTF-8").env("TERM", "dumb");
-        command.env("CLAUDE_CONFIG_DIR", self.home.join(".claude")).env("FDR_HOME", &self.fdr_home);
-        command
-    }
-
-    /// Runs `fdr`, which has to succeed, and returns what it printed.
-    pub fn fdr(&self, arguments: &[&str]) -> String {
-        let out = self.command(&self.programs.join("fdr")).args(arguments).output().unwrap();
-        let (stdout, stderr) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
-        assert!(out.status.success(), "fdr {arguments:?}: {}\n{stdout}\n{stderr}", out.status);
-        stdout.into_owned()
-    }
-
     /// Runs the agent as `command`, with arguments added.
     pub fn claude(&self, mut command: Command, llm: &ScriptedLlm, prompt: &str, arguments: &[&str]) -> Run {
-        command.env("ANTHROPIC_BASE_URL", llm.url()).env("ANTHROPIC_API_KEY", "none");
-        command.env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1").env("DISABLE_AUTOUPDATER", "1");
-        // Lets it run as root, as it would in a container.
-        command.env("IS_SANDBOX", "1").env("NODE_EXTRA_CA_CERTS", self.folder.path().join("certificate.pem"));
-        command.args(["-p", prompt, "--output-format", "stream-json", "--verbose"]);
-        command.args(["--permission-mode", "default"]).args(arguments);
-        let output = command.output().unwrap();
+        Agent::ClaudeCode.invoke(&mut command, self, llm, prompt);
+        let output = command.args(arguments).output().unwrap();
         let stdout = String::from_utf8_lossy(&output.stdout);
         let session = stdout
             .lines()
@@ -98,27 +61,9 @@ impl Stage {
     }
 
     pub fn run_with(&self, llm: &ScriptedLlm, prompt: &str, arguments: &[&str]) -> Run {
-        let run = self.claude(self.command(&agents().join(".bin/claude")), llm, prompt, arguments);
+        let run = self.claude(self.command(&Agent::ClaudeCode.program()), llm, prompt, arguments);
         assert!(run.output.status.success(), "{:?}", run.output);
         run
-    }
-
-    pub fn trail(&self) -> Trail {
-        let lines = self.fdr(&["cat"]);
-        Trail(lines.lines().map(|line| Record::parse(line.as_bytes()).expect(line)).collect())
-    }
-
-    /// Process id of the running recorder.
-    pub fn recorder(&self) -> Option<i32> {
-        let out = self.command(&self.programs.join("fdr")).args(["status", "--json"]).output().unwrap();
-        let status: Value = serde_json::from_slice(&out.stdout).unwrap();
-        status["pid"].as_i64().map(|pid| pid as i32)
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        let _ = self.command(&self.programs.join("fdr")).arg("stop").output();
     }
 }
 
@@ -130,46 +75,7 @@ pub struct Run {
     pub output: Output,
 }
 
-/// Where ./test put the agents.
-pub fn agents() -> PathBuf {
-    let folder = env::var_os("FDR_TEST_AGENTS").map(|path| PathBuf::from(path).join("node_modules"));
-    folder.filter(|path| path.join(".bin/claude").exists()).expect(
-        "this test runs the real Claude Code, which ./test installs: run ./test, or set FDR_TEST_AGENTS \
-         to the folder that it installed the agents into (.test/agents)",
-    )
-}
-
-pub fn kill(pid: i32) {
-    let pid = rustix::process::Pid::from_raw(pid).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-    // It is no child of ours: it is gone when it can't be signalled any more.
-    while rustix::process::test_kill_process(pid).is_ok() {
-        std::thread::yield_now();
-    }
-}
-
-/// All records of a log.
-pub struct Trail(pub Vec<Record>);
-
 impl Trail {
-    pub fn of(&self, kind: Kind) -> impl Iterator<Item = &Record> {
-        self.0.iter().filter(move |record| record.kind == kind)
-    }
-
-    /// The one action of a tool call and its one result.
-    pub fn call(&self, id: &str) -> (&Record, &Record) {
-        let of_claude = |r: &&Record| r.agent.as_ref().is_some_and(|agent| agent.runtime == "claude-code");
-        let actions: Vec<_> =
-            self.of(Kind::Action).filter(of_claude).filter(|r| r.tool_use_id() == Some(id)).collect();
-        let [action] = actions[..] else { panic!("{id} has {} actions: {actions:#?}", actions.len()) };
-        let results: Vec<_> =
-            self.of(Kind::Result).filter(|r| r.link(Rel::ResultOf) == Some(action.id)).collect();
-        let [result] = results[..] else { panic!("{id} has {} results: {results:#?}", results.len()) };
-        let named = self.of(Kind::Result).filter(of_claude).filter(|r| r.tool_use_id() == Some(id)).count();
-        assert_eq!(named, 1, "results that name {id}");
-        (action, result)
-    }
-
     /// Checks what holds for every call whatever became of it.
     pub fn check(&self, run: &Run, calls: &[Call]) {
         for call in calls {
@@ -307,7 +213,7 @@ fn every_tool_call_is_on_record_with_its_result() {
             {"text": "It has three lines."}],
     }}));
     let proxy = |server: &str, argument: &str| {
-        let server = agents().join(format!("@modelcontextprotocol/{server}/dist/index.js"));
+        let server = mcp_server(server);
         json!({"command": stage.programs.join("fdr"), "args": ["mcp-proxy", "--", "node", server, argument],
                "env": {"FDR_HOME": stage.fdr_home}})
     };
@@ -486,7 +392,7 @@ fn a_killed_recorder_comes_back_and_says_so() {
     stage.install(&json!({"allow": ["Read", "Write", "Bash(sh:*)"]}));
     let p = stage.project.to_str().unwrap().to_owned();
     // Started by hand, so that the script can name it.
-    let _ = stage.command(&agents().join(".bin/claude")); // fails early without the agent
+    let _ = stage.command(&Agent::ClaudeCode.program()); // fails early without the agent
     let stage = std::sync::Arc::new(stage);
     // The model's thread outlives the test and must not keep the stage.
     let killer = std::sync::Arc::downgrade(&stage);
@@ -592,7 +498,7 @@ fn run_captures_one_run_alone() {
         {"text": "Done."}]}});
     let llm = ScriptedLlm::start(script);
     let mut command = stage.command(&stage.programs.join("fdr"));
-    command.args(["run", "--"]).arg(agents().join(".bin/claude"));
+    command.args(["run", "--"]).arg(Agent::ClaudeCode.program());
     let run = stage.claude(command, &llm, PROMPT, &[]);
     assert!(run.output.status.success(), "{:?}", run.output);
     let trail = stage.trail();

@@ -1,7 +1,8 @@
 //! The real Claude Code under a policy that is enforced: what is denied does not happen, what is
 //! asked waits for a person.
 
-use crate::claude_code::{Stage, Trail, kill};
+use crate::agents::{Trail, kill};
+use crate::claude_code::Stage;
 use crate::scripted_llm::ScriptedLlm;
 use fdr_record::{Body, DecidedBy, InScope, Kind, Outcome, Record, Rel, Verdict};
 use serde_json::{Value, json};

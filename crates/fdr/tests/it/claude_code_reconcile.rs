@@ -1,7 +1,8 @@
 //! The real Claude Code, and what is found in its sessions: nothing in clean ones, and each fault
 //! that is done to one.
 
-use crate::claude_code::{Stage, agents};
+use crate::agents::mcp_server;
+use crate::claude_code::Stage;
 use crate::scripted_llm::ScriptedLlm;
 use serde_json::{Value, json};
 use std::fs;
@@ -82,7 +83,7 @@ fn nothing_is_found_in_a_clean_run() {
             {"text": "All done."}],
         "sub": [{"tools": [read("README.md")]}, {"text": "It has three lines."}],
     }}));
-    let server = agents().join("@modelcontextprotocol/server-everything/dist/index.js");
+    let server = mcp_server("server-everything");
     let servers = json!({"mcpServers": {"every": {"command": stage.programs.join("fdr"),
         "args": ["mcp-proxy", "--", "node", server, "stdio"], "env": {"FDR_HOME": stage.fdr_home}}}});
     let servers = servers.to_string();

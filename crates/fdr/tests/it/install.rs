@@ -1,6 +1,7 @@
 //! `fdr install`, `fdr uninstall` and `fdr doctor` on a home folder of their own.
 
 use crate::program;
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -356,4 +357,307 @@ fn the_doctor_sees_what_blinds_the_recorder() {
     fs::remove_file(home.join("spool/1.msg")).unwrap();
     let (code, said) = person.doctor();
     assert_eq!(code, 0, "{said}");
+}
+
+/// What a person may have in the files of a runtime, before fdr comes.
+const OTHERS: &[(&str, &[(&str, &str)])] = &[
+    ("claude-code", &[]),
+    (
+        "claude-code",
+        &[(
+            ".claude/settings.json",
+            "{ // mine\n\t\"model\": \"opus\", \"hooks\": { \"Stop\": [{ \"hooks\": [{}] }] }\n}",
+        )],
+    ),
+    ("codex", &[]),
+    ("codex", &[(".codex/config.toml", "model = \"x\"\r\n[tui]\r\nmine = 1")]),
+    (
+        "codex",
+        &[
+            (
+                ".codex/hooks.json",
+                "{\"hooks\":{\"Stop\":[{\"hooks\":[{\"type\":\"command\",\"command\":\"mine\"}]}]}}\n",
+            ),
+            (
+                ".codex/config.toml",
+                "# mine\n[hooks.state.\"/x/hooks.json:stop:0:0\"]\ntrusted_hash = \"sha256:1\"\n\n",
+            ),
+        ],
+    ),
+    ("gemini-cli", &[]),
+    ("gemini-cli", &[(".gemini/settings.json", "{\n  /* mine */ \"ui\": {},\n}\n")]),
+    ("hermes", &[]),
+    (
+        "hermes",
+        &[(".hermes/config.yaml", "# mine\nmodel:\n  default: x # fast\nplugins:\n  enabled: [mine]\n")],
+    ),
+    ("openclaw", &[]),
+    ("openclaw", &[(".openclaw/openclaw.json", "{ \"plugins\": { \"allow\": [\"mine\"] } }\n")]),
+    ("cursor", &[]),
+    (
+        "cursor",
+        &[(".cursor/hooks.json", "{\n  \"hooks\": {\n    \"stop\": [{ \"command\": \"mine\" }]\n  }\n}\n")],
+    ),
+];
+
+/// Every file below a folder, with its bytes and its mode.
+fn tree(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32)> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(dir).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.insert(path.clone(), (Vec::new(), 0));
+            files.extend(tree(&path));
+        } else {
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            files.insert(path.clone(), (fs::read(&path).unwrap(), mode));
+        }
+    }
+    files
+}
+
+impl Person {
+    fn with_files(files: &[(&str, &str)]) -> Person {
+        let person = Person::new();
+        for (path, text) in files {
+            let path = person.path(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        person
+    }
+}
+
+#[test]
+fn every_runtime_is_set_up_once_and_undone_to_the_byte() {
+    for (runtime, files) in OTHERS {
+        for scope in ["--user", "--project", "--managed"] {
+            let person = Person::with_files(files);
+            let root = person.path("root");
+            fs::create_dir_all(root.join("etc")).unwrap();
+            let arguments = [runtime, scope, "--root", root.to_str().unwrap()];
+            let install: Vec<&str> = ["install"].into_iter().chain(arguments).collect();
+            let uninstall: Vec<&str> = ["uninstall"].into_iter().chain(arguments).collect();
+            let before = tree(person.dir.path());
+            let dry: Vec<&str> = install.iter().copied().chain(["--dry-run"]).collect();
+
+            let output = person.fdr(&dry);
+            assert_eq!(tree(person.dir.path()), before, "{runtime} {scope}: a dry run writes nothing");
+            if !output.status.success() {
+                let said = String::from_utf8(output.stderr).unwrap();
+                assert!(
+                    said.contains("has no settings of its own for ") && said.contains("it has: --user"),
+                    "{said}"
+                );
+                assert!(["hermes", "openclaw"].contains(runtime), "{said}");
+                continue;
+            }
+            assert!(String::from_utf8(output.stdout).unwrap().starts_with("--- "));
+            let said = person.ok(&install);
+            assert!(said.contains(" hooks added to "), "{said}");
+            let once = tree(person.dir.path());
+            assert_ne!(once, before);
+            let said = person.ok(&install);
+            assert!(said.contains("already; nothing to do"), "{said}");
+            assert_eq!(tree(person.dir.path()), once);
+            if scope == "--managed" {
+                let mine = once.keys().filter(|path| !before.contains_key(*path));
+                for path in mine.filter(|path| path.is_file()) {
+                    assert!(path.starts_with(&root), "{path:?}");
+                    assert_eq!(once[path].1 & 0o777, 0o644, "{path:?} is for everybody to read");
+                }
+            }
+            person.ok(&uninstall);
+            assert_eq!(tree(person.dir.path()), before, "{runtime} {scope}");
+            let said = person.ok(&uninstall);
+            assert!(said.contains("nothing to do"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn what_was_changed_after_installing_is_kept_by_every_runtime() {
+    for (runtime, files) in OTHERS {
+        let person = Person::with_files(files);
+        person.ok(&["install", runtime]);
+        let mine: Vec<_> = files.iter().filter(|(_, text)| text.contains("mine")).collect();
+        for (path, _) in &mine {
+            let text = fs::read_to_string(person.path(path)).unwrap();
+            fs::write(person.path(path), text.replace("mine", "yours")).unwrap();
+        }
+        person.ok(&["uninstall", runtime]);
+        for (path, text) in mine {
+            let left = fs::read_to_string(person.path(path)).unwrap();
+            let wanted = text.replace("mine", "yours");
+            // A version that Cursor demands, and that was not there, stays.
+            let left = left.replace(",\n  \"version\": 1\n}", "\n}");
+            assert_eq!(left, wanted, "{runtime} {path}");
+        }
+    }
+}
+
+#[test]
+fn several_files_are_changed_together_or_not_at_all() {
+    let broken = "model = \"x\"\nmine = tru\n";
+    let person = Person::with_files(&[(".codex/hooks.json", "{}\n"), (".codex/config.toml", broken)]);
+    let before = tree(person.dir.path());
+    let said = person.fails(&["install", "codex"]);
+    assert!(said.starts_with("error: can't change ~/.codex/config.toml: line 2, column 8: "), "{said}");
+    assert_eq!(tree(person.dir.path()), before);
+
+    // The second file can't be written.
+    fs::write(person.path(".codex/config.toml"), "model = \"x\"\n").unwrap();
+    let blocked = person.path(".codex/config.toml");
+    fs::remove_file(&blocked).unwrap();
+    symlink("/proc/none/config.toml", &blocked).unwrap();
+    let said = person.fails(&["install", "codex"]);
+    assert!(said.contains("can't make /proc/none"), "{said}");
+    assert_eq!(fs::read_to_string(person.path(".codex/hooks.json")).unwrap(), "{}\n");
+    assert_eq!(person.files(".codex"), ["config.toml", "hooks.json"]);
+}
+
+#[test]
+fn all_that_is_on_the_machine_is_found_and_set_up() {
+    let person = Person::with_files(&[(".gemini/settings.json", "{}\n")]);
+    person.script("bin/codex", "echo codex-cli 0.169.0");
+    let said = person.ok(&["install", "--all"]);
+    assert!(said.contains("codex         12 hooks added to ~/.codex/hooks.json"), "{said}");
+    assert!(said.contains("gemini-cli    10 hooks added to ~/.gemini/settings.json"), "{said}");
+    assert!(said.contains("claude-code   not on this machine"), "{said}");
+    assert!(said.contains("cursor        not on this machine"), "{said}");
+    let said = person.ok(&["uninstall", "--all"]);
+    assert!(said.contains("codex         12 hooks removed"), "{said}");
+    assert_eq!(person.files(".gemini"), ["settings.json"]);
+
+    // One that can't be done hinders no other, and is said.
+    fs::write(person.path(".gemini/settings.json"), "{").unwrap();
+    let output = person.fdr(&["install", "--all"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        said.contains("codex         12 hooks added") && said.contains("gemini-cli    FAILED: "),
+        "{said}"
+    );
+
+    let nobody = Person::new();
+    let output = nobody.fdr(&["install", "--all"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(nobody.fails(&["install"]).contains("required"));
+    assert!(nobody.fails(&["install", "emacs"]).contains("possible values: claude-code, codex, "));
+}
+
+#[test]
+fn a_lock_lets_managed_hooks_alone_run_and_goes_with_them() {
+    for (runtime, files) in [
+        ("claude-code", &[("root/etc/claude-code/managed-settings.json", "{ \"model\": \"opus\" }\n")][..]),
+        (
+            "codex",
+            &[(
+                "root/etc/codex/requirements.toml",
+                "# theirs\nallow_managed_hooks_only = false\n[features]\nhooks = false # never\n",
+            )][..],
+        ),
+        ("codex", &[]),
+    ] {
+        let person = Person::with_files(files);
+        person.script("bin/claude", "echo '2.1.197 (Claude Code)'");
+        person.script("bin/codex", "echo codex-cli 0.169.0");
+        let root = person.path("root");
+        fs::create_dir_all(root.join("etc")).unwrap();
+        let root = ["--root", root.to_str().unwrap()];
+        let before = tree(person.dir.path());
+        let with = |words: &[&'static str]| -> Vec<String> {
+            words
+                .iter()
+                .chain(&[runtime])
+                .map(|word| (*word).to_owned())
+                .chain(root.map(str::to_owned))
+                .collect()
+        };
+        let run = |words: Vec<String>| person.ok(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        run(with(&["install", "--managed"]));
+        let open = tree(person.dir.path());
+        run(with(&["install", "--managed", "--lock"]));
+        assert_ne!(tree(person.dir.path()), open);
+        // Hooks in one's own settings don't count then.
+        person.ok(&["install", runtime]);
+        let output = person.fdr(&["doctor", "--root", root[1]]);
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains("an administrator allows managed hooks only"), "{said}");
+        assert!(said.contains("hooks in managed settings, "), "{said}");
+        person.ok(&["uninstall", runtime]);
+        run(with(&["uninstall", "--managed"]));
+        assert_eq!(tree(person.dir.path()), before, "{runtime}");
+    }
+    let person = Person::new();
+    let root = person.path("root");
+    for runtime in ["gemini-cli", "cursor"] {
+        let said =
+            person.fails(&["install", runtime, "--managed", "--lock", "--root", root.to_str().unwrap()]);
+        assert!(
+            said.contains("has no setting that lets managed hooks alone run; nothing was changed"),
+            "{said}"
+        );
+        assert!(!root.exists());
+    }
+    assert!(person.fails(&["install", "codex", "--lock"]).contains("--managed"));
+    assert!(person.fails(&["install", "codex", "--local"]).contains("it has: --user, --project, --managed"));
+}
+
+#[test]
+fn the_doctor_knows_what_keeps_the_hooks_of_each_runtime_from_running() {
+    let person = Person::new();
+    person.script("bin/codex", "echo codex-cli 0.169.0");
+    person.script("bin/gemini", "echo 0.61.0");
+    let finds = |what: &str, todo: &str| {
+        let (code, said) = person.doctor();
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains(what) && said.contains(todo), "{what}: {said}");
+    };
+    finds("codex         0.169.0, not recorded", "fix: fdr install codex");
+    finds("gemini-cli    0.61.0, not recorded", "fix: fdr install gemini-cli");
+    person.ok(&["install", "--all"]);
+    let (code, said) = person.doctor();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("codex         0.169.0, hooks in ~/.codex/hooks.json, 12 of 12 events"), "{said}");
+    assert!(said.contains("codex         codex trusts the hooks in ~/.codex/hooks.json"), "{said}");
+    assert!(said.contains("not here      claude-code, "), "{said}");
+
+    let config = person.path(".codex/config.toml");
+    let trusted = fs::read_to_string(&config).unwrap();
+    fs::write(&config, trusted.replacen("sha256:", "sha256:0", 2)).unwrap();
+    finds(
+        "codex does not trust 2 of 12 hooks in ~/.codex/hooks.json: they don't run",
+        "fix: fdr install codex",
+    );
+    fs::write(&config, format!("{trusted}[features]\nhooks = false\n")).unwrap();
+    finds("features.hooks is false in ~/.codex/config.toml: no hook runs", "look: ~/.codex/config.toml");
+    fs::write(&config, trusted).unwrap();
+
+    // A hook without the guard would not deny if fdr-hook can't run.
+    let hooks = person.path(".codex/hooks.json");
+    let complete = fs::read_to_string(&hooks).unwrap();
+    let line = complete.lines().find(|line| line.contains("\"PreToolUse\"")).unwrap();
+    let bare = format!(
+        "    \"PreToolUse\": [{{ \"hooks\": [{{ \"type\": \"command\", \"command\": \"{} codex PreToolUse\", \"timeout\": 330 }}] }}],",
+        program::hook().display()
+    );
+    fs::write(&hooks, complete.replace(line, &bare)).unwrap();
+    finds("11 of 12 events", "fix: fdr install codex");
+    person.ok(&["install", "codex"]);
+    assert_eq!(fs::read_to_string(&hooks).unwrap(), complete);
+
+    let settings = person.path("proj/.gemini/settings.json");
+    fs::create_dir_all(settings.parent().unwrap()).unwrap();
+    fs::write(&settings, "{\"hooksConfig\": {\"enabled\": false}}").unwrap();
+    finds(
+        "hooksConfig.enabled is false in ~/proj/.gemini/settings.json",
+        "look: ~/proj/.gemini/settings.json",
+    );
+    fs::remove_file(&settings).unwrap();
+    let untrusted = format!("{{{:?}: \"DO_NOT_TRUST\"}}", person.path("proj"));
+    fs::write(person.path(".gemini/trustedFolders.json"), untrusted).unwrap();
+    let (code, said) = person.doctor();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("those of the extension fdr run there"), "{said}");
 }

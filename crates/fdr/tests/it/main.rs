@@ -1,5 +1,6 @@
 //! Behaviour of the real programs: one binary, one module for each subject.
 
+mod agents;
 mod claude_code;
 mod claude_code_policy;
 mod claude_code_reconcile;
@@ -11,5 +12,9 @@ mod policy;
 mod program;
 mod reconcile;
 mod run;
+mod runtimes;
+mod runtimes_faults;
+mod runtimes_nested;
+mod runtimes_together;
 mod scripted_llm;
 mod views;

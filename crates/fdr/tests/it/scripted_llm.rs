@@ -1,21 +1,31 @@
-//! A model that says what it is told to say: an HTTP server on loopback that speaks the
-//! Anthropic Messages protocol, so that a real agent can be run without a real model.
+//! A model that says what it is told to say: an HTTP server on loopback that speaks the protocols
+//! of the runtimes ([`protocols`]), so that real agents can be run without a real model.
 //!
 //! The script is a JSON value:
 //!
 //! ```text
 //! {"tracks": {"main": [TURN, …], "sub": [TURN, …]},
-//!  "routes": [{"contains": "text of a user message or of the system prompt", "track": "sub"}]}
-//! TURN = {"thinking": "…", "text": "…", "tools": [{"name": "Bash", "args": {…}}, …]}
+//!  "routes": [{"contains": "text of a user's message or of the system prompt", "track": "sub"}],
+//!  "side": "said to a request that offers no tools: a title, a summary"}
+//! TURN = {"thinking": "…", "text": "…", "capture": {"AGENT": ["before", "after"]},
+//!         "tools": [{"name": "Bash", "args": {…}}, …]}
 //! ```
 //!
 //! `${LLM}` in any string becomes the address of the server, which also has a page, `/page`.
+//! `capture` keeps, before its turn is said, the text between two others in the newest tool
+//! results; `${AGENT}` becomes that text in this turn and all later ones. A tool may have a
+//! `namespace` (Codex), and `"custom": true` if its `args` are a text of free form.
 //! Which turn comes next is told by the request alone (the number of the model's turns in its
 //! history), so an agent's retries and side calls don't shift the script. The id of a tool call
-//! tells its place in the script: `toolu_main_03_0` is the first call of the fourth turn.
+//! tells its place in the script: `toolu_main_03_0` is the first call of the fourth turn;
+//! `call_main_03_0` in the protocols other than Anthropic's.
 
+mod protocols;
+
+use protocols::{Asked, Protocol, Said};
 use serde_json::{Value, json};
 use std::{
+    collections::HashMap,
     io::{self, BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
@@ -29,6 +39,19 @@ pub struct Call {
     pub track: String,
     pub tool: String,
     pub args: Value,
+    /// Codex's, of a tool that is in one.
+    pub namespace: Option<String>,
+    /// The arguments are a text, not an object.
+    pub custom: bool,
+}
+
+/// A request for the model's next turn.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// `side` for one that offers no tools.
+    pub track: String,
+    pub turn: usize,
+    pub body: Value,
 }
 
 type OnTurn = Box<dyn Fn(&str, usize) + Send + Sync>;
@@ -38,6 +61,8 @@ struct Shared {
     on_turn: OnTurn,
     issued: Mutex<Vec<Call>>,
     results: Mutex<Vec<(String, String)>>,
+    requests: Mutex<Vec<Request>>,
+    captured: Mutex<HashMap<String, String>>,
 }
 
 /// A running server; it goes on until the process of the test ends.
@@ -63,6 +88,8 @@ impl ScriptedLlm {
             on_turn: Box::new(on_turn),
             issued: Mutex::default(),
             results: Mutex::default(),
+            requests: Mutex::default(),
+            captured: Mutex::default(),
         });
         let server = shared.clone();
         thread::spawn(move || {
@@ -90,6 +117,11 @@ impl ScriptedLlm {
         let results = self.shared.results.lock().unwrap();
         results.iter().find(|(of, _)| of == id).map(|(_, text)| text.clone())
     }
+
+    /// Every request for a turn so far.
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.requests.lock().unwrap().clone()
+    }
 }
 
 impl Shared {
@@ -97,7 +129,6 @@ impl Shared {
         let mut input = BufReader::new(stream);
         while let Some((method, path, body)) = read_request(&mut input)? {
             let path = path.split('?').next().unwrap_or_default();
-            let request: Value = serde_json::from_slice(&body).unwrap_or_default();
             match (method.as_str(), path) {
                 ("HEAD", _) => answer(stream, "200 OK", "text/plain", b"")?,
                 ("GET", "/page") => answer(
@@ -106,147 +137,118 @@ impl Shared {
                     "text/html",
                     b"<html><body><h1>A page on loopback</h1></body></html>",
                 )?,
-                ("GET", path) if path.ends_with("/models") => {
-                    answer_json(stream, &json!({"data": [], "has_more": false}))?
-                }
+                ("GET", path) if path.ends_with("/models") => answer_json(
+                    stream,
+                    &json!({"object": "list", "data": [{"id": "mock-1", "object": "model"}], "models": [],
+                            "has_more": false}),
+                )?,
                 ("POST", path) if path.ends_with("/count_tokens") => {
                     answer_json(stream, &json!({"input_tokens": body.len() / 4}))?
                 }
-                ("POST", path) if path.ends_with("/messages") => self.messages(stream, &request)?,
-                _ => answer(stream, "404 Not Found", "application/json", b"{\"error\":{}}")?,
+                ("POST", path) if path.ends_with(":countTokens") => {
+                    answer_json(stream, &json!({"totalTokens": body.len() / 4}))?
+                }
+                ("POST", path) => match Protocol::of(path) {
+                    Some(protocol) => {
+                        let request = serde_json::from_slice(&body).unwrap_or_default();
+                        self.turn(stream, protocol, path, request)?
+                    }
+                    None => not_found(stream)?,
+                },
+                _ => not_found(stream)?,
             }
         }
         Ok(())
     }
 
-    fn messages(&self, stream: &TcpStream, request: &Value) -> io::Result<()> {
-        let messages = request["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
-        self.keep_results(messages);
-        let said_to_it = |contains: &str| {
-            let by_user = messages.iter().filter(|m| m["role"] == "user").map(|m| text_of(&m["content"]));
-            by_user.chain([text_of(&request["system"])]).any(|text| text.contains(contains))
-        };
+    fn turn(&self, stream: &TcpStream, protocol: Protocol, path: &str, request: Value) -> io::Result<()> {
+        let asked = protocol.read(&request);
+        self.keep_results(&asked);
+        let (track, turn, said) = self.say(protocol, &asked);
+        let kept = Request { track: track.clone(), turn, body: request.clone() };
+        self.requests.lock().unwrap().push(kept);
+        let name = format!("{track}_{turn:02}");
+        if protocol.streams(path, &request) {
+            let text = protocol.stream(&request, &name, &said);
+            return answer(stream, "200 OK", "text/event-stream", text.as_bytes());
+        }
+        answer_json(stream, &protocol.whole(&request, &name, &said))
+    }
+
+    /// What comes next: the track, the number of the turn, and the turn.
+    fn say(&self, protocol: Protocol, asked: &Asked) -> (String, usize, Said) {
+        // A request without tools is a side call: a title, a summary, a page to be read.
+        if !asked.has_tools {
+            let text = self.script["side"].as_str().unwrap_or("A side call.");
+            return ("side".to_owned(), 0, Said { text: Some(text.to_owned()), ..Said::default() });
+        }
         let routes = self.script["routes"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let goes = |route: &&Value| {
+            let contains = route["contains"].as_str().expect("a route says what it looks for");
+            asked.told.iter().any(|text| text.contains(contains))
+        };
         let track = routes
             .iter()
-            .find(|route| said_to_it(route["contains"].as_str().expect("a route says what it looks for")))
+            .find(goes)
             .map_or("main", |route| route["track"].as_str().expect("a route has a track"));
-        // A request without tools is a side call: a title, a summary, a page to be read.
-        if request["tools"].as_array().is_none_or(Vec::is_empty) {
-            return reply(stream, request, "side", &json!({"text": "A side call."}), &[]);
-        }
-        // The model's turns so far; one turn may be several messages in a row.
-        let roles: Vec<_> = messages.iter().map(|m| m["role"].as_str().unwrap_or_default()).collect();
-        let turn = roles.chunk_by(|a, b| a == b).filter(|run| run[0] == "assistant").count();
+        let turn = asked.turns;
         (self.on_turn)(track, turn);
         let exhausted = json!({"text": "The script has no more to say."});
         let script = self.script["tracks"][track].get(turn).unwrap_or(&exhausted);
+        let script = self.with_captured(script, asked);
+        let text = |name: &str| script[name].as_str().map(str::to_owned);
         let tools = script["tools"].as_array().map(Vec::as_slice).unwrap_or_default();
         let calls: Vec<_> = tools
             .iter()
             .enumerate()
             .map(|(nth, tool)| Call {
-                id: format!("toolu_{track}_{turn:02}_{nth}"),
+                id: format!("{}_{track}_{turn:02}_{nth}", protocol.id_prefix()),
                 track: track.to_owned(),
                 tool: tool["name"].as_str().expect("a tool call names its tool").to_owned(),
                 args: tool["args"].clone(),
+                namespace: tool["namespace"].as_str().map(str::to_owned),
+                custom: tool["custom"] == true,
             })
             .collect();
-        {
-            let mut issued = self.issued.lock().unwrap();
-            for call in &calls {
-                if issued.iter().all(|other| other.id != call.id) {
-                    issued.push(call.clone());
-                }
+        let mut issued = self.issued.lock().unwrap();
+        for call in &calls {
+            if issued.iter().all(|other| other.id != call.id) {
+                issued.push(call.clone());
             }
         }
-        reply(stream, request, &format!("{track}_{turn:02}"), script, &calls)
+        (track.to_owned(), turn, Said { thinking: text("thinking"), text: text("text"), calls })
     }
 
-    fn keep_results(&self, messages: &[Value]) {
+    /// A turn with the texts that it and earlier ones took from results.
+    fn with_captured(&self, turn: &Value, asked: &Asked) -> Value {
+        let mut captured = self.captured.lock().unwrap();
+        for (name, around) in turn["capture"].as_object().into_iter().flatten() {
+            let [before, after] = [0, 1].map(|nth| around[nth].as_str().expect("two texts"));
+            let found = asked.results.iter().rev().find_map(|(_, text)| {
+                let rest = text.split_once(before)?.1;
+                Some(rest.split_once(after)?.0.to_owned())
+            });
+            captured.extend(found.map(|text| (name.clone(), text)));
+        }
+        let mut text = turn.to_string();
+        for (name, value) in captured.iter() {
+            text = text.replace(&format!("${{{name}}}"), value);
+        }
+        serde_json::from_str(&text).expect("what is captured needs no escaping")
+    }
+
+    fn keep_results(&self, asked: &Asked) {
         let mut results = self.results.lock().unwrap();
-        let blocks = messages.iter().filter_map(|m| m["content"].as_array()).flatten();
-        for block in blocks.filter(|block| block["type"] == "tool_result") {
-            let id = block["tool_use_id"].as_str().unwrap_or_default();
+        for (id, text) in &asked.results {
             if results.iter().all(|(of, _)| of != id) {
-                results.push((id.to_owned(), text_of(&block["content"])));
+                results.push((id.clone(), text.clone()));
             }
         }
     }
 }
 
-fn reply(stream: &TcpStream, request: &Value, name: &str, script: &Value, calls: &[Call]) -> io::Result<()> {
-    let mut content = Vec::new();
-    if let Some(thinking) = script["thinking"].as_str() {
-        content.push(json!({"type": "thinking", "thinking": thinking, "signature": "c2lnbmVk"}));
-    }
-    if let Some(text) = script["text"].as_str() {
-        content.push(json!({"type": "text", "text": text}));
-    }
-    for call in calls {
-        content.push(json!({"type": "tool_use", "id": call.id, "name": call.tool, "input": call.args}));
-    }
-    let stop = if calls.is_empty() { "end_turn" } else { "tool_use" };
-    let mut message = json!({
-        "id": format!("msg_{name}"), "type": "message", "role": "assistant", "model": request["model"],
-        "content": content, "stop_reason": stop, "stop_sequence": null,
-        "usage": {"input_tokens": 100, "output_tokens": 20,
-                  "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0},
-    });
-    if request["stream"] != true {
-        return answer_json(stream, &message);
-    }
-    message["content"] = json!([]);
-    message["stop_reason"] = Value::Null;
-    let mut events = vec![json!({"type": "message_start", "message": message})];
-    for (index, block) in content.into_iter().enumerate() {
-        let (start, deltas) = in_pieces(block);
-        events.push(json!({"type": "content_block_start", "index": index, "content_block": start}));
-        for delta in deltas {
-            events.push(json!({"type": "content_block_delta", "index": index, "delta": delta}));
-        }
-        events.push(json!({"type": "content_block_stop", "index": index}));
-    }
-    events.push(json!({"type": "message_delta", "delta": {"stop_reason": stop, "stop_sequence": null},
-                       "usage": {"output_tokens": 20}}));
-    events.push(json!({"type": "message_stop"}));
-    let mut text = String::new();
-    for event in events {
-        text += &format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or_default());
-    }
-    answer(stream, "200 OK", "text/event-stream", text.as_bytes())
-}
-
-/// A content block as a stream gives it: empty first, then what it is made of.
-fn in_pieces(mut block: Value) -> (Value, Vec<Value>) {
-    let kind = block["type"].as_str().unwrap_or_default().to_owned();
-    let deltas = match kind.as_str() {
-        "text" => vec![json!({"type": "text_delta", "text": block["text"].take()})],
-        "thinking" => vec![
-            json!({"type": "thinking_delta", "thinking": block["thinking"].take()}),
-            json!({"type": "signature_delta", "signature": block["signature"].take()}),
-        ],
-        _ => vec![json!({"type": "input_json_delta", "partial_json": block["input"].take().to_string()})],
-    };
-    match kind.as_str() {
-        "text" => block["text"] = json!(""),
-        "thinking" => {
-            block["thinking"] = json!("");
-            block["signature"] = json!("");
-        }
-        _ => block["input"] = json!({}),
-    }
-    (block, deltas)
-}
-
-/// All text in a message's or a system prompt's content, whatever its form.
-fn text_of(content: &Value) -> String {
-    match content {
-        Value::String(text) => text.clone(),
-        Value::Array(blocks) => blocks.iter().map(text_of).collect::<Vec<_>>().join("\n"),
-        Value::Object(block) => block.get("text").or(block.get("content")).map(text_of).unwrap_or_default(),
-        _ => String::new(),
-    }
+fn not_found(stream: &TcpStream) -> io::Result<()> {
+    answer(stream, "404 Not Found", "application/json", b"{\"error\":{\"message\":\"no such path\"}}")
 }
 
 /// Method, path and body of the next request; `None` at the end of the connection.

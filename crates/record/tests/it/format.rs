@@ -74,6 +74,7 @@ fn samples() -> Vec<Record> {
             source: Some("startup".into()),
             transcript: Some("/t.jsonl".into()),
             identities: vec!["git:alice@example.com".into()],
+            run: None,
         }),
         Body::SessionEnd(SessionEnd {
             status: Status::Success,

@@ -1,0 +1,330 @@
+//! All runtimes do the same work, and one table says what the trail has of it: the same for all,
+//! but for what docs/runtimes.md explains.
+//!
+//! `UPDATE=1` writes the table anew; `RUNTIMES=codex,hermes` runs those alone and prints theirs.
+
+use crate::agents::{Agent, Sandbox, Trail};
+use crate::scripted_llm::{Call, ScriptedLlm};
+use fdr_record::{Body, Kind, Outcome, Record, Rel, Verdict};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+/// A step of the work: its name, and the tool call by which a runtime's model does it.
+type Step = (&'static str, Value);
+
+/// The steps of the main agent, as the tools of a runtime.
+fn steps(agent: Agent, p: &str) -> Vec<Step> {
+    let file = |name: &str| format!("{p}/{name}");
+    let shell = |command: &str| shell(agent, command);
+    let tool = |name: &str, args: Value| json!({"name": name, "args": args});
+    let mut mcp = agent.mcp_tool("list_directory");
+    mcp["args"] = json!({"path": p});
+    let patch = |text: &str| {
+        let text = format!("*** Begin Patch\n{text}*** End Patch\n");
+        json!({"name": "apply_patch", "custom": true, "args": text})
+    };
+    let task = "SUBTASK: read README.md, count its lines and report.";
+    let own = match agent {
+        Agent::ClaudeCode => [
+            tool("Read", json!({"file_path": file("README.md")})),
+            tool("Write", json!({"file_path": file("notes.txt"), "content": "one\ntwo\n"})),
+            tool("Edit", json!({"file_path": file("notes.txt"), "old_string": "two", "new_string": "2"})),
+            tool("Read", json!({"file_path": file("missing.txt")})),
+            shell("grep -rn Probe ."),
+            tool("TaskCreate", json!({"subject": "Count", "description": "Count the lines."})),
+            tool(
+                "Agent",
+                json!({"description": "Count", "prompt": task, "subagent_type": "general-purpose",
+                       "run_in_background": false}),
+            ),
+        ],
+        Agent::Codex => [
+            shell("cat README.md"),
+            patch("*** Add File: notes.txt\n+one\n+two\n"),
+            patch("*** Update File: notes.txt\n@@\n one\n-two\n+2\n"),
+            shell("cat missing.txt"),
+            shell("grep -rn Probe ."),
+            tool("create_goal", json!({"objective": "Count the lines."})),
+            json!({"name": "spawn_agent", "namespace": "multi_agent_v1", "args": {"message": task}}),
+        ],
+        Agent::GeminiCli => [
+            tool("read_file", json!({"file_path": file("README.md")})),
+            tool("write_file", json!({"file_path": file("notes.txt"), "content": "one\ntwo\n"})),
+            tool(
+                "replace",
+                json!({"file_path": file("notes.txt"), "instruction": "Write 2 as a digit.",
+                       "old_string": "two", "new_string": "2"}),
+            ),
+            tool("read_file", json!({"file_path": file("missing.txt")})),
+            tool("grep_search", json!({"pattern": "Probe", "dir_path": p})),
+            tool("write_todos", json!({"todos": [{"description": "Count", "status": "pending"}]})),
+            tool("invoke_agent", json!({"agent_name": "generalist", "prompt": task})),
+        ],
+        Agent::Hermes => [
+            tool("read_file", json!({"path": file("README.md")})),
+            tool("write_file", json!({"path": file("notes.txt"), "content": "one\ntwo\n"})),
+            tool(
+                "patch",
+                json!({"mode": "replace", "path": file("notes.txt"), "old_string": "two", "new_string": "2"}),
+            ),
+            tool("read_file", json!({"path": file("missing.txt")})),
+            tool("search_files", json!({"pattern": "Probe", "path": p})),
+            tool("todo", json!({"todos": [{"id": "1", "content": "Count", "status": "pending"}]})),
+            tool("delegate_task", json!({"goal": task, "context": "The readme."})),
+        ],
+        Agent::OpenCode => [
+            tool("read", json!({"filePath": file("README.md")})),
+            tool("write", json!({"filePath": file("notes.txt"), "content": "one\ntwo\n"})),
+            tool("edit", json!({"filePath": file("notes.txt"), "oldString": "two", "newString": "2"})),
+            tool("read", json!({"filePath": file("missing.txt")})),
+            tool("grep", json!({"pattern": "Probe", "path": p})),
+            tool(
+                "todowrite",
+                json!({"todos": [{"id": "1", "content": "Count", "status": "pending", "priority": "high"}]}),
+            ),
+            tool("task", json!({"description": "Count", "prompt": task, "subagent_type": "general"})),
+        ],
+        Agent::OpenClaw => [
+            tool("read", json!({"path": "README.md"})),
+            tool("write", json!({"path": "notes.txt", "content": "one\ntwo\n"})),
+            tool("edit", json!({"path": "notes.txt", "edits": [{"oldText": "two", "newText": "2"}]})),
+            tool("read", json!({"path": "missing.txt"})),
+            shell("grep -rn Probe ."),
+            tool("update_plan", json!({"plan": [{"step": "Count", "status": "pending"}]})),
+            tool("sessions_spawn", json!({"task": task})),
+        ],
+    };
+    let [read, create, edit, missing, search, plan, delegate] = own;
+    let mut steps = vec![
+        ("read", read),
+        ("create", create),
+        ("edit", edit),
+        ("list", shell("ls")),
+        ("pipe", shell("cat README.md | tr a-z A-Z | wc -c")),
+        ("fail", shell("sh -c 'exit 3'")),
+        ("missing", missing),
+        ("delete", shell("rm -rf data")),
+        ("chmod", shell("chmod 777 README.md")),
+        ("mcp", mcp),
+        ("search", search),
+        ("fetch", shell("curl -s ${LLM}/page")),
+        ("plan", plan),
+        ("delegate", delegate),
+    ];
+    if agent == Agent::Codex {
+        let args = json!({"targets": ["${AGENT}"], "timeout_ms": 30_000});
+        let wait = json!({"name": "wait_agent", "namespace": "multi_agent_v1", "args": args});
+        steps.push(("wait", wait));
+    }
+    steps
+}
+
+/// The steps of the agent that the main agent starts.
+fn sub_steps(agent: Agent, p: &str) -> Vec<Step> {
+    let read = steps(agent, p).swap_remove(0).1;
+    vec![("sub read", read), ("sub run", shell(agent, "wc -l README.md"))]
+}
+
+/// A call of the runtime's tool that runs a shell command.
+pub fn shell(agent: Agent, command: &str) -> Value {
+    match agent {
+        Agent::ClaudeCode => json!({"name": "Bash", "args": {"command": command}}),
+        Agent::Codex => json!({"name": "exec_command", "args": {"cmd": command}}),
+        Agent::GeminiCli => json!({"name": "run_shell_command", "args": {"command": command}}),
+        Agent::Hermes => json!({"name": "terminal", "args": {"command": command}}),
+        Agent::OpenCode => json!({"name": "bash", "args": {"command": command, "description": "Run it"}}),
+        Agent::OpenClaw => json!({"name": "exec", "args": {"command": command}}),
+    }
+}
+
+/// What the model says: a step a turn, with its thoughts before the first one; the steps of these
+/// names only, where some are given.
+pub fn script(agent: Agent, p: &str, names: Option<&[&str]>) -> Value {
+    let turn = |(name, call): Step| match name {
+        "read" => json!({"thinking": "First look at the readme.", "text": "I will read the readme first.",
+                         "tools": [call]}),
+        "wait" => json!({"capture": {"AGENT": ["\"agent_id\":\"", "\""]}, "tools": [call]}),
+        _ => json!({"tools": [call]}),
+    };
+    let track = |steps: Vec<Step>, last: Value| -> Vec<Value> {
+        steps.into_iter().map(turn).chain([last]).collect()
+    };
+    let report = json!({"text": "It has three lines."});
+    let sub_end = match agent {
+        // Its sub-agents end by a tool.
+        Agent::GeminiCli => {
+            json!({"tools": [{"name": "complete_task", "args": {"result": "It has three lines."}}]})
+        }
+        _ => report,
+    };
+    let mut main = steps(agent, p);
+    main.retain(|(step, _)| names.is_none_or(|names| names.contains(step)));
+    json!({
+        "routes": [{"contains": "SUBTASK", "track": "sub"}],
+        "tracks": {"main": track(main, json!({"text": "All steps are done."})),
+                   "sub": track(sub_steps(agent, p), sub_end)},
+    })
+}
+
+/// One policy beside a permission for all: nobody deletes `data`.
+const POLICY: &str = r#"
+@id("test/all") @reason("all else is allowed") @control("none")
+permit (principal, action, resource);
+@id("test/keep") @reason("the data folder is kept") @control("none")
+forbid (principal, action == Action::"delete", resource is File) when { resource.file == "data" };
+"#;
+
+/// Puts the policy in force.
+pub fn enforced(sandbox: &Sandbox) {
+    sandbox.write("recorder/policies/test.cedar", POLICY);
+    sandbox.write("recorder/config.toml", "mode = \"enforce\"\npolicies = [\"policies/\"]\n");
+}
+
+/// What one runtime did and what there is of it.
+struct Session {
+    sandbox: Sandbox,
+    llm: ScriptedLlm,
+    trail: Trail,
+}
+
+/// Runs the work, and waits until what the transcript adds is there.
+fn work(agent: Agent) -> Session {
+    let sandbox = Sandbox::new();
+    enforced(&sandbox);
+    let llm = ScriptedLlm::start(script(agent, sandbox.project.to_str().unwrap(), None));
+    agent.set_up(&sandbox, &llm);
+    let output = agent.run(&sandbox, &llm, "Please do the steps.");
+    if env::var_os("SHOW").is_some() {
+        println!("{agent:?} {output:#?}");
+        for request in llm.requests() {
+            println!("{} {}: {:#}", request.track, request.turn, request.body);
+        }
+    }
+    assert!(output.status.success(), "{agent:?}: {output:?}");
+    let trail = wait_for(&sandbox, &llm);
+    Session { sandbox, llm, trail }
+}
+
+/// The trail when it has an action and a result of every call, or when it has been waited for long
+/// enough: the transcript adds to it after the agent has ended.
+pub fn wait_for(sandbox: &Sandbox, llm: &ScriptedLlm) -> Trail {
+    let deadline = Instant::now() + Duration::from_secs(15);
+    loop {
+        let trail = sandbox.trail();
+        let complete =
+            calls(&trail, llm).iter().all(|(_, action, result)| action.is_some() && result.is_some());
+        if complete || Instant::now() > deadline {
+            return trail;
+        }
+        thread::sleep(Duration::from_millis(300));
+    }
+}
+
+/// Every call that the model asked for, with its action and its result.
+pub fn calls<'t>(trail: &'t Trail, llm: &ScriptedLlm) -> Vec<(Call, Option<&'t Record>, Option<&'t Record>)> {
+    let is_agents = |record: &&Record| {
+        record.agent.as_ref().is_some_and(|agent| !agent.runtime.starts_with("mcp:"))
+    };
+    let mut unnamed: Vec<_> = trail
+        .of(Kind::Action)
+        .filter(is_agents)
+        .filter(|record| record.tool_use_id().is_none_or(|id| id.starts_with("fdr:")))
+        .collect();
+    let results: BTreeMap<_, _> =
+        trail.of(Kind::Result).filter_map(|record| Some((record.link(Rel::ResultOf)?, record))).collect();
+    llm.issued()
+        .into_iter()
+        .map(|call| {
+            let named = trail
+                .of(Kind::Action)
+                .filter(is_agents)
+                .find(|record| record.tool_use_id() == Some(&call.id));
+            let action = named.or_else(|| {
+                let tool = |record: &&Record| matches!(&record.body, Body::Action(a) if a.tool == call.tool);
+                let at = unnamed.iter().position(|record| tool(record))?;
+                Some(unnamed.remove(at))
+            });
+            let result = action.and_then(|action| results.get(&action.id).copied());
+            (call, action, result)
+        })
+        .collect()
+}
+
+/// What the table says of a step.
+fn cell(session: &Session, action: Option<&Record>, result: Option<&Record>) -> String {
+    let Some(action) = action else { return "no action".to_owned() };
+    let Body::Action(body) = &action.body else { panic!("{action:?}") };
+    let neutral = |text: &str| {
+        let text = text.replace(session.sandbox.project.to_str().unwrap(), ".");
+        text.replace(&session.llm.url(), "http://llm")
+    };
+    let mut done: Vec<_> =
+        body.actions.iter().map(|a| format!("{} {}", name(&a.action), neutral(a.resource.as_str()))).collect();
+    done.dedup();
+    let outcome = match result.map(|record| &record.body) {
+        Some(Body::Result(result)) => {
+            let code = result.exit_code.filter(|code| *code != 0);
+            format!("{}{}", name(&result.outcome), code.map(|code| format!(" {code}")).unwrap_or_default())
+        }
+        _ => "no result".to_owned(),
+    };
+    format!("{} | {} | {outcome}", done.join(", "), name(&body.policy.decision))
+}
+
+/// A value of an enumeration as records spell it.
+pub fn name(value: &impl serde::Serialize) -> String {
+    serde_json::to_value(value).unwrap().as_str().unwrap_or_default().to_owned()
+}
+
+/// Names of the steps in the order in which the model asks for them.
+fn step_name(agent: Agent, call: &Call) -> String {
+    let place: Vec<_> = call.id.rsplit('_').collect();
+    let turn: usize = place[1].parse().unwrap();
+    let steps = if call.track == "main" { steps(agent, "") } else { sub_steps(agent, "") };
+    steps.get(turn).map_or_else(|| "sub end".to_owned(), |(name, _)| (*name).to_owned())
+}
+
+fn chosen() -> Vec<Agent> {
+    let names = env::var("RUNTIMES").ok();
+    let is_chosen = |agent: &Agent| {
+        names.as_ref().is_none_or(|names| names.split(',').any(|name| name == agent.name()))
+    };
+    Agent::ALL.into_iter().filter(is_chosen).collect()
+}
+
+#[test]
+fn runtimes_that_do_the_same_work_leave_the_same_trail() {
+    let agents = chosen();
+    let sessions: Vec<(Agent, Session)> = thread::scope(|scope| {
+        let running: Vec<_> = agents.iter().map(|&agent| (agent, scope.spawn(move || work(agent)))).collect();
+        running.into_iter().map(|(agent, session)| (agent, session.join().unwrap())).collect()
+    });
+    // Step by step, what is in each cell and in whose.
+    let mut steps: Vec<(String, Vec<(String, Vec<Agent>)>)> = Vec::new();
+    for (agent, session) in &sessions {
+        for (call, action, result) in calls(&session.trail, &session.llm) {
+            let (step, cell) = (step_name(*agent, &call), cell(session, action, result));
+            if steps.iter().all(|(name, _)| *name != step) {
+                steps.push((step.clone(), Vec::new()));
+            }
+            let (_, cells) = steps.iter_mut().find(|(name, _)| *name == step).unwrap();
+            match cells.iter_mut().find(|(text, _)| *text == cell) {
+                Some((_, whose)) => whose.push(*agent),
+                None => cells.push((cell, vec![*agent])),
+            }
+        }
+    }
+    let mut table = String::from("step | action and resource | decision | outcome | runtimes\n");
+    for (step, cells) in &mut steps {
+        // What most have is the rule, the rest are the exceptions.
+        cells.sort_by_key(|(_, whose)| std::cmp::Reverse(whose.len()));
+        for (cell, whose) in cells {
+            let whose: Vec<_> = whose.iter().map(|agent| agent.name()).collect();
+            table += &format!("{step} | {cell} | {}\n", whose.join(" "));
+        }
+    }
+    println!("{table}");
+}
