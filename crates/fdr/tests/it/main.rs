@@ -15,6 +15,7 @@ mod run;
 mod runtimes;
 mod runtimes_faults;
 mod runtimes_nested;
+mod runtimes_reconcile;
 mod runtimes_together;
 mod scripted_llm;
 mod views;

@@ -287,7 +287,7 @@ fn step_name(agent: Agent, call: &Call) -> String {
     steps.get(turn).map_or_else(|| "sub end".to_owned(), |(name, _)| (*name).to_owned())
 }
 
-fn chosen() -> Vec<Agent> {
+pub fn chosen() -> Vec<Agent> {
     let names = env::var("RUNTIMES").ok();
     let is_chosen = |agent: &Agent| {
         names.as_ref().is_none_or(|names| names.split(',').any(|name| name == agent.name()))
