@@ -103,6 +103,41 @@ fn a_call_of_which_the_hook_never_heard_is_found() {
     }
 }
 
+#[test]
+fn an_edited_transcript_is_found() {
+    for agent in chosen().into_iter().filter(|agent| *agent != Agent::OpenClaw) {
+        let sandbox = Sandbox::new();
+        let llm = ScriptedLlm::start(echoes(agent));
+        agent.set_up(&sandbox, &llm);
+        agent.run(&sandbox, &llm, PROMPT);
+        wait_for(&sandbox, &llm);
+        let session = session(&sandbox);
+        let said = reconciled(&sandbox, &session);
+        assert_eq!(names(&said), Vec::<&str>::new(), "{agent:?}: {said:#}");
+        let file = said["sources"]["transcript"][0]["file"].as_str().unwrap();
+        match file.split_once('#') {
+            None => {
+                let text = fs::read_to_string(file).unwrap();
+                assert!(text.contains("echo 1"), "{agent:?}: {text}");
+                fs::write(file, text.replace("echo 1", "echo 9")).unwrap();
+            }
+            Some((database, _)) => {
+                let edit = match agent {
+                    Agent::Hermes => {
+                        "UPDATE messages SET tool_calls = replace(tool_calls, 'echo 1', 'echo 9')"
+                    }
+                    _ => "UPDATE part SET data = replace(data, 'echo 1', 'echo 9')",
+                };
+                let edited = rusqlite::Connection::open(database).unwrap().execute(edit, []).unwrap();
+                assert!(edited > 0, "{agent:?}");
+            }
+        }
+        let said = reconciled(&sandbox, &session);
+        println!("{agent:?}: {}", said["completeness"]["line"]);
+        assert!(names(&said).contains(&"transcript_edited"), "{agent:?}: {said:#}");
+    }
+}
+
 /// The event before a tool runs, as a runtime tells its hooks.
 fn forged(agent: Agent, session: &str) -> Option<(&'static str, Value)> {
     let call = |tool: &str, event: &str| {
