@@ -21,6 +21,7 @@ mod runtimes;
 mod runtimes_faults;
 mod runtimes_managed;
 mod runtimes_nested;
+mod runtimes_reconcile;
 mod runtimes_run;
 mod runtimes_together;
 mod scripted_llm;
