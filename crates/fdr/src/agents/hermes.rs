@@ -89,6 +89,10 @@ impl Agent for Hermes {
         place.dir("HERMES_HOME", ".hermes")
     }
 
+    fn calls_equal_hooks_once(&self) -> bool {
+        false
+    }
+
     fn add(&self, file: &Path, text: Option<&str>, hook: &Hook) -> Result<String, SettingsError> {
         match Part::of(file) {
             Part::Manifest => foreign(text, is_our_manifest).map(|()| MANIFEST.to_owned()),
