@@ -260,8 +260,9 @@ fn disable(text: &str) -> Result<String, SettingsError> {
     }
 }
 
-/// The command line of a shell hook. Hermes uses no shell, and heeds no exit status: so the guard of
-/// a gate prints the denial.
+/// The command line of a shell hook. Hermes uses no shell, and heeds no exit status: so that of a gate
+/// is a shell's, which prints the denial where `fdr-hook` can't run or is killed and the recorder's
+/// folder says that hooks fail closed.
 fn command(hook: &Hook, event: &str) -> String {
     if event != GATE {
         return hook.command(RUNTIME, event, false);

@@ -180,6 +180,8 @@ mcp_servers:
                             "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0},
                             "contextWindow": 128_000, "maxTokens": 8000}]}}},
                     "mcp": {"servers": {"files": files}},
+                    // All tools are offered as they are, not by way of a tool that finds them.
+                    "tools": {"toolSearch": {"enabled": false}},
                     "gateway": {"mode": "local"}});
                 sandbox.write("home/.openclaw/openclaw.json", &format!("{config:#}"));
             }
@@ -214,7 +216,7 @@ mcp_servers:
             }
             Agent::Hermes => {
                 command.env("OPENAI_API_KEY", "dummy").env("TERMINAL_CWD", &sandbox.project);
-                command.args(["chat", "-Q", "--accept-hooks", "-q", prompt]);
+                command.args(["--accept-hooks", "-z", prompt]);
             }
             Agent::OpenCode => {
                 for what in ["AUTOUPDATE", "MODELS_FETCH", "LSP_DOWNLOAD", "SHARE"] {
