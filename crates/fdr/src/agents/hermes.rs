@@ -280,10 +280,10 @@ fn limit_s(event: &str) -> u32 {
 fn add_hooks(text: &str, hook: &Hook) -> Result<String, SettingsError> {
     let is_there = |text: &str| -> Result<bool, SettingsError> {
         let facts = read_config(text)?;
-        let complete = |event: &&str| {
-            facts.hooks.iter().any(|found| found.event == **event && found.complete && found.hook == *hook)
+        let complete = |event: &str| {
+            facts.hooks.iter().any(|found| found.event == *event && found.complete && found.hook == *hook)
         };
-        Ok(EVENTS.iter().all(|event| complete(&event)) && consents(text)?)
+        Ok(EVENTS.iter().all(|event| complete(event)) && consents(text)?)
     };
     if is_there(text)? {
         return Ok(text.to_owned());
