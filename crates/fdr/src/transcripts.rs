@@ -10,7 +10,7 @@ use crate::transcript_store::{self, Stamp};
 use fdr_capture::{Chunk, Piece};
 use fdr_hook::wire::{Op, Request, Response};
 use fdr_record::{Body, Gap};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -105,6 +105,19 @@ impl Recorder {
         Ok(taken)
     }
 
+    /// How many bytes of a transcript can be taken in: up to the first line that a hook may still tell
+    /// of, after what was taken in and what is `settled`.
+    fn ready(&self, bytes: &[u8], taken: u64, settled: u64) -> usize {
+        let mut at = (taken as usize).min(bytes.len());
+        for line in bytes[at..].split_inclusive(|byte| *byte == b'\n') {
+            if at as u64 >= settled && self.is_ahead_of_hooks(line) {
+                return at;
+            }
+            at += line.len();
+        }
+        bytes.len()
+    }
+
     /// Answers `fdr import`.
     pub(crate) fn import(&self, request: &Request, stream: Option<&UnixStream>) -> Response {
         match self.take_transcript(&request.runtime, &request.event, &request.payload, 0, stream) {
@@ -159,10 +172,15 @@ type Stat = (u64, i128, u64);
 /// its own account: somebody else may have.
 const UNTOLD: Duration = Duration::from_secs(10);
 
+/// How long what a transcript tells waits for a hook that may tell it too, and is the better witness.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// What is known of a transcript since it was last looked at.
 #[derive(Debug, Default)]
 struct Seen {
     stat: Stat,
+    /// How long it was, when, for [`GRACE`]; the oldest first.
+    lengths: VecDeque<(Instant, u64)>,
     /// Of a session in a database, what tells whether it changed.
     stamp: Option<Stamp>,
     /// When it was read.
@@ -231,13 +249,43 @@ impl Watcher {
         let begins_the_same =
             bytes.get(..taken as usize).is_some_and(|begin| fdr_log::leaf_hash(begin) == digest);
         let known_good = if begins_the_same { taken } else { 0 };
-        recorder.take_transcript(runtime, &file, &bytes, known_good, None)?;
+        let mut lengths = std::mem::take(&mut seen.lengths);
+        if lengths.back().is_none_or(|(_, len)| *len != bytes.len() as u64) {
+            lengths.push_back((Instant::now(), bytes.len() as u64));
+        }
+        while lengths.get(1).is_some_and(|(when, _)| when.elapsed() >= GRACE) {
+            lengths.pop_front();
+        }
+        let settled = match lengths.front() {
+            Some((when, len)) if when.elapsed() >= GRACE => *len,
+            // Seen for the first time, and as it is for long.
+            _ if age(&now).is_some_and(|age| age >= GRACE) => bytes.len() as u64,
+            _ => 0,
+        };
+        let ready = recorder.ready(&bytes, known_good, settled);
+        let whole = ready == bytes.len();
+        let bytes = &bytes[..ready];
+        recorder.take_transcript(runtime, &file, bytes, known_good, None)?;
         let end = recorder.pieces(&file).last().map_or(0, |last| last.offset + last.len);
         let end = end.min(bytes.len() as u64);
         let taken = (end, fdr_log::leaf_hash(&bytes[..end as usize]));
-        *seen = Seen { stat: now, stamp, read: Some(Instant::now()), taken, is_gone: false };
+        *seen = Seen {
+            // What waits is looked at again.
+            stat: if whole { now } else { Stat::default() },
+            lengths,
+            stamp: stamp.filter(|_| whole),
+            read: Some(Instant::now()),
+            taken,
+            is_gone: false,
+        };
         Ok(())
     }
+}
+
+/// How long ago it was written.
+fn age(stat: &Stat) -> Option<Duration> {
+    let now = i128::from(surroundings::wall_clock().0);
+    u64::try_from(now - stat.1).ok().map(Duration::from_nanos)
 }
 
 /// Of a file, or of a database with what is not merged into it yet. `None`: it is none that is read.
