@@ -485,8 +485,10 @@ impl<'e> Search<'e> {
                 self.add(Name::OutcomeDiffers, said, &[number], call.after.clone());
             }
             _ if self.is_after_missing(call) => {
-                let said = format!("{} ran by the transcript, and no hook event told so", self.name_of(call));
-                self.add(Name::AfterHookMissing, said, &[number], call.shown.clone());
+                let by = if written == Some(Outcome::Ok) { "transcript" } else { "MCP proxy" };
+                let said = format!("{} ran by the {by}, and no hook event told so", self.name_of(call));
+                let rows: Vec<usize> = call.shown.iter().copied().chain(self.proxy_rows(call)).collect();
+                self.add(Name::AfterHookMissing, said, &[number], rows);
             }
             Some(_) => {}
             None if written.is_some() || proxied.is_some() || self.is_refused_by_policy(call) => {}
@@ -501,8 +503,8 @@ impl<'e> Search<'e> {
         }
     }
 
-    /// Whether a call was begun by the hooks and ran by the transcript, and the event after it, which
-    /// other calls of the same tool have, is not there.
+    /// Whether a call was begun by the hooks and ran by another source, and the event after it, which
+    /// other calls of the same tool have, did not come.
     fn is_after_missing(&self, call: &Call) -> bool {
         let told_after = |call: &Call| {
             call.after.iter().any(|at| {
@@ -511,8 +513,10 @@ impl<'e> Search<'e> {
             })
         };
         let written = call.written.as_ref().and_then(|written| written.outcome);
-        written == Some(Outcome::Ok)
-            && call.before.is_some()
+        let proxied = call.proxied.and_then(|number| self.evidence.calls.proxied[number].outcome);
+        let ran = written == Some(Outcome::Ok) || matches!(proxied, Some(Outcome::Ok | Outcome::Error));
+        ran && call.before.is_some()
+            && self.is_past(call)
             && habits(&call.runtime).tells_every_run
             && !told_after(call)
             && self
