@@ -45,7 +45,7 @@ pub(crate) fn import(chunk: &Chunk<'_>, arrival: &Arrival<'_>, state: &mut State
             state,
         );
     };
-    let chunk = &told_by_now(chunk, &session, state);
+    let chunk = &whole_responses(chunk);
     let Some(import) = Import::new(&RUNTIME, &session, chunk, arrival, state) else {
         return Captured::default();
     };
@@ -66,48 +66,31 @@ pub(crate) fn import(chunk: &Chunk<'_>, arrival: &Arrival<'_>, state: &mut State
     reading.import.finish()
 }
 
-/// The piece without calls at its end of which nothing else tells yet. An entry is written before the
-/// hook is called: read at once, the call would be told by both. They are left for the next piece, and
-/// that is read as it is where nothing has come in between.
-fn told_by_now<'c>(chunk: &Chunk<'c>, session: &str, state: &State) -> Chunk<'c> {
+/// The piece without a response of the model at its end that goes on in lines to come: what it thought,
+/// said and asked for is one decision. A piece that begins with it is read as it is.
+fn whole_responses<'c>(chunk: &Chunk<'c>) -> Chunk<'c> {
     // Where secrets were taken out it can't be said how long a part of the piece is in the file.
     if chunk.len != chunk.bytes.len() as u64 {
         return *chunk;
     }
-    let known = state.session(session);
-    // Where the newest response begins, and its calls that neither a hook nor an output tells of.
-    let (mut start, mut offset, mut untold) = (None, 0, HashSet::new());
+    let (mut start, mut offset) = (None, 0);
     for line in chunk.bytes.split_inclusive(|byte| *byte == b'\n') {
         let entry = serde_json::from_slice::<Entry>(line).unwrap_or_default();
-        let id = text(&entry.payload, "call_id").unwrap_or_default();
-        match (entry.r#type.as_str(), text(&entry.payload, "type").unwrap_or_default()) {
-            ("response_item", kind) if kind.ends_with("_output") => {
-                untold.remove(id);
-                start = start.filter(|_| !untold.is_empty());
-            }
-            ("response_item", "function_call" | "custom_tool_call" | "local_shell_call") => {
-                start = start.or(Some(offset));
-                if !known.is_some_and(|known| known.call(&cap(id)).is_some()) {
-                    untold.insert(id.to_owned());
-                }
-            }
-            ("response_item", "reasoning") => start = start.or(Some(offset)),
-            ("response_item", "message") if text(&entry.payload, "role") == Some("assistant") => {
-                start = start.or(Some(offset));
-            }
-            ("event_msg", "task_complete" | "turn_aborted") => {
+        let kind = text(&entry.payload, "type").unwrap_or_default();
+        match (entry.r#type.as_str(), kind) {
+            ("response_item", "message") if text(&entry.payload, "role") != Some("assistant") => start = None,
+            ("response_item", kind) if kind.ends_with("_output") => start = None,
+            ("response_item", _) => start = start.or(Some(offset)),
+            ("token_usage_record", _) | ("event_msg", "token_count" | "task_complete" | "turn_aborted") => {
                 start = None;
-                untold.clear();
             }
             _ => {}
         }
         offset += line.len();
     }
-    match start {
-        Some(start) if !untold.is_empty() && start > 0 => {
-            Chunk { len: start as u64, bytes: &chunk.bytes[..start], ..*chunk }
-        }
-        _ => *chunk,
+    match start.filter(|start| *start > 0) {
+        Some(start) => Chunk { len: start as u64, bytes: &chunk.bytes[..start], ..*chunk },
+        None => *chunk,
     }
 }
 

@@ -4,6 +4,7 @@
 //! the session once more, which a recorder does when a session that it doesn't know speaks up.
 
 use crate::mcp;
+use crate::transcript::Calls;
 use fdr_record::{
     Agent, Body, IdSource, Intent, Kind, Mode, Outcome, Record, RecordId, Rel, Status, Verdict,
 };
@@ -323,6 +324,20 @@ impl State {
             .values()
             .flat_map(|session| session.agents.values())
             .filter_map(|agent| Some((agent.agent.runtime.as_str(), agent.transcript.as_deref()?)))
+    }
+
+    /// Whether a hook may still tell what a line of a transcript tells: of a call that none was heard
+    /// of, or how one ended that is under way. A transcript can be faster than a hook.
+    pub fn is_ahead_of_hooks(&self, line: &[u8]) -> bool {
+        let calls = Calls::of(line);
+        let known = |id: &String| {
+            let mut sessions = self.sessions.values();
+            sessions.find_map(|session| Some((session, session.call(id)?)))
+        };
+        calls.asked.iter().any(|id| known(id).is_none())
+            || calls.told.iter().filter_map(known).any(|(session, call)| {
+                session.tells_results && call.outcome.is_none() && call.refused.is_none()
+            })
     }
 
     /// How far a transcript was read, as far as is known.

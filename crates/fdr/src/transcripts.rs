@@ -10,7 +10,7 @@ use crate::transcript_store::{self, Stamp};
 use fdr_capture::{Chunk, Piece};
 use fdr_hook::wire::{Op, Request, Response};
 use fdr_record::{Body, Gap};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -48,8 +48,6 @@ pub struct Taken {
     pub index: u64,
     /// How many.
     pub count: u32,
-    /// There are lines at its end that were left for later.
-    pub is_part: bool,
 }
 
 impl Recorder {
@@ -101,12 +99,10 @@ impl Recorder {
                     break;
                 }
             }
-            // Its runtime may leave lines at the end for later: the watcher looks again.
+            let is_last = offset + span.len == bytes.len() as u64;
             match self.pieces(file).last().filter(|last| last.offset == offset && last.len < span.len) {
-                Some(_) if stream.is_none() => {
-                    taken.is_part = true;
-                    break;
-                }
+                // What goes on in lines to come is left to the next look.
+                Some(_) if is_last && stream.is_none() => break,
                 Some(part) => (offset, line) = (offset + part.len, line + part.lines),
                 None => {
                     offset += span.len;
@@ -115,6 +111,19 @@ impl Recorder {
             }
         }
         Ok(taken)
+    }
+
+    /// How many bytes of a transcript can be taken in: up to the first line that a hook may still tell
+    /// of, after what was taken in and what is `settled`.
+    fn ready(&self, bytes: &[u8], taken: u64, settled: u64) -> usize {
+        let mut at = (taken as usize).min(bytes.len());
+        for line in bytes[at..].split_inclusive(|byte| *byte == b'\n') {
+            if at as u64 >= settled && self.is_ahead_of_hooks(line) {
+                return at;
+            }
+            at += line.len();
+        }
+        bytes.len()
     }
 
     /// Answers `fdr import`.
@@ -171,18 +180,21 @@ type Stat = (u64, i128, u64);
 /// its own account: somebody else may have.
 const UNTOLD: Duration = Duration::from_secs(10);
 
+/// How long what a transcript tells waits for a hook that may tell it too, and is the better witness.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// What is known of a transcript since it was last looked at.
 #[derive(Debug, Default)]
 struct Seen {
     stat: Stat,
+    /// How long it was, when, for [`GRACE`]; the oldest first.
+    lengths: VecDeque<(Instant, u64)>,
     /// Of a session in a database, what tells whether it changed.
     stamp: Option<Stamp>,
     /// When it was read.
     read: Option<Instant>,
     /// How many bytes from the beginning were taken in, and their digest.
     taken: (u64, [u8; 32]),
-    /// There are lines at its end that were left for later.
-    is_part: bool,
     /// It was said that it is gone.
     is_gone: bool,
 }
@@ -223,7 +235,7 @@ impl Watcher {
                 return Ok(());
             }
         };
-        if now == seen.stat && !seen.is_part {
+        if now == seen.stat {
             return Ok(());
         }
         let mut stamp = None;
@@ -245,13 +257,43 @@ impl Watcher {
         let begins_the_same =
             bytes.get(..taken as usize).is_some_and(|begin| fdr_log::leaf_hash(begin) == digest);
         let known_good = if begins_the_same { taken } else { 0 };
-        let is_part = recorder.take_transcript(runtime, &file, &bytes, known_good, None)?.is_part;
+        let mut lengths = std::mem::take(&mut seen.lengths);
+        if lengths.back().is_none_or(|(_, len)| *len != bytes.len() as u64) {
+            lengths.push_back((Instant::now(), bytes.len() as u64));
+        }
+        while lengths.get(1).is_some_and(|(when, _)| when.elapsed() >= GRACE) {
+            lengths.pop_front();
+        }
+        let settled = match lengths.front() {
+            Some((when, len)) if when.elapsed() >= GRACE => *len,
+            // Seen for the first time, and as it is for long.
+            _ if age(&now).is_some_and(|age| age >= GRACE) => bytes.len() as u64,
+            _ => 0,
+        };
+        let ready = recorder.ready(&bytes, known_good, settled);
+        let whole = ready == bytes.len();
+        let bytes = &bytes[..ready];
+        recorder.take_transcript(runtime, &file, bytes, known_good, None)?;
         let end = recorder.pieces(&file).last().map_or(0, |last| last.offset + last.len);
         let end = end.min(bytes.len() as u64);
         let taken = (end, fdr_log::leaf_hash(&bytes[..end as usize]));
-        *seen = Seen { stat: now, stamp, read: Some(Instant::now()), taken, is_part, is_gone: false };
+        *seen = Seen {
+            // What waits is looked at again.
+            stat: if whole { now } else { Stat::default() },
+            lengths,
+            stamp: stamp.filter(|_| whole),
+            read: Some(Instant::now()),
+            taken,
+            is_gone: false,
+        };
         Ok(())
     }
+}
+
+/// How long ago it was written.
+fn age(stat: &Stat) -> Option<Duration> {
+    let now = i128::from(surroundings::wall_clock().0);
+    u64::try_from(now - stat.1).ok().map(Duration::from_nanos)
 }
 
 /// Of a file, or of a database with what is not merged into it yet. `None`: it is none that is read.

@@ -436,7 +436,7 @@ fn a_call_that_is_read_before_its_hook_comes_is_held_all_the_same() {
 }
 
 #[test]
-fn a_call_is_left_for_the_next_piece_until_something_else_tells_of_it() {
+fn what_the_model_says_and_asks_for_is_not_torn_apart_by_the_end_of_a_piece() {
     let call = DIRECT_ROLLOUT.lines().position(|line| line.contains("\"call_id\"")).expect("a call") + 1;
     let until: Vec<&str> = DIRECT_ROLLOUT.split_inclusive('\n').take(call).collect();
     let mut recorder = Recorder::new();
@@ -445,7 +445,7 @@ fn a_call_is_left_for_the_next_piece_until_something_else_tells_of_it() {
     assert_eq!(count(&recorder), 0);
     let read = recorder.state.file(&file(0)).expect("a file").pieces[0].clone();
     assert!((read.lines as usize) < call);
-    // Nothing came: it is a call that no hook tells.
+    // Nothing came in between: it is all there is.
     let rest = until[read.lines as usize..].concat();
     recorder.import(&file(0), read.len, read.lines + 1, &rest);
     assert_eq!(count(&recorder), 1);

@@ -263,6 +263,24 @@ fn what_the_user_runs_in_the_session_is_told_from_what_the_agent_does() {
 }
 
 #[test]
+fn a_turn_that_the_user_stopped_is_told_from_one_that_failed() {
+    let mut recorder = Recorder::new(Mode::Observe);
+    for (name, message) in [("MessageAbortedError", "Aborted"), ("APIError", "no quota")] {
+        let error = json!({"name": name, "data": {"message": message}});
+        recorder.event("session.error", &json!({"sessionID": "s", "properties": {"error": error}}));
+    }
+    let told: Vec<_> = recorder
+        .of(Kind::Message)
+        .into_iter()
+        .map(|record| match &record.body {
+            Body::Message(message) => (message.role.as_str(), message.preview.as_str()),
+            _ => panic!("{record:?}"),
+        })
+        .collect();
+    assert_eq!(told, [("interrupt", "Aborted"), ("turn_error", "no quota")]);
+}
+
+#[test]
 fn calls_made_by_code_end_with_it() {
     let mut recorder = Recorder::new(Mode::Observe);
     let call = |id: &str, tool: &str| json!({"sessionID": "s", "directory": "/w", "callID": id, "tool": tool, "args": {"code": "x"}});

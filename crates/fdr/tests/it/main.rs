@@ -9,6 +9,7 @@ mod faults;
 mod harness;
 mod install;
 mod mcp_proxy;
+mod opencode;
 mod policy;
 mod program;
 mod reconcile;

@@ -149,9 +149,8 @@ pub fn script(agent: Agent, p: &str, names: Option<&[&str]>) -> Value {
         "wait" => json!({"capture": {"AGENT": ["\"agent_id\":\"", "\""]}, "tools": [call]}),
         _ => json!({"tools": [call]}),
     };
-    let track = |steps: Vec<Step>, last: Value| -> Vec<Value> {
-        steps.into_iter().map(turn).chain([last]).collect()
-    };
+    let track =
+        |steps: Vec<Step>, last: Value| -> Vec<Value> { steps.into_iter().map(turn).chain([last]).collect() };
     let report = json!({"text": "It has three lines."});
     let sub_end = match agent {
         // Its sub-agents end by a tool.
@@ -225,9 +224,8 @@ pub fn wait_for(sandbox: &Sandbox, llm: &ScriptedLlm) -> Trail {
 
 /// Every call that the model asked for, with its action and its result.
 pub fn calls<'t>(trail: &'t Trail, llm: &ScriptedLlm) -> Vec<(Call, Option<&'t Record>, Option<&'t Record>)> {
-    let is_agents = |record: &&Record| {
-        record.agent.as_ref().is_some_and(|agent| !agent.runtime.starts_with("mcp:"))
-    };
+    let is_agents =
+        |record: &&Record| record.agent.as_ref().is_some_and(|agent| !agent.runtime.starts_with("mcp:"));
     let mut unnamed: Vec<_> = trail
         .of(Kind::Action)
         .filter(is_agents)
@@ -261,8 +259,11 @@ fn cell(session: &Session, action: Option<&Record>, result: Option<&Record>) -> 
         let text = text.replace(session.sandbox.project.to_str().unwrap(), ".");
         text.replace(&session.llm.url(), "http://llm")
     };
-    let mut done: Vec<_> =
-        body.actions.iter().map(|a| format!("{} {}", name(&a.action), neutral(a.resource.as_str()))).collect();
+    let mut done: Vec<_> = body
+        .actions
+        .iter()
+        .map(|a| format!("{} {}", name(&a.action), neutral(a.resource.as_str())))
+        .collect();
     done.dedup();
     let outcome = match result.map(|record| &record.body) {
         Some(Body::Result(result)) => {
@@ -289,9 +290,8 @@ fn step_name(agent: Agent, call: &Call) -> String {
 
 fn chosen() -> Vec<Agent> {
     let names = env::var("RUNTIMES").ok();
-    let is_chosen = |agent: &Agent| {
-        names.as_ref().is_none_or(|names| names.split(',').any(|name| name == agent.name()))
-    };
+    let is_chosen =
+        |agent: &Agent| names.as_ref().is_none_or(|names| names.split(',').any(|name| name == agent.name()));
     Agent::ALL.into_iter().filter(is_chosen).collect()
 }
 

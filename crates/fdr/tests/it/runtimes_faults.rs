@@ -175,7 +175,8 @@ impl Place {
 
     /// Whether one more event of another session is recorded.
     fn takes_event(&self, text: &str) -> bool {
-        let event = json!({"session_id": "other", "cwd": "/", "hook_event_name": "UserPromptSubmit", "prompt": text});
+        let event =
+            json!({"session_id": "other", "cwd": "/", "hook_event_name": "UserPromptSubmit", "prompt": text});
         let mut child = Command::new(self.programs.join("fdr-hook"))
             .args(["claude-code", "UserPromptSubmit", "--home"])
             .arg(&self.home)

@@ -113,8 +113,11 @@ fn reduced(records: &[&Record], number: usize) -> Vec<String> {
     let line = |record: &&Record| {
         let what = match &record.body {
             Body::Action(body) => {
-                let done: Vec<_> =
-                    body.actions.iter().map(|a| format!("{} {}", name(&a.action), a.resource.as_str())).collect();
+                let done: Vec<_> = body
+                    .actions
+                    .iter()
+                    .map(|a| format!("{} {}", name(&a.action), a.resource.as_str()))
+                    .collect();
                 format!("{} {done:?} {}", body.tool, name(&body.policy.decision))
             }
             Body::Result(body) => {
@@ -203,7 +206,8 @@ fn a_hundred_sessions_at_once_are_kept_apart() {
         let stream = &streams[number % streams.len()];
         for id in &stream.ids {
             let Some(expected) = expected.get(&*renamed(id, 0)) else { continue };
-            let found = found.get(&*renamed(id, number)).unwrap_or_else(|| panic!("{number}: no session {id}"));
+            let found =
+                found.get(&*renamed(id, number)).unwrap_or_else(|| panic!("{number}: no session {id}"));
             assert_eq!(reduced(found, number), reduced(expected, 0), "{number}: {:?}", stream.agent);
             count += 1;
         }
