@@ -161,6 +161,7 @@ struct Ended {
     /// The call itself, for one that nothing else tells of.
     tool: String,
     input: Value,
+    cwd: Option<String>,
     came: Came,
 }
 
@@ -460,6 +461,7 @@ impl<'a, 'b, 'c> Reading<'a, 'b, 'c> {
             // A script's call of which no hook told.
             let asked = Asked { id: Some(ended.id.clone()), tool: ended.tool, input: ended.input };
             let at = self.at(place);
+            let at = At { cwd: ended.cwd.or(at.cwd), ..at };
             self.import.said(&at, Said { calls: vec![asked], ..Said::default() });
             // The entry is taken in by that; its result is new all the same.
             self.import.came(&at, &ended.came, true);
@@ -724,10 +726,11 @@ fn ended(item: &Value) -> Option<Ended> {
     let failed = status == Some("failed");
     let (tool, input, words) = match text(item, "type")? {
         "CommandExecution" => {
-            let command = item.get("command").cloned().unwrap_or_default();
-            let folder = text(item, "cwd").map(|cwd| cwd.strip_prefix("file://").unwrap_or(cwd));
+            let command = item.get("command").unwrap_or(&Value::Null);
+            // The shell's own command line, as a hook is given it.
+            let script = command.as_array().filter(|words| words.len() == 3).and_then(|words| words.last());
             let words = text(item, "aggregated_output").unwrap_or_default().to_owned();
-            ("Bash".to_owned(), json!({ "command": command, "workdir": folder }), words)
+            ("Bash".to_owned(), json!({ "command": script.unwrap_or(command) }), words)
         }
         "FileChange" => {
             let words = ["stdout", "stderr"].map(|key| text(item, key).unwrap_or_default()).concat();
@@ -748,6 +751,7 @@ fn ended(item: &Value) -> Option<Ended> {
         "ImageView" => ("view_image".to_owned(), json!({ "path": text(item, "path") }), String::new()),
         _ => return None,
     };
+    let cwd = text(item, "cwd").map(|cwd| cwd.strip_prefix("file://").unwrap_or(cwd).to_owned());
     let exit_code = item.get("exit_code").and_then(Value::as_i64);
     let told = if failed { outcome(&words) } else { (Outcome::Ok, Some(ran())) };
     let (outcome, decision) = match (exit_code, told) {
@@ -764,5 +768,5 @@ fn ended(item: &Value) -> Option<Ended> {
     });
     let exit_code = exit_code.filter(|code| *code >= 0);
     let came = Came { exit_code, duration_ms, decision, ..came(&id, &tool, words, outcome) };
-    Some(Ended { id, tool, input, came })
+    Some(Ended { id, tool, input, cwd, came })
 }
