@@ -281,8 +281,14 @@ impl<'a, 'b> Event<'a, 'b> {
 
     /// The run of the event's agent ends; `last` is what it said last.
     pub(crate) fn session_end(&mut self, reason: Option<&str>, last: Option<&str>) {
+        let tells_results = self.known().is_some_and(|session| session.tells_results);
+        self.session_end_by(tells_results, reason, last);
+    }
+
+    /// The same, of a runtime that `tells_results` of calls that were refused or failed, or not: then
+    /// one without a result was not broken off.
+    pub(crate) fn session_end_by(&mut self, tells_results: bool, reason: Option<&str>, last: Option<&str>) {
         let session = self.known();
-        let tells_results = session.is_some_and(|session| session.tells_results);
         let known = session.and_then(|session| session.agent(&self.agent.id));
         let (status, actions, denied) = match known {
             Some(known) => (known.status(tells_results), known.actions, known.denied),

@@ -131,6 +131,10 @@ struct Habits {
     runs_programs: Option<&'static str>,
 }
 
+/// A script's own calls are asked about, each by itself, and the script can do nothing else; the others
+/// run at the provider, or wait.
+const UNHEARD_OF_CODEX: &[&str] = &["exec", "wait", "web_search", "image_generation", "tool_search"];
+
 fn habits(runtime: &str) -> Habits {
     let usual = Habits {
         marks_subagents: true,
@@ -143,7 +147,7 @@ fn habits(runtime: &str) -> Habits {
     match runtime {
         "claude-code" => Habits { tells_every_outcome: true, tells_starts: true, ..usual },
         // A patch that is applied through the shell has an event before it and none after.
-        "codex" => Habits { tells_starts: true, tells_every_run: false, ..usual },
+        "codex" => Habits { tells_starts: true, tells_every_run: false, unheard: UNHEARD_OF_CODEX, ..usual },
         "gemini-cli" => Habits { marks_subagents: false, ..usual },
         "hermes" => Habits { tells_every_outcome: true, runs_programs: Some("execute_code"), ..usual },
         _ => usual,
@@ -569,6 +573,8 @@ impl<'e> Search<'e> {
         if let Some(written) = &call.written
             && rows.is_empty()
             && decided.is_some()
+            // A script's patch is told by the files that it changed.
+            && !written.arguments.starts_with(b"{\"changes\":")
             && differs(Some(written.arguments.clone()), other_form)
         {
             how.push("the transcript has other arguments than those that were decided on");
