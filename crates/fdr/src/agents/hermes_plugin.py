@@ -39,7 +39,11 @@ LIMIT_S = 30
 # The longest text that is passed on of an image or another file inside a message, in characters.
 MAX_DATA_URL = 4096
 # Told anew with every request, or of no use to the trail.
-LEFT_OUT = {"conversation_history", "request", "assistant_message", "telemetry_schema_version"}
+LEFT_OUT = {
+    "conversation_history", "request", "assistant_message", "telemetry_schema_version",
+    # These stand beside the rest.
+    "args", "tool_name", "session_id",
+}
 MAX_REMEMBERED = 1024
 
 log = logging.getLogger("fdr")
@@ -71,14 +75,16 @@ def _callback(event):
 
 
 def _tell(event, kwargs):
-    payload = json.dumps(_payload(event, kwargs), ensure_ascii=False, default=_other).encode("utf-8", "replace")
+    payload = json.dumps(_payload(event, kwargs), ensure_ascii=False, default=_other)
+    payload = payload.encode("utf-8", "replace")
     command = [FDR_HOOK, "hermes", event] + (["--home", FDR_HOME] if FDR_HOME else [])
     with in_order:
         _settle()
         if event != GATE:
             # Hermes goes on while this one is recorded; the next event waits for it.
-            output = subprocess.DEVNULL
-            child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.PIPE)
+            child = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            )
             under_way.append((event, child))
             with child.stdin as pipe:
                 pipe.write(payload)
@@ -146,7 +152,7 @@ def _payload(event, kwargs):
     task, session = kwargs.get("task_id") or "", kwargs.get("session_id") or ""
     if session and task:
         _remember(sessions, task, session)
-    extra = {key: value for key, value in kwargs.items() if key not in LEFT_OUT and key not in ("args", "tool_name", "session_id")}
+    extra = {key: value for key, value in kwargs.items() if key not in LEFT_OUT}
     extra.update((key, value) for key, value in facts.items() if value and key not in extra)
     if event == "pre_llm_call":
         # Looked at once in a turn.
@@ -174,10 +180,11 @@ def _new_messages(session, messages):
     """What the model has not said itself or been given before."""
     begin = max((at for at, one in enumerate(messages) if _role(one) == "assistant"), default=-1) + 1
     new = messages[begin:]
-    system = [one for one in messages[:begin] if _role(one) in ("system", "developer")]
-    told = hash(json.dumps(system or [one for one in new if _role(one) in ("system", "developer")], default=str))
+    system = [one for one in messages if _role(one) in ("system", "developer")]
+    new = [one for one in new if one not in system]
+    told = hash(json.dumps(system, default=str))
     if prompts.get(session) == told:
-        new, system = [one for one in new if _role(one) not in ("system", "developer")], []
+        system = []
     _remember(prompts, session, told)
     return [_without_files(one) for one in system + new]
 
