@@ -708,7 +708,10 @@ impl<'e> Search<'e> {
         let call = &self.list[number];
         let by_hook = call.before.is_some() || !call.after.is_empty();
         let known = call.asked.is_some() || call.told.is_some() || call.written.is_some();
-        if !by_hook || known || !self.is_covered(call) || self.may_be_of_subagent(call)
+        if !by_hook
+            || known
+            || !self.is_covered(call)
+            || self.may_be_of_subagent(call)
             || self.may_be_of_program(call)
         {
             return;
