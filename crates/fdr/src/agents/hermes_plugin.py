@@ -11,6 +11,7 @@ import logging
 import os
 import subprocess
 import threading
+import time
 from collections import OrderedDict
 
 FDR_HOOK = "fdr-hook"
@@ -36,6 +37,8 @@ EVENTS = (
 # fdr-hook ends by itself before these are over; they are for one that is stopped from outside.
 GATE_LIMIT_S = 330
 LIMIT_S = 30
+# How long the next event waits for the ones before.
+PATIENCE_S = 2
 # The longest text that is passed on of an image or another file inside a message, in characters.
 MAX_DATA_URL = 4096
 # Told anew with every request, or of no use to the trail.
@@ -52,12 +55,12 @@ delegations = OrderedDict()  # call id of delegate_task -> (session id, goals)
 prompts = OrderedDict()  # session id -> hash of the system prompt that was passed on
 facts = {}
 in_order = threading.Lock()  # guards under_way
-under_way = []  # the event that is being recorded, with its fdr-hook
+under_way = []  # events that are being recorded: name, fdr-hook, since when
 
 
 def register(ctx):
     """Called by Hermes once."""
-    atexit.register(_settle)
+    atexit.register(_settle, LIMIT_S)
     facts["version"] = _try(_version)
     facts["database"] = _try(_database)
     for event in EVENTS:
@@ -79,13 +82,13 @@ def _tell(event, kwargs):
     payload = payload.encode("utf-8", "replace")
     command = [FDR_HOOK, "hermes", event] + (["--home", FDR_HOME] if FDR_HOME else [])
     with in_order:
-        _settle()
+        _settle(PATIENCE_S)
         if event != GATE:
             # Hermes goes on while this one is recorded; the next event waits for it.
             child = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
             )
-            under_way.append((event, child))
+            under_way.append((event, child, time.monotonic()))
             with child.stdin as pipe:
                 pipe.write(payload)
             return None
@@ -103,16 +106,21 @@ def _tell(event, kwargs):
     return _failed(event, "fdr-hook gave an answer that is not known")
 
 
-def _settle():
-    """Waits for the event before: what happened later must not be recorded earlier."""
-    while under_way:
-        event, child = under_way.pop()
+def _settle(patience):
+    """Waits for the events before: what happened later should not be recorded earlier. While no recorder
+    answers, fdr-hook takes its time; then the agent goes on, and the event comes late."""
+    for event, child, start in under_way[:]:
         try:
             child.stdin = None  # It is closed.
-            _say(child.communicate(timeout=LIMIT_S)[1])
-        except Exception as error:
+            _say(child.communicate(timeout=max(0.01, start + patience - time.monotonic()))[1])
+        except subprocess.TimeoutExpired:
+            if time.monotonic() < start + LIMIT_S:
+                continue
             child.kill()
+            log.warning("fdr: event %s may not be recorded: no answer in %s s", event, LIMIT_S)
+        except Exception as error:
             log.warning("fdr: event %s may not be recorded: %s", event, error)
+        under_way.remove((event, child, start))
 
 
 def _say(stderr):
