@@ -611,9 +611,14 @@ pub(crate) fn ran() -> RuntimeDecision {
 
 /// JSON with sorted keys: the same arguments are the same bytes, whatever order they came in.
 pub(crate) fn canonical(value: &Value) -> Vec<u8> {
+    sorted(value).into_bytes()
+}
+
+/// The same as a text.
+pub(crate) fn sorted(value: &Value) -> String {
     let mut value = value.clone();
     value.sort_all_objects();
-    value.to_string().into_bytes()
+    value.to_string()
 }
 
 /// The text in a tool's response, whatever its form.

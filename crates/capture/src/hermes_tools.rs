@@ -52,7 +52,7 @@ pub(crate) fn normalise(tool: &str, input: &Value, cwd: &str, home: &str) -> (No
         // Known tool or not: what can't be read is recorded whole, never dropped.
         call.act(Verb::Execute, call.own(tool));
     }
-    let summary = if summary.is_empty() { input.to_string() } else { summary };
+    let summary = if summary.is_empty() { crate::event::sorted(input) } else { summary };
     (call.found, summary)
 }
 

@@ -236,6 +236,10 @@ pub(crate) fn outcome(error: Option<&str>, text: &str, result: &Value) -> (Outco
     if let Some((_, by)) = DENIED.into_iter().find(|(start, _)| said.starts_with(start)) {
         return no(Outcome::Denied, by);
     }
+    if said == "Aborted" {
+        // The run was broken off; whether the tool had begun is not told.
+        return (Outcome::Unknown, None);
+    }
     let unknown = said.starts_with("Tool ") && said.ends_with(" not found");
     if unknown || said.starts_with("Validation failed for tool") {
         return no(Outcome::Rejected, DecidedBy::Runtime);

@@ -10,7 +10,7 @@ use crate::event::{self, Event, Ran, Told, Who, delegated, lenient, ran, unparse
 use crate::opencode_outcome::{Basics, exit_code, failed, finished, text_of};
 use crate::opencode_tools::normalise;
 use crate::runtime::Runtime;
-use crate::state::{ROLE_TURN_END, ROLE_TURN_ERROR, Session};
+use crate::state::{ROLE_INTERRUPT, ROLE_TURN_END, ROLE_TURN_ERROR, Session};
 use crate::writer::{cap, link};
 use crate::{Arrival, Captured, State, opencode_transcript};
 use fdr_record::{Basis, DecidedBy, Link, Outcome, Rel, RuntimeDecision, Verdict};
@@ -204,7 +204,17 @@ pub(crate) fn written<'p>(parts: impl Iterator<Item = &'p Value>) -> String {
         Some("subtask") => part.get("prompt").and_then(Value::as_str),
         _ => None,
     });
-    texts.collect::<Vec<_>>().join("\n")
+    unquoted(texts.collect::<Vec<_>>().join("\n"))
+}
+
+/// `opencode run` puts an argument with a blank in it into quotes; what was typed is without them.
+fn unquoted(text: String) -> String {
+    let inside = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let Some(inside) = inside.filter(|inside| inside.contains(' ') && !inside.ends_with('\\')) else {
+        return text;
+    };
+    let is_escaped = |at: usize| inside[..at].ends_with('\\');
+    if inside.match_indices('"').all(|(at, _)| is_escaped(at)) { inside.replace("\\\"", "\"") } else { text }
 }
 
 /// The reason is given if the event could not be read.
@@ -216,7 +226,10 @@ fn capture(event: &mut Event<'_, '_>, p: &Payload) -> Result<(), String> {
         "session.idle" => event.session_end(Some("idle"), None),
         "session.ended" => event.session_end(Some("exit"), None),
         "session.deleted" => event.session_end(Some("deleted"), None),
-        "session.error" => event.plain(ROLE_TURN_ERROR, &p.error()),
+        "session.error" => {
+            let aborted = p.properties.pointer("/error/name") == Some(&"MessageAbortedError".into());
+            event.plain(if aborted { ROLE_INTERRUPT } else { ROLE_TURN_ERROR }, &p.error());
+        }
         "chat.message" => message(event, p),
         "command.execute.before" => command(event, p),
         "experimental.text.complete" => match p.text.as_deref().unwrap_or_default() {

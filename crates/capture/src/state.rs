@@ -4,6 +4,7 @@
 //! the session once more, which a recorder does when a session that it doesn't know speaks up.
 
 use crate::mcp;
+use crate::transcript::Calls;
 use fdr_record::{
     Agent, Body, IdSource, Intent, Kind, Mode, Outcome, Record, RecordId, Rel, Status, Verdict,
 };
@@ -31,6 +32,8 @@ pub(crate) const ROLE_TURN_END: &str = "turn_end";
 pub(crate) const ROLE_TURN_ERROR: &str = "turn_error";
 /// Role of a message that a turn was stopped by the user.
 pub(crate) const ROLE_INTERRUPT: &str = "interrupt";
+/// Role of a message that tells of nothing but that work goes on.
+pub const ROLE_PROGRESS: &str = "progress";
 /// Where the records of an import come from.
 pub(crate) const SOURCE_TRANSCRIPT: &str = "transcript";
 /// Hook events that are sent when a tool has run, and only then.
@@ -46,6 +49,8 @@ const AFTER: [&str; 8] = [
 ];
 /// A hook event that begins a new request to the model: what it said before led to nothing more.
 const BEFORE_MODEL: &str = "hook:BeforeModel";
+/// A hook event that has a piece of what the model says.
+const AFTER_MODEL: &str = "hook:AfterModel";
 /// Transcripts of which it is known how far they were read; the one that was silent longest goes
 /// first.
 const MAX_FILES: usize = 1_024;
@@ -135,6 +140,8 @@ pub struct Session {
     /// The runtime tells this session's hooks when a tool has run. If it does, a call of which
     /// that is not told did not run.
     pub tells_results: bool,
+    /// The runtime tells this session's hooks what the model says as it comes, in pieces.
+    pub(crate) tells_pieces: bool,
 }
 
 #[derive(Debug)]
@@ -325,6 +332,20 @@ impl State {
             .filter_map(|agent| Some((agent.agent.runtime.as_str(), agent.transcript.as_deref()?)))
     }
 
+    /// Whether a hook may still tell what a line of a transcript tells: of a call that none was heard
+    /// of, or how one ended that is under way. A transcript can be faster than a hook.
+    pub fn is_ahead_of_hooks(&self, line: &[u8]) -> bool {
+        let calls = Calls::of(line);
+        let known = |id: &String| {
+            let mut sessions = self.sessions.values();
+            sessions.find_map(|session| Some((session, session.call(id)?)))
+        };
+        calls.asked.iter().any(|id| known(id).is_none())
+            || calls.told.iter().filter_map(known).any(|(session, call)| {
+                session.tells_results && call.outcome.is_none() && call.refused.is_none()
+            })
+    }
+
     /// How far a transcript was read, as far as is known.
     pub fn file(&self, file: &str) -> Option<&FileRead> {
         self.files.get(file)
@@ -408,6 +429,7 @@ impl Session {
         if source == BEFORE_MODEL {
             self.said(agent, None);
         }
+        self.tells_pieces |= source == AFTER_MODEL;
         match &record.body {
             Body::Prompt(_) => {
                 if self.prompts.len() >= MAX_PROMPTS {

@@ -56,6 +56,62 @@ impl<'a> Chunk<'a> {
     }
 }
 
+/// The calls that a line of a transcript tells of, by id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Calls {
+    /// Those that the model asked for.
+    pub(crate) asked: Vec<String>,
+    /// Those of which a result is told.
+    pub(crate) told: Vec<String>,
+}
+
+impl Calls {
+    /// Reads the forms that runtimes have for this: `tool_use` and `tool_result` with a
+    /// `tool_use_id`, `…_call` and `…_call_output` with a `call_id`, `toolCall` and `toolCallId`,
+    /// `function` and `tool_call_id`.
+    pub(crate) fn of(line: &[u8]) -> Calls {
+        let mut found = Calls::default();
+        if let Ok(line) = serde_json::from_slice(line) {
+            found.read(&line, 0);
+        }
+        found
+    }
+
+    fn read(&mut self, value: &Value, depth: usize) {
+        const MAX_DEPTH: usize = 8;
+        match value {
+            Value::Array(items) if depth < MAX_DEPTH => {
+                items.iter().for_each(|item| self.read(item, depth + 1));
+            }
+            // A column of a database holds JSON as a text.
+            Value::String(text) if depth < MAX_DEPTH && text.starts_with("[{") => {
+                if let Ok(value) = serde_json::from_str(text) {
+                    self.read(&value, depth + 1);
+                }
+            }
+            Value::Object(map) => {
+                let text = |key: &str| map.get(key).and_then(Value::as_str).filter(|id| !id.is_empty());
+                let kind = text("type").unwrap_or_default();
+                let told = ["tool_use_id", "toolCallId", "tool_call_id"].iter().find_map(|key| text(key));
+                let told = told.or_else(|| text("call_id").filter(|_| kind.ends_with("_output")));
+                let asks = matches!(kind, "tool_use" | "toolCall") || map.contains_key("function");
+                let asked = text("id").filter(|_| asks);
+                let asked = asked.or_else(|| text("call_id").filter(|_| kind.ends_with("_call")));
+                self.told.extend(told.map(cap));
+                self.asked.extend(asked.map(cap));
+                // What a call is given and what came of it is not the runtime's own.
+                let own = map.iter().filter(|(key, _)| {
+                    !matches!(key.as_str(), "input" | "arguments" | "output" | "toolUseResult")
+                });
+                if depth < MAX_DEPTH && asked.is_none() && told.is_none() {
+                    own.for_each(|(_, value)| self.read(value, depth + 1));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Where an entry stands, and whose it is.
 #[derive(Clone, Debug)]
 pub(crate) struct At {
@@ -524,4 +580,34 @@ pub(crate) fn nobodys(chunk: &Chunk<'_>, reason: &str, arrival: &Arrival<'_>, st
     let body = Body::Unparsed(Unparsed { reason: cap(reason), event: None });
     writer.record(None, None, claimed, Vec::new(), body, vec![raw]);
     writer.out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_calls_of_a_line_are_found_in_the_forms_of_every_runtime() {
+        let of = |line: &str| {
+            let found = Calls::of(line.as_bytes());
+            (found.asked.join(" "), found.told.join(" "))
+        };
+        for (line, asked, told) in [
+            (
+                r#"{"message":{"content":[{"type":"text"},{"type":"tool_use","id":"a","input":{"type":"tool_use","id":"no"}}]}}"#,
+                "a",
+                "",
+            ),
+            (r#"{"message":{"content":[{"type":"tool_result","tool_use_id":"a","content":"x"}]}}"#, "", "a"),
+            (r#"{"payload":{"type":"function_call","call_id":"b","arguments":"{}"}}"#, "b", ""),
+            (r#"{"payload":{"type":"custom_tool_call_output","call_id":"b","output":"x"}}"#, "", "b"),
+            (r#"{"message":{"role":"assistant","content":[{"type":"toolCall","id":"c"}]}}"#, "c", ""),
+            (r#"{"message":{"role":"toolResult","toolCallId":"c"}}"#, "", "c"),
+            (r#"{"tool_calls":"[{\"id\":\"d\",\"function\":{\"name\":\"x\"}}]"}"#, "d", ""),
+            (r#"{"role":"tool","tool_call_id":"d","content":"x"}"#, "", "d"),
+            ("not json", "", ""),
+        ] {
+            assert_eq!(of(line), (asked.to_owned(), told.to_owned()), "{line}");
+        }
+    }
 }

@@ -467,6 +467,11 @@ impl Recorder {
         self.order().state.file(file).map(|read| read.pieces.clone()).unwrap_or_default()
     }
 
+    /// Whether a hook may still tell what this line of a transcript tells.
+    pub(crate) fn is_ahead_of_hooks(&self, line: &[u8]) -> bool {
+        self.order().state.is_ahead_of_hooks(line)
+    }
+
     /// The digest of a piece of a session's transcript.
     pub(crate) fn piece_digest(&self, session: &str, bytes: &[u8]) -> String {
         let scrubbed = self.scrubber.scrub(bytes, &self.content_key);

@@ -6,6 +6,7 @@
 //! changes of a finished row is left out. Databases are opened read-only.
 
 pub mod hermes;
+pub mod openclaw;
 pub mod opencode;
 
 use std::path::{Path, PathBuf};
@@ -43,6 +44,7 @@ struct Store {
 fn store(runtime: &str) -> Result<Store, String> {
     match runtime {
         "hermes" => Ok(Store { read: hermes::read, stamp: hermes::stamp }),
+        "openclaw" => Ok(Store { read: openclaw::read, stamp: openclaw::stamp }),
         "opencode" => Ok(Store { read: opencode::read, stamp: opencode::stamp }),
         runtime => Err(format!("{runtime} keeps no database")),
     }

@@ -18,9 +18,6 @@ use std::time::{Duration, Instant};
 
 /// How often the transcripts are looked at.
 pub const INTERVAL: Duration = Duration::from_millis(500);
-/// How long a line has to stand in a transcript before the recorder takes it in. Runtimes write down
-/// that the model asked for a tool before their hook asks whether it may run; the hook comes first.
-const SETTLED: Duration = Duration::from_secs(1);
 /// About how long a piece is, in bytes.
 const PIECE_BYTES: usize = 1 << 20;
 /// The largest transcript that is read, in bytes; of one that is larger a record says so.
@@ -108,6 +105,19 @@ impl Recorder {
         Ok(taken)
     }
 
+    /// How many bytes of a transcript can be taken in: up to the first line that a hook may still tell
+    /// of, after what was taken in and what is `settled`.
+    fn ready(&self, bytes: &[u8], taken: u64, settled: u64) -> usize {
+        let mut at = (taken as usize).min(bytes.len());
+        for line in bytes[at..].split_inclusive(|byte| *byte == b'\n') {
+            if at as u64 >= settled && self.is_ahead_of_hooks(line) {
+                return at;
+            }
+            at += line.len();
+        }
+        bytes.len()
+    }
+
     /// Answers `fdr import`.
     pub(crate) fn import(&self, request: &Request, stream: Option<&UnixStream>) -> Response {
         match self.take_transcript(&request.runtime, &request.event, &request.payload, 0, stream) {
@@ -162,18 +172,21 @@ type Stat = (u64, i128, u64);
 /// its own account: somebody else may have.
 const UNTOLD: Duration = Duration::from_secs(10);
 
+/// How long what a transcript tells waits for a hook that may tell it too, and is the better witness.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// What is known of a transcript since it was last looked at.
 #[derive(Debug, Default)]
 struct Seen {
     stat: Stat,
+    /// How long it was, when, for [`GRACE`]; the oldest first.
+    lengths: VecDeque<(Instant, u64)>,
     /// Of a session in a database, what tells whether it changed.
     stamp: Option<Stamp>,
     /// When it was read.
     read: Option<Instant>,
     /// How many bytes from the beginning were taken in, and their digest.
     taken: (u64, [u8; 32]),
-    /// How long it was when, of what is not taken in yet.
-    lengths: VecDeque<(Instant, u64)>,
     /// It was said that it is gone.
     is_gone: bool,
 }
@@ -182,26 +195,6 @@ struct Seen {
 #[derive(Debug, Default)]
 pub struct Watcher {
     seen: HashMap<PathBuf, Seen>,
-}
-
-impl Seen {
-    /// How much of so many bytes has stood there for long enough. All of it if there is not more than
-    /// was taken in: then it is looked at for changes.
-    fn settled(&mut self, len: u64) -> u64 {
-        let (taken, _) = self.taken;
-        if len <= taken {
-            self.lengths.clear();
-            return len;
-        }
-        if self.lengths.back().is_none_or(|(_, known)| *known < len) {
-            self.lengths.push_back((Instant::now(), len));
-        }
-        let mut settled = taken;
-        while let Some((_, known)) = self.lengths.pop_front_if(|(since, _)| since.elapsed() >= SETTLED) {
-            settled = known.min(len);
-        }
-        settled
-    }
 }
 
 impl Watcher {
@@ -234,7 +227,7 @@ impl Watcher {
                 return Ok(());
             }
         };
-        if now == seen.stat && seen.lengths.is_empty() {
+        if now == seen.stat {
             return Ok(());
         }
         let mut stamp = None;
@@ -242,8 +235,7 @@ impl Watcher {
             None => surroundings::read_small(path, MAX_FILE_BYTES),
             Some((database, session)) => {
                 let told = transcript_store::stamp(runtime, &database, session)?;
-                let is_read = seen.read.is_some_and(|read| read.elapsed() < UNTOLD);
-                if seen.stamp == Some(told) && is_read && seen.lengths.is_empty() {
+                if seen.stamp == Some(told) && seen.read.is_some_and(|read| read.elapsed() < UNTOLD) {
                     return Ok(());
                 }
                 stamp = Some(told);
@@ -257,16 +249,43 @@ impl Watcher {
         let begins_the_same =
             bytes.get(..taken as usize).is_some_and(|begin| fdr_log::leaf_hash(begin) == digest);
         let known_good = if begins_the_same { taken } else { 0 };
-        let settled = seen.settled(bytes.len() as u64);
-        let bytes = &bytes[..settled as usize];
+        let mut lengths = std::mem::take(&mut seen.lengths);
+        if lengths.back().is_none_or(|(_, len)| *len != bytes.len() as u64) {
+            lengths.push_back((Instant::now(), bytes.len() as u64));
+        }
+        while lengths.get(1).is_some_and(|(when, _)| when.elapsed() >= GRACE) {
+            lengths.pop_front();
+        }
+        let settled = match lengths.front() {
+            Some((when, len)) if when.elapsed() >= GRACE => *len,
+            // Seen for the first time, and as it is for long.
+            _ if age(&now).is_some_and(|age| age >= GRACE) => bytes.len() as u64,
+            _ => 0,
+        };
+        let ready = recorder.ready(&bytes, known_good, settled);
+        let whole = ready == bytes.len();
+        let bytes = &bytes[..ready];
         recorder.take_transcript(runtime, &file, bytes, known_good, None)?;
         let end = recorder.pieces(&file).last().map_or(0, |last| last.offset + last.len);
         let end = end.min(bytes.len() as u64);
         let taken = (end, fdr_log::leaf_hash(&bytes[..end as usize]));
-        let lengths = std::mem::take(&mut seen.lengths);
-        *seen = Seen { stat: now, stamp, read: Some(Instant::now()), taken, lengths, is_gone: false };
+        *seen = Seen {
+            // What waits is looked at again.
+            stat: if whole { now } else { Stat::default() },
+            lengths,
+            stamp: stamp.filter(|_| whole),
+            read: Some(Instant::now()),
+            taken,
+            is_gone: false,
+        };
         Ok(())
     }
+}
+
+/// How long ago it was written.
+fn age(stat: &Stat) -> Option<Duration> {
+    let now = i128::from(surroundings::wall_clock().0);
+    u64::try_from(now - stat.1).ok().map(Duration::from_nanos)
 }
 
 /// Of a file, or of a database with what is not merged into it yet. `None`: it is none that is read.

@@ -406,6 +406,43 @@ fn the_model_and_what_it_was_shown_are_recorded_once() {
 }
 
 #[test]
+fn what_was_shown_as_it_came_is_not_told_again_by_the_chat_file() {
+    let chat = |calls: Value| {
+        let head = json!({ "sessionId": SESSION, "projectHash": "h", "kind": "main" });
+        let mut said = json!({ "id": "m1", "type": "gemini", "content": "Shown in pieces." });
+        if !calls.is_null() {
+            said["toolCalls"] = calls;
+        }
+        format!("{head}\n{said}\n")
+    };
+    let words = |records: &[Record]| records.iter().filter(|record| record.kind != Kind::Context).count();
+    for (hooks, want) in [(true, 0), (false, 1)] {
+        let mut recorder = Recorder::new();
+        for piece in ["Shown ", "in ", "pieces."].into_iter().filter(|_| hooks) {
+            let payload = json!({ "session_id": SESSION, "hook_event_name": "AfterModel", "llm_response":
+                { "text": piece, "candidates": [{ "content": { "role": "model", "parts": [piece] } }] } });
+            let records = recorder.hook("AfterModel", payload.to_string().as_bytes()).records;
+            assert!(matches!(&records[0].body, Body::Message(message) if message.role == "assistant"));
+        }
+        let first = chat(Value::Null);
+        assert_eq!(words(&recorder.piece(&Chunk::whole(&file(None), first.as_bytes()))), want);
+        // With its calls it is a decision, and that is new.
+        let calls =
+            json!([{ "id": "c1", "name": "glob", "args": { "pattern": "*" }, "status": "executing" }]);
+        let rest = chat(calls)[first.find('\n').unwrap() + 1..].to_owned();
+        let chunk = Chunk {
+            file: &file(None),
+            offset: first.len() as u64,
+            len: rest.len() as u64,
+            line: 3,
+            bytes: rest.as_bytes(),
+        };
+        let records = recorder.piece(&chunk);
+        assert!(records.iter().any(|record| record.kind == Kind::Decision));
+    }
+}
+
+#[test]
 fn a_call_that_was_refused_is_not_taken_for_a_later_one_that_ran() {
     let mut recorder = Recorder::new();
     let input = json!({ "command": "make" });

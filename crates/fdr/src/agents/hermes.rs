@@ -43,6 +43,8 @@ const HOME: &str = "FDR_HOME = ";
 const MANAGED: &str = "/etc/hermes";
 /// The setting by which shell hooks run without anybody having been asked.
 const CONSENT: &str = "hooks_auto_accept";
+/// Its value where it is ours.
+const OUR_TRUE: &str = "true # fdr";
 /// The settings that are changed.
 const OURS: [&str; 3] = ["plugins", "hooks", CONSENT];
 /// How long Hermes waits for a hook that is no gate, in seconds.
@@ -306,8 +308,8 @@ fn add_hooks(text: &str, hook: &Hook) -> Result<String, SettingsError> {
     }
     match find(&text, &[CONSENT])? {
         Some(entry) if entry.value == "true" => Ok(text),
-        Some(entry) => Ok(entry.with_value(&text, "true")),
-        None => Ok(yaml_text::append(&text, &format!("{CONSENT}: true{newline}"), &style)),
+        Some(entry) => Ok(entry.with_value(&text, OUR_TRUE)),
+        None => Ok(yaml_text::append(&text, &format!("{CONSENT}: {OUR_TRUE}{newline}"), &style)),
     }
 }
 
@@ -338,7 +340,7 @@ fn remove_hooks(text: &str) -> Result<String, SettingsError> {
     }
     text = yaml_text::without_empty(&text, &["hooks"])?;
     match find(&text, &[CONSENT])? {
-        Some(entry) if entry.value == "true" && find(&text, &["hooks"])?.is_none() => {
+        Some(entry) if text.lines().any(|line| line == format!("{CONSENT}: {OUR_TRUE}")) => {
             Ok(entry.removed(&text))
         }
         _ => Ok(text),
@@ -467,6 +469,7 @@ mod tests {
             assert_eq!(facts.hooks.len(), EVENTS.len(), "{after}");
             assert!(facts.hooks.iter().all(|found| found.complete && found.hook == hook()), "{after}");
             assert_eq!(facts.off, Vec::<String>::new());
+            assert!(after.contains(r#"{"decision":"block","reason":"#), "the guard of the gate answers");
             let removed = Hermes.remove(file, &after).unwrap().unwrap_or_default();
             assert_eq!(removed, if before == theirs { theirs } else { "" });
         }

@@ -5,10 +5,12 @@ needed. Hermes runs a tool whose hook raised an error, so nothing here may: wher
 answer, the file hook.fail in the recorder's folder says whether the tool runs.
 """
 
+import atexit
 import json
 import logging
 import os
 import subprocess
+import threading
 from collections import OrderedDict
 
 FDR_HOOK = "fdr-hook"
@@ -45,10 +47,13 @@ sessions = OrderedDict()  # task id -> session id
 delegations = OrderedDict()  # call id of delegate_task -> (session id, goals)
 prompts = OrderedDict()  # session id -> hash of the system prompt that was passed on
 facts = {}
+in_order = threading.Lock()  # guards under_way
+under_way = []  # the event that is being recorded, with its fdr-hook
 
 
 def register(ctx):
     """Called by Hermes once."""
+    atexit.register(_settle)
     facts["version"] = _try(_version)
     facts["database"] = _try(_database)
     for event in EVENTS:
@@ -68,12 +73,18 @@ def _callback(event):
 def _tell(event, kwargs):
     payload = json.dumps(_payload(event, kwargs), ensure_ascii=False, default=_other).encode("utf-8", "replace")
     command = [FDR_HOOK, "hermes", event] + (["--home", FDR_HOME] if FDR_HOME else [])
-    limit = GATE_LIMIT_S if event == GATE else LIMIT_S
-    done = subprocess.run(command, input=payload, capture_output=True, timeout=limit)
-    if done.stderr:
-        log.warning("%s", done.stderr.decode("utf-8", "replace").strip()[:2000])
-    if event != GATE:
-        return None
+    with in_order:
+        _settle()
+        if event != GATE:
+            # Hermes goes on while this one is recorded; the next event waits for it.
+            output = subprocess.DEVNULL
+            child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.PIPE)
+            under_way.append((event, child))
+            with child.stdin as pipe:
+                pipe.write(payload)
+            return None
+    done = subprocess.run(command, input=payload, capture_output=True, timeout=GATE_LIMIT_S)
+    _say(done.stderr)
     if done.returncode == 2:
         return _block(done.stderr.decode("utf-8", "replace").strip() or "denied")
     if done.returncode not in (0, 1):
@@ -84,6 +95,23 @@ def _tell(event, kwargs):
     if answer.get("decision") in ("block", "deny"):
         return _block(str(answer.get("reason") or "denied"))
     return _failed(event, "fdr-hook gave an answer that is not known")
+
+
+def _settle():
+    """Waits for the event before: what happened later must not be recorded earlier."""
+    while under_way:
+        event, child = under_way.pop()
+        try:
+            child.stdin = None  # It is closed.
+            _say(child.communicate(timeout=LIMIT_S)[1])
+        except Exception as error:
+            child.kill()
+            log.warning("fdr: event %s may not be recorded: %s", event, error)
+
+
+def _say(stderr):
+    if stderr:
+        log.warning("%s", stderr.decode("utf-8", "replace").strip()[:2000])
 
 
 def _block(reason):

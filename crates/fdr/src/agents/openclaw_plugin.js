@@ -1,6 +1,8 @@
 // Gives the events of OpenClaw to the flight data recorder. Written by `fdr install openclaw`.
 import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { connect } from "node:net";
 import { homedir } from "node:os";
 import { join } from "node:path";
 
@@ -8,21 +10,30 @@ const HOOK = {};
 
 // Shorter than what `before_tool_call` is given, so that the answer is ours.
 const LIMIT_MS = HOOK.limit_s * 1000;
+// How long the recorder may take where nobody has to be asked.
+const ANSWER_MS = 5000;
 
-// Session key -> what later events of the session don't tell again.
-const sessions = new Map();
-// Session key of a sub-agent -> the session that started it, and by which call.
-const parents = new Map();
-// Session key -> its calls of `sessions_spawn` that are under way.
-const spawning = new Map();
-// Session id -> the end of what is being recorded of it: events go in the order in which they came.
-const tails = new Map();
-// Ids of the sessions that were begun here and did not end.
-const begun = new Map();
+// OpenClaw loads a plug-in more than once; what is known of the sessions is one.
+const kept = (globalThis[Symbol.for("fdr.openclaw")] ??= {
+  // Session key -> what later events of the session don't tell again.
+  sessions: new Map(),
+  // Session key of a sub-agent -> the session that started it, and by which call.
+  parents: new Map(),
+  // Session key -> its calls of `sessions_spawn` that are under way.
+  spawning: new Map(),
+  // Session id -> the end of what is being recorded of it: events go in the order in which they came.
+  tails: new Map(),
+  // Ids of the sessions that were begun here and did not end.
+  begun: new Set(),
+  // Names this process to the recorder, with a number for each message.
+  source: randomBytes(16),
+  seq: 0,
+  isGateway: false,
+});
+const { sessions, parents, spawning, tails, begun } = kept;
 const MAX_KEPT = 4096;
 
 let runtime;
-let isGateway = false;
 
 function keep(map, key, value) {
   map.delete(key);
@@ -31,29 +42,104 @@ function keep(map, key, value) {
   return value;
 }
 
-function failsClosed() {
+function home() {
   const state = process.env.XDG_STATE_HOME || join(homedir(), ".local", "state");
-  const home = HOOK.home || process.env.FDR_HOME || join(state, "fdr");
+  return HOOK.home || process.env.FDR_HOME || join(state, "fdr");
+}
+
+function failsClosed() {
   try {
-    return readFileSync(join(home, "hook.fail"), "utf8").trim() === "closed";
+    return readFileSync(join(home(), "hook.fail"), "utf8").trim() === "closed";
   } catch {
     return false;
   }
 }
 
-function command(name) {
-  return ["openclaw", name, ...(HOOK.home ? ["--home", HOOK.home] : [])];
+function number(bytes, value) {
+  const out = Buffer.alloc(bytes);
+  out.writeUIntLE(value, 0, Math.min(bytes, 6));
+  return out;
+}
+
+function text(value) {
+  const bytes = Buffer.from(value ?? "", "utf8");
+  return [number(4, bytes.length), bytes];
+}
+
+// The message of an event as `fdr-hook` would send it (crates/hook/src/wire.rs).
+function frame(name, payload) {
+  kept.seq += 1;
+  const body = Buffer.concat([
+    number(1, 0),
+    ...text("openclaw"),
+    ...text(name),
+    kept.source,
+    number(8, kept.seq),
+    number(8, 0),
+    ...text(process.cwd()),
+    ...text(homedir()),
+    number(4, 0),
+    ...text(payload),
+  ]);
+  return Buffer.concat([Buffer.from("FDR1"), number(4, body.length), body]);
+}
+
+// Gives an event to the recorder itself: to start a process out of one as large as this takes tens of
+// milliseconds. Ends with nothing whatever goes wrong; `fdr-hook` then knows what to do.
+function send(name, payload) {
+  return new Promise((done) => {
+    let read = Buffer.alloc(0);
+    const socket = connect(join(home(), "fdr.sock"));
+    let timer = setTimeout(() => end(), ANSWER_MS);
+    const end = (answer) => {
+      clearTimeout(timer);
+      socket.destroy();
+      done(answer);
+    };
+    socket.on("error", () => end());
+    socket.on("close", () => end());
+    socket.on("data", (data) => {
+      read = Buffer.concat([read, data]);
+      try {
+        while (read.length >= 8 && read.length >= 8 + read.readUInt32LE(4)) {
+          if (read.toString("latin1", 0, 4) !== "FDR1") return end();
+          const body = read.subarray(8, 8 + read.readUInt32LE(4));
+          read = read.subarray(8 + body.length);
+          const waiting = body.readUInt32LE(1);
+          if (waiting > 0) {
+            // A person has to decide first.
+            clearTimeout(timer);
+            timer = setTimeout(() => end(), (waiting + 5) * 1000);
+            continue;
+          }
+          if (body[0] !== 1) return end();
+          const out = body.toString("utf8", 22, 22 + body.readUInt32LE(18)).trim();
+          return end(out ? JSON.parse(out) : {});
+        }
+      } catch {
+        return end();
+      }
+    });
+    socket.write(frame(name, payload));
+  });
+}
+
+async function call(name, payload) {
+  // The beginning of a session is told by a process, which starts the recorder and knows where it runs.
+  const answer = name === "session_start" ? undefined : await send(name, payload);
+  return answer ?? run(name, payload);
 }
 
 // What `fdr-hook` answers. It has a deadline and a failure mode of its own; what is left is that it
 // can't run, or is killed.
-function call(name, payload) {
+function run(name, payload) {
   return new Promise((done) => {
     const failed = (why) =>
       done(failsClosed() ? { decision: "deny", reason: `fdr (enforce): denied, because fdr-hook ${why}` } : {});
+    const words = ["openclaw", name, ...(HOOK.home ? ["--home", HOOK.home] : [])];
     let child;
     try {
-      child = spawn(HOOK.program, command(name), { stdio: ["pipe", "pipe", "ignore"], windowsHide: true });
+      child = spawn(HOOK.program, words, { stdio: ["pipe", "pipe", "ignore"], windowsHide: true });
     } catch (error) {
       return failed(`can't run: ${error.message}`);
     }
@@ -66,10 +152,10 @@ function call(name, payload) {
     child.on("close", (code, signal) => {
       clearTimeout(timer);
       if (code === null || code > 2) return failed(`ended with ${signal ?? `status ${code}`}`);
-      const text = Buffer.concat(out).toString("utf8").trim();
-      if (!text) return code === 2 ? failed("denied without a word") : done({});
+      const answer = Buffer.concat(out).toString("utf8").trim();
+      if (!answer) return code === 2 ? failed("denied without a word") : done({});
       try {
-        done(JSON.parse(text));
+        done(JSON.parse(answer));
       } catch {
         failed("answered what can't be read");
       }
@@ -146,7 +232,7 @@ function tell(session, name, event, ctx) {
 
 function begin(session, event, ctx) {
   if (begun.has(session.id)) return;
-  keep(begun, session.id, session);
+  begun.add(session.id);
   tell(session, "session_start", event, ctx);
 }
 
@@ -179,7 +265,7 @@ const EVENTS = {
     const texts = Array.isArray(last?.content) ? last.content.map((part) => part.text ?? "") : [last?.content];
     const told = tell(session, "agent_end", { ...event, lastAssistantMessage: texts.join("") }, ctx);
     // A turn without the Gateway has no event at its end, and the process ends with it.
-    if (isGateway || !begun.delete(session.id)) return told;
+    if (kept.isGateway || !begun.delete(session.id)) return told;
     return tell(session, "session_end", { reason: "turn" }, ctx);
   },
   before_compaction: ({ messages, ...event }, ctx, session) => tell(session, "before_compaction", event, ctx),
@@ -246,7 +332,7 @@ export default {
     api.on("subagent_spawned", (event, ctx) => onSubagentSpawned(event, ctx ?? {}));
     api.on("subagent_ended", (event, ctx) => onSubagentEnded(event, ctx ?? {}));
     api.on("gateway_start", () => {
-      isGateway = true;
+      kept.isGateway = true;
     });
   },
 };

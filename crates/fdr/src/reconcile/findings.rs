@@ -127,6 +127,8 @@ struct Habits {
     tells_starts: bool,
     /// Tools that no hook is asked about.
     unheard: &'static [&'static str],
+    /// The tool whose programs call other tools, which no transcript has.
+    runs_programs: Option<&'static str>,
 }
 
 fn habits(runtime: &str) -> Habits {
@@ -136,13 +138,14 @@ fn habits(runtime: &str) -> Habits {
         tells_every_run: true,
         tells_starts: false,
         unheard: &[],
+        runs_programs: None,
     };
     match runtime {
         "claude-code" => Habits { tells_every_outcome: true, tells_starts: true, ..usual },
         // A patch that is applied through the shell has an event before it and none after.
         "codex" => Habits { tells_starts: true, tells_every_run: false, ..usual },
         "gemini-cli" => Habits { marks_subagents: false, ..usual },
-        "hermes" => Habits { tells_every_outcome: true, ..usual },
+        "hermes" => Habits { tells_every_outcome: true, runs_programs: Some("execute_code"), ..usual },
         _ => usual,
     }
 }
@@ -688,11 +691,29 @@ impl<'e> Search<'e> {
         })
     }
 
+    /// Whether a call is one that a program of the agent made: without an id, and while it ran.
+    fn may_be_of_program(&self, call: &Call) -> bool {
+        let Some(tool) = habits(&call.runtime).runs_programs.filter(|_| call.is_unnamed()) else {
+            return false;
+        };
+        self.list.iter().any(|other| {
+            let until = other.after.iter().map(|at| self.row(*at).when()).max();
+            (&other.session, &other.agent, other.tool.as_str()) == (&call.session, &call.agent, tool)
+                && other.when <= call.when
+                && until.is_none_or(|until| call.when <= until)
+        })
+    }
+
     fn unknown_to_transcript(&mut self, number: usize) {
         let call = &self.list[number];
         let by_hook = call.before.is_some() || !call.after.is_empty();
         let known = call.asked.is_some() || call.told.is_some() || call.written.is_some();
-        if !by_hook || known || !self.is_covered(call) || self.may_be_of_subagent(call) {
+        if !by_hook
+            || known
+            || !self.is_covered(call)
+            || self.may_be_of_subagent(call)
+            || self.may_be_of_program(call)
+        {
             return;
         }
         let said = format!(

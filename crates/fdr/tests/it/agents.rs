@@ -85,7 +85,8 @@ impl Agent {
         }
     }
 
-    fn configure(self, sandbox: &Sandbox, llm: &ScriptedLlm) {
+    /// Writes its settings, without hooks.
+    pub fn configure(self, sandbox: &Sandbox, llm: &ScriptedLlm) {
         let (project, url) = (sandbox.project.to_str().unwrap(), llm.url());
         let server = mcp_server("server-filesystem");
         let server = server.to_str().unwrap();
@@ -205,8 +206,7 @@ mcp_servers:
             }
             Agent::Codex => {
                 command.env("MOCK_KEY", "dummy").env("RUST_LOG", "error");
-                // A person trusts hooks in a dialogue, which nobody is there to answer.
-                command.args(["exec", "--json", "--dangerously-bypass-hook-trust", prompt]);
+                command.args(["exec", "--json", prompt]);
             }
             Agent::GeminiCli => {
                 command.env("GEMINI_API_KEY", "dummy").env("GOOGLE_GEMINI_BASE_URL", llm.url());

@@ -329,7 +329,7 @@ fn check(agent: Agent, session: &Session) {
     assert!(session.sandbox.fdr(&["verify"]).contains("INTACT"));
 }
 
-fn chosen() -> Vec<Agent> {
+pub fn chosen() -> Vec<Agent> {
     let names = env::var("RUNTIMES").ok();
     let is_chosen =
         |agent: &Agent| names.as_ref().is_none_or(|names| names.split(',').any(|name| name == agent.name()));

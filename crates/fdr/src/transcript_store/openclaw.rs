@@ -1,0 +1,198 @@
+//! `openclaw-agent.sqlite`: the entries of the sessions of one agent, each a row with JSON in it.
+//! OpenClaw compresses the larger ones.
+
+use crate::transcript_store::{Stamp, Transcript};
+use rusqlite::{Connection, OpenFlags};
+use serde_json::Value;
+use std::io::Read;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+/// How long to wait for OpenClaw where it holds the database.
+const BUSY: Duration = Duration::from_millis(200);
+/// For how long the calls of the newest message are left to the events of the plug-in: OpenClaw stores
+/// what the model asks for before it tells of the calls, and what came of them at the same time.
+const HELD: Duration = Duration::from_secs(5);
+/// The most that is read out of one session, in bytes.
+const MAX_BYTES: usize = 1 << 30;
+/// The largest entry, unpacked, in bytes.
+const MAX_ENTRY_BYTES: u64 = 256 << 20;
+
+/// The sessions, or the one of that id; see [`crate::transcript_store::read`].
+///
+/// # Errors
+/// When the database can't be read.
+pub fn read(database: &Path, session: Option<&str>) -> rusqlite::Result<Vec<Transcript>> {
+    let mut connection = open(database)?;
+    // All of it as it was at one moment.
+    let connection = connection.transaction()?;
+    let mut entries = connection.prepare(
+        "select session_id, event_json, event_zstd, created_at from transcript_events \
+         where ?1 is null or session_id = ?1 order by session_id, seq",
+    )?;
+    let mut rows = entries.query([session])?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let young = now.saturating_sub(HELD).as_millis() as i64;
+    let mut transcripts: Vec<(String, Turns)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id: String = row.get(0)?;
+        let json: Option<String> = row.get(1)?;
+        let packed: Option<Vec<u8>> = row.get(2)?;
+        if transcripts.last().is_none_or(|(last, _)| *last != id) {
+            transcripts.push((id, Turns::default()));
+        }
+        let Some((_, turns)) = transcripts.last_mut() else { continue };
+        match (json, packed) {
+            (Some(json), _) => turns.take(json.into_bytes(), row.get::<_, i64>(3)? > young),
+            (None, Some(packed)) => turns.take(unpacked(&packed), row.get::<_, i64>(3)? > young),
+            (None, None) => {}
+        }
+    }
+    let file = |id: &str| format!("{}#{id}", database.display());
+    let whole =
+        transcripts.into_iter().map(|(id, turns)| Transcript { file: file(&id), bytes: turns.finish() });
+    Ok(whole.collect())
+}
+
+/// The entries of a session, as far as its turns are finished.
+#[derive(Default)]
+struct Turns {
+    bytes: Vec<u8>,
+    /// Where the newest message that asks for calls begins, if nothing but results follows it and
+    /// one of all that is young.
+    held: Option<usize>,
+    asks: Option<usize>,
+}
+
+impl Turns {
+    fn take(&mut self, line: Vec<u8>, young: bool) {
+        // What it remembers of its own cache says nothing, and it may clear it away.
+        if line.starts_with(br#"{"type":"custom","#) || self.bytes.len() + line.len() > MAX_BYTES {
+            return;
+        }
+        let entry = serde_json::from_slice::<Value>(&line).unwrap_or_default();
+        let role = entry.pointer("/message/role").and_then(Value::as_str).unwrap_or_default();
+        let parts = entry.pointer("/message/content").and_then(Value::as_array);
+        let calls = parts.is_some_and(|parts| parts.iter().any(|part| part["type"] == "toolCall"));
+        if role == "assistant" && calls {
+            self.asks = Some(self.bytes.len());
+            self.held = None;
+        } else if role != "toolResult" {
+            self.asks = None;
+            self.held = None;
+        }
+        if young {
+            self.held = self.asks;
+        }
+        self.bytes.extend(line.into_iter().filter(|byte| *byte != b'\n'));
+        self.bytes.push(b'\n');
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.bytes.truncate(self.held.unwrap_or(self.bytes.len()));
+        self.bytes
+    }
+}
+
+/// What changes whenever something of the session does.
+///
+/// # Errors
+/// When the database can't be read.
+pub fn stamp(database: &Path, session: &str) -> rusqlite::Result<Stamp> {
+    let connection = open(database)?;
+    let sql = "select count(*), coalesce(max(created_at), 0) from transcript_events where session_id = ?1";
+    connection.query_row(sql, [session], |row| {
+        Ok(Stamp { rows: row.get::<_, i64>(0)? as u64, newest: row.get(1)? })
+    })
+}
+
+fn open(database: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(database, flags)?;
+    connection.busy_timeout(BUSY)?;
+    Ok(connection)
+}
+
+/// An entry as it was; what can't be unpacked is given in hexadecimal, which no entry is, so that it
+/// shows.
+fn unpacked(packed: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    let done = ruzstd::decoding::StreamingDecoder::new(packed).map_err(|error| error.to_string()).and_then(
+        |decoder| decoder.take(MAX_ENTRY_BYTES).read_to_end(&mut text).map_err(|error| error.to_string()),
+    );
+    match done {
+        Ok(_) => text,
+        Err(_) => packed.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame without compression: header, one raw block, as the format has it.
+    fn packed(text: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x20, text.len() as u8];
+        let block = (text.len() as u32) << 3 | 1;
+        frame.extend_from_slice(&block.to_le_bytes()[..3]);
+        frame.extend_from_slice(text);
+        frame
+    }
+
+    #[test]
+    fn each_session_is_a_transcript_of_its_own_without_book_keeping() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("openclaw-agent.sqlite");
+        let db = Connection::open(&file).unwrap();
+        db.execute_batch(
+            "create table transcript_events (session_id text, seq integer, event_json text, \
+             created_at integer, event_zstd blob)",
+        )
+        .unwrap();
+        let rows: [(&str, i64, Option<&str>, Option<Vec<u8>>); 5] = [
+            ("a", 0, Some(r#"{"type":"session","id":"a"}"#), None),
+            ("a", 2, None, Some(packed(br#"{"type":"message","id":"m"}"#))),
+            ("a", 1, Some(r#"{"type":"custom","customType":"cache"}"#), None),
+            ("b", 0, Some(r#"{"type":"session","id":"b"}"#), None),
+            ("b", 1, None, Some(vec![1, 2])),
+        ];
+        for (session, seq, json, zstd) in rows {
+            db.execute(
+                "insert into transcript_events values (?1, ?2, ?3, ?4, ?5)",
+                (session, seq, json, 7 + seq, zstd),
+            )
+            .unwrap();
+        }
+        let read = read(&file, None).unwrap();
+        let texts: Vec<&str> = read.iter().map(|one| std::str::from_utf8(&one.bytes).unwrap()).collect();
+        assert_eq!(
+            texts,
+            [
+                "{\"type\":\"session\",\"id\":\"a\"}\n{\"type\":\"message\",\"id\":\"m\"}\n",
+                "{\"type\":\"session\",\"id\":\"b\"}\n0102\n"
+            ]
+        );
+        assert!(read[1].file.ends_with("openclaw-agent.sqlite#b"));
+        assert_eq!(super::read(&file, Some("b")).unwrap(), read[1..]);
+        assert_eq!(stamp(&file, "a").unwrap(), Stamp { rows: 3, newest: 9 });
+    }
+
+    #[test]
+    fn a_turn_that_may_go_on_is_left_for_later() {
+        let ask =
+            r#"{"type":"message","message":{"role":"assistant","content":[{"type":"toolCall","id":"c"}]}}"#;
+        let came = r#"{"type":"message","message":{"role":"toolResult","toolCallId":"c"}}"#;
+        let said = r#"{"type":"message","message":{"role":"assistant","content":[]}}"#;
+        let lines = |entries: &[(&str, bool)]| {
+            let mut turns = Turns::default();
+            entries.iter().for_each(|(entry, young)| turns.take(entry.as_bytes().to_vec(), *young));
+            turns.finish().iter().filter(|byte| **byte == b'\n').count()
+        };
+        assert_eq!(lines(&[(said, true), (ask, true)]), 1);
+        assert_eq!(lines(&[(said, true), (ask, false), (came, true)]), 1);
+        assert_eq!(lines(&[(ask, false), (came, false)]), 2);
+        assert_eq!(lines(&[(ask, false)]), 1);
+        assert_eq!(lines(&[(ask, true), (came, true), (said, true)]), 3);
+        assert_eq!(lines(&[(ask, true), (came, true), (ask, true)]), 2);
+    }
+}
