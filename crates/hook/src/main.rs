@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// The runtimes wait 30 to 60 seconds for a hook and then run the tool all the same.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// The same for events to which Codex gives three seconds at the most.
+const SHORT_DEADLINE: Duration = Duration::from_millis(2_500);
 /// The latest end where the recorder says that it waits for a person; before the limit that the
 /// runtime was given for this hook.
 const LATEST: Duration = Duration::from_secs(fdr_hook::RUNTIME_LIMIT_S as u64 - 10);
@@ -85,7 +87,7 @@ fn main() -> ExitCode {
         let answer = record(&worker_runtime, &worker_event, &worker_home, source, start, &waits);
         let _ = sender.send(News::Answer(answer));
     });
-    let mut deadline = start + DEADLINE;
+    let mut deadline = start + limit(&runtime, &event);
     let answer = loop {
         match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(News::Answer(answer)) => break answer,
@@ -105,6 +107,14 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     ExitCode::from(exit_code)
+}
+
+/// How long an event may take, but for a person who decides.
+fn limit(runtime: &str, event: &str) -> Duration {
+    match (runtime, event) {
+        ("codex", "SessionEnd" | "Interrupt") => SHORT_DEADLINE,
+        _ => DEADLINE,
+    }
 }
 
 /// What the thread that records has to tell.
@@ -132,15 +142,16 @@ fn record(
     if let Err(error) = read {
         return Err(keep(home, &mut request, &format!("can't read standard input: {error}")));
     }
-    let mut deadline = start + DEADLINE;
+    let limit = limit(runtime, event);
+    let mut deadline = start + limit;
     let mut answer = send(&request, home, deadline, waits);
     // The recorder may have died between two events, or while it waited for somebody to decide;
     // the next one goes on with that. One that is dying still takes connections for a moment.
     for pause in RETRIES {
         let Err(Error::Broken(_)) = answer else { break };
         std::thread::sleep(pause);
-        if start.elapsed() >= DEADLINE {
-            deadline = Instant::now() + DEADLINE;
+        if start.elapsed() >= limit {
+            deadline = Instant::now() + limit;
         }
         answer = send(&request, home, deadline, waits);
     }
