@@ -38,6 +38,7 @@ mod opencode_transcript;
 mod patch;
 mod runtime;
 mod state;
+mod tool_call;
 mod transcript;
 mod writer;
 

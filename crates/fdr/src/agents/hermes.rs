@@ -90,6 +90,10 @@ impl Agent for Hermes {
         place.dir("HERMES_HOME", ".hermes")
     }
 
+    fn calls_equal_hooks_once(&self) -> bool {
+        false
+    }
+
     fn add(&self, file: &Path, text: Option<&str>, hook: &Hook) -> Result<String, SettingsError> {
         match Part::of(file) {
             Part::Manifest => foreign(text, is_our_manifest).map(|()| MANIFEST.to_owned()),
@@ -277,10 +281,10 @@ fn limit_s(event: &str) -> u32 {
 fn add_hooks(text: &str, hook: &Hook) -> Result<String, SettingsError> {
     let is_there = |text: &str| -> Result<bool, SettingsError> {
         let facts = read_config(text)?;
-        let complete = |event: &&str| {
-            facts.hooks.iter().any(|found| found.event == **event && found.complete && found.hook == *hook)
+        let complete = |event: &str| {
+            facts.hooks.iter().any(|found| found.event == *event && found.complete && found.hook == *hook)
         };
-        Ok(EVENTS.iter().all(|event| complete(&event)) && consents(text)?)
+        Ok(EVENTS.iter().all(|event| complete(event)) && consents(text)?)
     };
     if is_there(text)? {
         return Ok(text.to_owned());

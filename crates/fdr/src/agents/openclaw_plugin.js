@@ -248,7 +248,8 @@ const EVENTS = {
   },
   before_agent_run(event, ctx, session) {
     begin(session, BARE, ctx);
-    tell(session, "before_agent_run", { prompt: event.prompt, senderIsOwner: event.senderIsOwner }, ctx);
+    // Waited for: OpenClaw stores what is asked next, and the transcript shall not be heard of first.
+    return tell(session, "before_agent_run", { prompt: event.prompt, senderIsOwner: event.senderIsOwner }, ctx);
   },
   llm_input(event, ctx, session) {
     // What it is told to be is the same at every turn, as a rule.
@@ -327,7 +328,9 @@ export default {
           return undefined;
         }
       };
-      api.on(name, heard, { priority: 1000 });
+      // A run is not started if this one takes too long.
+      const limit = name === "before_agent_run" ? { timeoutMs: LIMIT_MS } : {};
+      api.on(name, heard, { priority: 1000, ...limit });
     }
     api.on("subagent_spawned", (event, ctx) => onSubagentSpawned(event, ctx ?? {}));
     api.on("subagent_ended", (event, ctx) => onSubagentEnded(event, ctx ?? {}));

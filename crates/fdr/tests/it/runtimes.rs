@@ -247,10 +247,12 @@ pub fn calls<'t>(trail: &'t Trail, llm: &ScriptedLlm) -> Vec<(Call, Option<&'t R
     llm.issued()
         .into_iter()
         .map(|call| {
+            // Gemini CLI puts the tool's name before the model's id: `glob__call_main_00_0`.
+            let is_named = |id: &str| id.rsplit_once("__").map_or(id, |(_, id)| id) == call.id;
             let named = trail
                 .of(Kind::Action)
                 .filter(is_agents)
-                .find(|record| record.tool_use_id() == Some(&call.id));
+                .find(|record| record.tool_use_id().is_some_and(is_named));
             let action = named.or_else(|| {
                 let at = unnamed.iter().position(|record| is_of(record, &call.tool))?;
                 Some(unnamed.remove(at))
