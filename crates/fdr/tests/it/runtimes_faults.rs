@@ -246,8 +246,11 @@ fn goes_through_all_faults(agent: Agent, mode: &str, test: &str) {
     let trail = wait_for(&sandbox, &llm);
     for (nth, (call, action, result)) in calls(&trail, &llm).into_iter().enumerate() {
         let fault = faults[nth];
-        let denies = mode == "enforce" && fault != Well;
-        let told = llm.told(&call.id).unwrap_or_default();
+        // OpenClaw's plug-in speaks to the recorder itself, and needs fdr-hook where that fails.
+        let is_well = fault == Well || agent == Agent::OpenClaw && matches!(fault, HookKilled | HookMissing);
+        let denies = mode == "enforce" && !is_well;
+        // OpenClaw gives the model the id without underscores.
+        let told = llm.told(&call.id).or_else(|| llm.told(&call.id.replace('_', ""))).unwrap_or_default();
         assert_eq!(sandbox.project.join(file(nth)).exists(), !denies, "{fault:?}: {told}");
         assert!(!denies || told.contains("fdr (enforce)"), "{fault:?}: the agent is told why: {told}");
         let action = action.unwrap_or_else(|| panic!("{fault:?}: no action of {call:?}"));
