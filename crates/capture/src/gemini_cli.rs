@@ -10,7 +10,7 @@ use crate::event::{self, Event, Ran, TEXT, Told, Who, flat, lenient, unparsed};
 use crate::gemini_cli_outcome::{Known, outcome};
 use crate::gemini_cli_tools::{mcp_name, normalise};
 use crate::runtime::Runtime;
-use crate::state::{Call, ROLE_TURN_END, Session};
+use crate::state::{Call, ROLE_PROGRESS, ROLE_TURN_END, Session};
 use crate::writer::{cap, link};
 use crate::{Arrival, Captured, State, gemini_cli_transcript};
 use fdr_record::{
@@ -231,6 +231,13 @@ fn given(response: &Value) -> String {
     }
 }
 
+/// What a command printed and how it ended, without the words for the model around it.
+fn unwrapped(text: &str) -> &str {
+    let inner = text.strip_prefix("<untrusted_context>\n").unwrap_or(text);
+    let inner = inner.strip_suffix("\n</untrusted_context>").unwrap_or(inner);
+    inner.rsplit_once("\nProcess Group PGID: ").map_or(inner, |(said, _)| said)
+}
+
 /// One event on its way.
 struct Hook<'a, 'b> {
     p: Payload,
@@ -282,9 +289,10 @@ impl Hook<'_, '_> {
                 // Sent before every request, whether anything is cut down or not.
                 trigger => {
                     let trigger = trigger.unwrap_or_default().to_owned();
-                    self.e.plain("event", &trigger);
+                    self.goes_on(&trigger);
                 }
             },
+            "BeforeToolSelection" => self.goes_on("what BeforeModel shows"),
             // Every event that this version doesn't know: kept whole, under its name.
             _ => {
                 let text = flat(&self.p.message);
@@ -337,6 +345,12 @@ impl Hook<'_, '_> {
         }
     }
 
+    /// An event that brings nothing but the word that work goes on.
+    fn goes_on(&mut self, text: &str) {
+        let text = format!("{}: {text}", self.e.name);
+        self.e.plain(ROLE_PROGRESS, &text);
+    }
+
     /// What the model is about to see.
     fn shown(&mut self) {
         let Some(seen) = self.seen.take() else { return self.e.plain("event", "it shows no request") };
@@ -348,7 +362,7 @@ impl Hook<'_, '_> {
         }
         if seen.new.is_empty() {
             let model = seen.model.unwrap_or_default();
-            self.e.plain("event", &format!("{model}, {} messages, none of them new", seen.count));
+            self.goes_on(&format!("{model}, {} messages, none of them new", seen.count));
         }
     }
 
@@ -384,7 +398,7 @@ impl Hook<'_, '_> {
             let tokens = |key: &str| response.usage.get(key).and_then(Value::as_u64).unwrap_or_default();
             let (asked, answered) = (tokens("promptTokenCount"), tokens("candidatesTokenCount"));
             let end = candidate.finish_reason.unwrap_or_else(|| "a piece without text".to_owned());
-            self.e.plain("event", &format!("{end}, {asked} tokens in, {answered} out"));
+            self.goes_on(&format!("{end}, {asked} tokens in, {answered} out"));
         }
     }
 
@@ -414,7 +428,7 @@ impl Hook<'_, '_> {
             outcome,
             exit_code,
             duration_ms: None,
-            reason: (outcome != Outcome::Ok).then(|| text.clone()),
+            reason: (outcome != Outcome::Ok).then(|| unwrapped(&text).to_owned()),
             decision,
         });
     }

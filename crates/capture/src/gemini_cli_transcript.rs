@@ -20,6 +20,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashMap;
 
+/// The longest piece of a message in which a hook may have shown it, for it to be known again, in
+/// bytes.
+const MAX_PIECE_BYTES: usize = 4_096;
+
 /// One line, whichever of its forms it has.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -274,9 +278,14 @@ impl Reading<'_, '_, '_> {
                 .map(|call| Asked { id: Some(call.id.clone()), tool: call.tool(), input: call.args.clone() })
                 .collect(),
         };
-        if said.calls.is_empty() && self.is_text(&said.thinking) {
-            // A hook showed it.
-            said.thinking.clear();
+        if said.calls.is_empty() {
+            if self.is_text(&said.thinking) {
+                // A hook showed it.
+                said.thinking.clear();
+            }
+            if said.thinking.is_empty() && self.was_streamed(&said.text) {
+                return;
+            }
         }
         let is_new = self.import.is_new(at);
         self.import.said(at, said);
@@ -286,6 +295,14 @@ impl Reading<'_, '_, '_> {
             }
             self.came(at, call, is_new);
         }
+    }
+
+    /// Whether a hook showed the text in pieces as it came: it did so for the first one.
+    fn was_streamed(&self, text: &str) -> bool {
+        let ends =
+            text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= MAX_PIECE_BYTES);
+        self.import.known().is_some_and(|known| known.tells_pieces)
+            && ends.into_iter().any(|end| self.is_text(&text[..end]))
     }
 
     fn is_text(&self, text: &str) -> bool {

@@ -275,7 +275,7 @@ impl Hook<'_, '_> {
                 Some("tool") if at >= begin => {
                     let id = message.get("tool_call_id").and_then(Value::as_str);
                     self.e.turn_to(id);
-                    if self.e.call().is_some_and(|call| call.seen.is_none()) {
+                    if self.e.call().is_none_or(|call| call.seen.is_none()) {
                         self.e.saw(&text);
                     }
                     self.e.turn_to(None);
@@ -285,8 +285,7 @@ impl Hook<'_, '_> {
             }
         }
         if self.e.writer.out.records.len() == records {
-            let text = self.details();
-            self.e.plain("event", &text);
+            self.e.plain("event", "nothing new");
         }
     }
 
@@ -445,8 +444,10 @@ pub(crate) struct ToolResult {
 }
 
 impl ToolResult {
+    /// Hermes may put a warning for the model behind the JSON.
     pub(crate) fn of(text: &str) -> ToolResult {
-        serde_json::from_str(text).unwrap_or_default()
+        let mut values = serde_json::Deserializer::from_str(text).into_iter::<ToolResult>();
+        values.next().and_then(Result::ok).unwrap_or_default()
     }
 
     /// What came of a call, by what its result says. Only Hermes itself writes the status of these

@@ -204,7 +204,17 @@ pub(crate) fn written<'p>(parts: impl Iterator<Item = &'p Value>) -> String {
         Some("subtask") => part.get("prompt").and_then(Value::as_str),
         _ => None,
     });
-    texts.collect::<Vec<_>>().join("\n")
+    unquoted(texts.collect::<Vec<_>>().join("\n"))
+}
+
+/// `opencode run` puts an argument with a blank in it into quotes; what was typed is without them.
+fn unquoted(text: String) -> String {
+    let inside = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let Some(inside) = inside.filter(|inside| inside.contains(' ') && !inside.ends_with('\\')) else {
+        return text;
+    };
+    let is_escaped = |at: usize| inside[..at].ends_with('\\');
+    if inside.match_indices('"').all(|(at, _)| is_escaped(at)) { inside.replace("\\\"", "\"") } else { text }
 }
 
 /// The reason is given if the event could not be read.

@@ -32,6 +32,8 @@ pub(crate) const ROLE_TURN_END: &str = "turn_end";
 pub(crate) const ROLE_TURN_ERROR: &str = "turn_error";
 /// Role of a message that a turn was stopped by the user.
 pub(crate) const ROLE_INTERRUPT: &str = "interrupt";
+/// Role of a message that tells of nothing but that work goes on.
+pub const ROLE_PROGRESS: &str = "progress";
 /// Where the records of an import come from.
 pub(crate) const SOURCE_TRANSCRIPT: &str = "transcript";
 /// Hook events that are sent when a tool has run, and only then.
@@ -47,6 +49,8 @@ const AFTER: [&str; 8] = [
 ];
 /// A hook event that begins a new request to the model: what it said before led to nothing more.
 const BEFORE_MODEL: &str = "hook:BeforeModel";
+/// A hook event that has a piece of what the model says.
+const AFTER_MODEL: &str = "hook:AfterModel";
 /// Transcripts of which it is known how far they were read; the one that was silent longest goes
 /// first.
 const MAX_FILES: usize = 1_024;
@@ -136,6 +140,8 @@ pub struct Session {
     /// The runtime tells this session's hooks when a tool has run. If it does, a call of which
     /// that is not told did not run.
     pub tells_results: bool,
+    /// The runtime tells this session's hooks what the model says as it comes, in pieces.
+    pub(crate) tells_pieces: bool,
 }
 
 #[derive(Debug)]
@@ -423,6 +429,7 @@ impl Session {
         if source == BEFORE_MODEL {
             self.said(agent, None);
         }
+        self.tells_pieces |= source == AFTER_MODEL;
         match &record.body {
             Body::Prompt(_) => {
                 if self.prompts.len() >= MAX_PROMPTS {

@@ -41,7 +41,7 @@ fn main() {
         ("/bin/true", "/bin/true".into(), vec![]),
         ("fdr-hook, baseline, observe", hook.clone(), event(home_text)),
         ("fdr-hook, one policy, enforce", hook.clone(), event(permit_text)),
-        ("fdr-hook, 501 policies, enforce", hook, event(many_text)),
+        ("fdr-hook, 501 policies, enforce", hook.clone(), event(many_text)),
         (
             "node, reads and exits",
             "node".into(),
@@ -82,6 +82,11 @@ fn main() {
     for home in [permit, many] {
         let _ = std::fs::remove_dir_all(home);
     }
+    each_runtime(&fdr, &hook, &home);
+    if std::env::args().any(|word| word == "--runtimes") {
+        let _ = std::fs::remove_dir_all(&home);
+        return;
+    }
     a_million_records(&fdr, &programs.join("fdr-hook"), &home);
     let _ = std::fs::remove_dir_all(&home);
 }
@@ -100,6 +105,101 @@ fn policy(number: usize) -> String {
          when {{ resource.name like \"/srv/team-{number}/*\" && !context.taint.contains(\"web\") }};\n"
     )
 }
+
+/// The event before a tool runs, as each runtime gives it to the very command that `fdr install`
+/// writes, or that its plug-in starts: those have no shell between. Prints medians, and what they
+/// are beside a process that does nothing and beside a shell that does nothing.
+fn each_runtime(fdr: &Path, hook: &Path, home: &Path) {
+    let settings = home.with_extension("settings");
+    let home_text = home.to_string_lossy().into_owned();
+    let mut rows: Vec<(String, PathBuf, Vec<String>, String)> = vec![
+        ("/bin/true".to_owned(), "/bin/true".into(), Vec::new(), String::new()),
+        ("sh -c true".to_owned(), "/bin/sh".into(), vec!["-c".to_owned(), "true".to_owned()], String::new()),
+    ];
+    for (runtime, event, file, payload) in RUNTIMES {
+        let (program, arguments) = match file {
+            Some(file) => {
+                let status = Command::new(fdr)
+                    .args(["--home", &home_text, "install", runtime])
+                    .env("HOME", &settings)
+                    .env_remove("CLAUDE_CONFIG_DIR")
+                    .env_remove("CODEX_HOME")
+                    .stdout(Stdio::null())
+                    .status()
+                    .expect("fdr runs");
+                assert!(status.success(), "fdr install {runtime}: {status}");
+                let text = std::fs::read(settings.join(file)).expect("settings");
+                let value: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+                let command = &value["hooks"][event][0]["hooks"][0]["command"];
+                ("/bin/sh".into(), vec!["-c".to_owned(), command.as_str().expect("a command").to_owned()])
+            }
+            None => {
+                let arguments = [runtime, event, "--home", &home_text].map(str::to_owned);
+                (hook.to_owned(), arguments.to_vec())
+            }
+        };
+        rows.push((format!("{runtime} {event}"), program, arguments, payload.to_owned()));
+    }
+    let mut times: Vec<Vec<Duration>> = vec![Vec::new(); rows.len()];
+    for number in 1..=CALLS {
+        for (row, (_, program, arguments, payload)) in rows.iter().enumerate() {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let payload = payload.replace("NUMBER", &number.to_string());
+            times[row].push(call_with(program, &arguments, &payload));
+        }
+    }
+    let median = |times: &mut Vec<Duration>| {
+        times.sort();
+        millis(times[times.len() / 2])
+    };
+    let medians: Vec<f64> = times.iter_mut().map(median).collect();
+    println!(
+        "\n{:32} {:>9} {:>9} {:>11} {:>12}",
+        "whole process, ms", "median", "p99", "× true", "× sh -c true"
+    );
+    for (row, (name, ..)) in rows.iter().enumerate() {
+        let p99 = millis(times[row][CALLS * 99 / 100]);
+        let (to_true, to_shell) = (medians[row] / medians[0], medians[row] / medians[1]);
+        println!("{name:32} {:>9.2} {p99:>9.2} {to_true:>11.1} {to_shell:>12.1}", medians[row]);
+    }
+    let _ = Command::new(fdr).args(["stop", "--home", &home_text]).output();
+    let _ = std::fs::remove_dir_all(settings);
+}
+
+/// Runtime, event, where the user's hooks are if they are commands, and a payload.
+const RUNTIMES: [(&str, &str, Option<&str>, &str); 6] = [
+    ("claude-code", "PreToolUse", Some(".claude/settings.json"), PAYLOAD),
+    (
+        "codex",
+        "PreToolUse",
+        Some(".codex/hooks.json"),
+        r#"{"session_id":"bench-codex","turn_id":"t","transcript_path":null,"cwd":"/home/dev/proj","hook_event_name":"PreToolUse","model":"m","permission_mode":"default","tool_name":"Bash","tool_input":{"command":"cd src && rg -n 'fn main' | head -20 && cargo test 2>&1 | tail -5"},"tool_use_id":"call_NUMBER"}"#,
+    ),
+    (
+        "gemini-cli",
+        "BeforeTool",
+        Some(".gemini/settings.json"),
+        r#"{"session_id":"bench-gemini","transcript_path":"","cwd":"/home/dev/proj","hook_event_name":"BeforeTool","timestamp":"2026-11-25T03:00:00.000Z","tool_name":"run_shell_command","tool_input":{"command":"cd src && rg -n 'fn main' | head -20 && echo NUMBER"}}"#,
+    ),
+    (
+        "hermes",
+        "pre_tool_call",
+        None,
+        r#"{"hook_event_name":"pre_tool_call","tool_name":"terminal","tool_input":{"command":"cd src && rg -n 'fn main' | head -20 && cargo test 2>&1 | tail -5"},"session_id":"bench-hermes","cwd":"/home/dev/proj","extra":{"task_id":"t","tool_call_id":"call_NUMBER","turn_id":"t"}}"#,
+    ),
+    (
+        "opencode",
+        "tool.execute.before",
+        None,
+        r#"{"session":"bench-opencode","directory":"/home/dev/proj","input":{"tool":"bash","sessionID":"bench-opencode","callID":"call_NUMBER"},"output":{"args":{"command":"cd src && rg -n 'fn main' | head -20 && cargo test 2>&1 | tail -5"}}}"#,
+    ),
+    (
+        "openclaw",
+        "before_tool_call",
+        None,
+        r#"{"event":{"toolName":"exec","params":{"command":"cd src && rg -n 'fn main' | head -20 && cargo test 2>&1 | tail -5"},"toolCallId":"call_NUMBER"},"ctx":{"sessionId":"bench-openclaw","sessionKey":"agent:main:main","cwd":"/home/dev/proj"}}"#,
+    ),
+];
 
 /// The recorder with a million records in its log: start, memory, and the hook.
 fn a_million_records(fdr: &Path, hook: &Path, home: &Path) {
@@ -160,7 +260,10 @@ fn a_million_records(fdr: &Path, hook: &Path, home: &Path) {
 }
 
 fn call(program: &Path, arguments: &[&str], number: usize) -> Duration {
-    let payload = PAYLOAD.replace("NUMBER", &number.to_string());
+    call_with(program, arguments, &PAYLOAD.replace("NUMBER", &number.to_string()))
+}
+
+fn call_with(program: &Path, arguments: &[&str], payload: &str) -> Duration {
     let started = Instant::now();
     let mut child = Command::new(program)
         .args(arguments)

@@ -128,6 +128,11 @@ pub trait Agent: Sync {
         Vec::new()
     }
 
+    /// Whether the same hook in several files is called once for each event.
+    fn calls_equal_hooks_once(&self) -> bool {
+        true
+    }
+
     /// What else keeps hooks from running, or could: trust above all. Reads files.
     fn notes(&self, place: &Place<'_>) -> Vec<Note> {
         let _ = place;
@@ -275,6 +280,9 @@ pub const HOOK_PROGRAM: &str = "fdr-hook";
 /// How the guard begins, behind the call of `fdr-hook`.
 const GUARD: &str = "|| case $? in 1) exit 1;; 2) exit 2;; *) grep -qs closed ";
 
+/// How a command line ends that must refuse nothing.
+const HARMLESS: &str = "|| exit 1";
+
 /// The program that the hooks call, and the recorder that it shall find.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hook {
@@ -331,6 +339,12 @@ impl Hook {
         format!("{} {GUARD}{files} || exit 1; {denial};; esac", self.command(runtime, event, false))
     }
 
+    /// The command line of an event that is no gate, for a runtime that takes a failure of any hook
+    /// for a refusal of what the event is about: it fails in the way that refuses nothing.
+    pub fn harmless(&self, runtime: &str, event: &str) -> String {
+        format!("{} {HARMLESS}", self.command(runtime, event, false))
+    }
+
     /// The same for a runtime that splits a command line into words and uses no shell, or a shell
     /// of the user's choice, which need not be a POSIX one.
     pub fn wrapped(&self, runtime: &str, event: &str, gate: bool) -> String {
@@ -342,7 +356,7 @@ impl Hook {
     /// without, wrapped or not.
     pub fn parse(command: &str) -> Option<Call> {
         let (words, rest) = shell_words(command)?;
-        if !rest.is_empty() && !rest.starts_with(GUARD) {
+        if !rest.is_empty() && !rest.starts_with(GUARD) && rest != HARMLESS {
             return None;
         }
         if let [shell, option, command] = &words[..]

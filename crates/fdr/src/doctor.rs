@@ -32,7 +32,7 @@ const ALARM_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How many tools that are not known are named for a runtime.
 const MAX_TOOLS: usize = 5;
 /// How long a program may take to say its version.
-const VERSION_TIMEOUT: Duration = Duration::from_secs(5);
+const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Options of `fdr doctor`.
 #[derive(clap::Args, Debug)]
@@ -419,15 +419,31 @@ fn sources(agent: &dyn Agent, place: &Place<'_>) -> Vec<Source> {
 fn check_agents(home: &Home, root: &RootArg, checks: &mut Checks) -> anyhow::Result<()> {
     let place = Place { project: std::env::current_dir()?, ..root.place()? };
     let mut absent = Vec::new();
+    let mut present = Vec::new();
     for agent in AGENTS {
         let sources = sources(agent, &place);
         let is_hooked =
             sources.iter().any(|source| source.facts.as_ref().is_ok_and(|facts| !facts.hooks.is_empty()));
-        if is_hooked || install::whereabouts(agent, &place).is_some() {
-            check_agent(agent, home, &place, &sources, checks);
+        let whereabouts = install::whereabouts(agent, &place);
+        if is_hooked || whereabouts.is_some() {
+            present.push((agent, sources, whereabouts.filter(|path| path.is_file())));
         } else {
             absent.push(agent.runtime());
         }
+    }
+    // Some take seconds to say it.
+    let versions: Vec<Option<String>> = std::thread::scope(|scope| {
+        let asked: Vec<_> = present
+            .iter()
+            .map(|(_, _, program)| scope.spawn(|| program.as_deref().and_then(version_of)))
+            .collect();
+        asked.into_iter().map(|asked| asked.join().ok().flatten()).collect()
+    });
+    let mut checked = Vec::new();
+    for ((agent, sources, program), version) in present.into_iter().zip(versions) {
+        let version =
+            program.map(|_| version.as_deref().map_or("of an unknown version", version_number).to_owned());
+        check_agent(agent, home, &place, &sources, version, &mut checked, checks);
     }
     if !absent.is_empty() {
         checks.note("not here", absent.join(", "));
@@ -435,10 +451,19 @@ fn check_agents(home: &Home, root: &RootArg, checks: &mut Checks) -> anyhow::Res
     Ok(())
 }
 
-fn check_agent(agent: &dyn Agent, home: &Home, place: &Place<'_>, sources: &[Source], checks: &mut Checks) {
+/// `version` is `None` where there is no program; `checked` has the hook programs that were looked
+/// at.
+fn check_agent(
+    agent: &dyn Agent,
+    home: &Home,
+    place: &Place<'_>,
+    sources: &[Source],
+    version: Option<String>,
+    checked: &mut Vec<String>,
+    checks: &mut Checks,
+) {
     let subject = agent.runtime();
-    let version = agent.programs().iter().find_map(|program| version_of(Path::new(program)));
-    let named = version.as_deref().map(|text| format!("{}, ", version_number(text))).unwrap_or_default();
+    let named = version.as_deref().map(|version| format!("{version}, ")).unwrap_or_default();
 
     for source in sources {
         let path = tilde(&source.path);
@@ -513,7 +538,10 @@ fn check_agent(agent: &dyn Agent, home: &Home, place: &Place<'_>, sources: &[Sou
         }
     }
     for hook in &programs {
-        check_program(hook, &install, checks);
+        if !checked.contains(&hook.program) {
+            checked.push(hook.program.clone());
+            check_program(hook, &install, checks);
+        }
         let theirs = hook.home.as_ref().map(PathBuf::from);
         let is_ours = match &theirs {
             Some(dir) => dir == home.dir(),
@@ -533,6 +561,14 @@ fn check_agent(agent: &dyn Agent, home: &Home, place: &Place<'_>, sources: &[Sou
     }
     if programs.len() > 1 {
         checks.fix(subject, "hooks differ from one another, so events are recorded twice", install);
+    }
+    let mut scopes: Vec<Scope> = counted.iter().map(|(source, _)| source.scope).collect();
+    scopes.dedup();
+    if let [first, .., _] = scopes[..]
+        && !agent.calls_equal_hooks_once()
+    {
+        let text = "hooks stand in more than one place, so every event is told twice";
+        checks.fix(subject, text, format!("{} uninstall {subject}{}", fdr(home), first.option()));
     }
     for note in agent.notes(place) {
         match note {

@@ -9,6 +9,7 @@
 //! fdr.sock        where the recorder listens
 //! hook.fail       how hooks fail: open or closed                    (written by the recorder)
 //! policy.good     a copy of the policy set in force, for a start at which the folders can't be used
+//! run-*           where the transcripts of a run of `fdr run` are: links
 //! recorder.log    what the recorder itself had to say
 //! stopped         size of the log at the last orderly stop
 //! ```
@@ -127,7 +128,7 @@ pub fn open_reader(home: &Home) -> anyhow::Result<fdr_log::Reader> {
     let log = home.log();
     if !log.is_dir() {
         bail!(
-            "there is no log in {}\n  to record your agent:    fdr install claude-code\n  to see how it works:     fdr demo",
+            "there is no log in {}\n  to record your agents:   fdr install --all\n  to see how it works:     fdr demo",
             home.dir().display()
         );
     }

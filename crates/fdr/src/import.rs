@@ -20,8 +20,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct ImportArgs {
     /// The runtime: claude-code, codex, gemini-cli, hermes, opencode, openclaw
     pub runtime: String,
-    /// Transcript files; the sub-agents' transcripts beside one are found by themselves.
-    #[arg(required = true, value_name = "TRANSCRIPT")]
+    /// Transcripts: files, databases, and folders, of which all below is read (`*.jsonl`, and databases);
+    /// the sub-agents' transcripts beside a file are found by themselves.
+    #[arg(required = true, value_name = "FILE|FOLDER|DATABASE")]
     pub files: Vec<PathBuf>,
 }
 
@@ -41,9 +42,8 @@ pub fn run(args: &ImportArgs, home: &Home, out: &mut dyn Write) -> anyhow::Resul
     }
     let mut client = Client::connect_or_start(home.dir(), Instant::now() + START_TIMEOUT)?;
     let source = spool::new_source()?;
-    let mut files = Vec::new();
-    for file in &args.files {
-        let path = std::path::absolute(file)?;
+    let mut files: Vec<Transcript> = Vec::new();
+    for path in paths(&args.files)? {
         let name = path.to_string_lossy().into_owned();
         if let Some((database, session)) = transcript_store::split(&name).filter(|_| !path.exists()) {
             let read = transcript_store::read(&args.runtime, &database, Some(session));
@@ -52,8 +52,11 @@ pub fn run(args: &ImportArgs, home: &Home, out: &mut dyn Write) -> anyhow::Resul
             files.extend(transcript_store::read(&args.runtime, &path, None).map_err(anyhow::Error::msg)?);
         } else {
             for path in sidecars(&path).unwrap_or(vec![path]) {
-                let bytes = std::fs::read(&path).with_context(|| format!("can't read {}", path.display()))?;
-                files.push(Transcript { file: path.to_string_lossy().into_owned(), bytes });
+                let file = path.to_string_lossy().into_owned();
+                if files.iter().all(|known| known.file != file) {
+                    let bytes = std::fs::read(&path).with_context(|| format!("can't read {file}"))?;
+                    files.push(Transcript { file, bytes });
+                }
             }
         }
     }
@@ -73,4 +76,60 @@ pub fn run(args: &ImportArgs, home: &Home, out: &mut dyn Write) -> anyhow::Resul
         writeln!(out, "{}  {new}", crate::text::line(&path))?;
     }
     Ok(0)
+}
+
+/// The files that are named, and those below the folders that are.
+fn paths(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for path in named {
+        let path = std::path::absolute(path)?;
+        if !path.is_dir() {
+            found.push(path);
+            continue;
+        }
+        let (mut folders, mut files) = (vec![path.clone()], Vec::new());
+        while let Some(folder) = folders.pop() {
+            let entries =
+                std::fs::read_dir(&folder).with_context(|| format!("can't read {}", folder.display()))?;
+            for entry in entries {
+                let (path, kind) = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)))?;
+                // A link may lead out of the folder, or in a circle.
+                if kind.is_dir() {
+                    folders.push(path);
+                } else if kind.is_file()
+                    && (path.extension().is_some_and(|extension| extension == "jsonl")
+                        || transcript_store::is_database(&path))
+                {
+                    files.push(path);
+                }
+            }
+        }
+        if files.is_empty() {
+            bail!("there is no transcript (*.jsonl, or a database) below {}", path.display());
+        }
+        files.sort();
+        found.extend(files);
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_stands_for_the_transcripts_below_it() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["b/2.jsonl", "a.jsonl", "notes.txt"] {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "{}\n").unwrap();
+        }
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("circle")).unwrap();
+        let found = paths(&[dir.path().to_owned(), dir.path().join("notes.txt")]).unwrap();
+        let names: Vec<_> = found.iter().map(|path| path.strip_prefix(dir.path()).unwrap()).collect();
+        assert_eq!(names, ["a.jsonl", "b/2.jsonl", "notes.txt"].map(std::path::Path::new));
+        std::fs::create_dir(dir.path().join("empty")).unwrap();
+        assert!(paths(&[dir.path().join("empty")]).is_err());
+    }
 }

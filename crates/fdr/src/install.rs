@@ -13,11 +13,35 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+/// Where hooks are put.
+const WHERE: &str = "Where hooks are put:
+  claude-code  ~/.claude/settings.json
+               --project .claude/settings.json, --local .claude/settings.local.json
+               --managed /etc/claude-code/managed-settings.d/fdr.json
+  codex        ~/.codex/hooks.json, and trust in them into ~/.codex/config.toml
+               --project .codex/hooks.json, and the same
+               --managed /etc/codex/hooks.json, --lock /etc/codex/requirements.toml
+  gemini-cli   ~/.gemini/settings.json, and ~/.gemini/extensions/fdr for folders not trusted
+               --project .gemini/settings.json
+               --managed /etc/gemini-cli/settings.json
+  hermes       ~/.hermes/plugins/fdr, named in ~/.hermes/config.yaml
+               --managed /etc/hermes/config.yaml
+  opencode     ~/.config/opencode/plugin/fdr.js
+               --project .opencode/plugin/fdr.js
+               --managed /etc/opencode/fdr.js, named in /etc/opencode/opencode.json
+  openclaw     ~/.openclaw/extensions/fdr, named in ~/.openclaw/openclaw.json
+  cursor       ~/.cursor/hooks.json, --project .cursor/hooks.json, --managed /etc/cursor/hooks.json
+               (by its documentation; not tried)
+
+Variables that put these elsewhere (CODEX_HOME, …) are heeded. What was there stays byte for byte. \
+The first change of a file leaves a backup beside it, and `fdr uninstall` undoes everything.";
 
 /// Arguments of `fdr install`.
 #[derive(Args, Debug)]
+#[command(after_help = WHERE)]
 pub struct InstallArgs {
     #[command(flatten)]
     which: WhichArgs,
@@ -138,7 +162,10 @@ pub fn install(args: &InstallArgs, home: &Home, out: &mut dyn Write) -> anyhow::
     let (place, scope) = (args.scope.root.place()?, args.scope.scope());
     let one = |agent: &dyn Agent, out: &mut dyn Write| {
         let changes = added(agent, scope, &place, &hook, args.lock)?;
-        if args.dry_run { show(&changes, out) } else { carry_out_install(agent, scope, &place, changes, out) }
+        if args.dry_run {
+            return show(&changes, out);
+        }
+        carry_out_install(agent, scope, &place, changes, out).map_err(|error| as_administrator(error, scope))
     };
     each(&args.which, &place, &one, out)
 }
@@ -158,6 +185,19 @@ pub fn uninstall(args: &UninstallArgs, out: &mut dyn Write) -> anyhow::Result<u8
         }
     };
     each(&args.which, &place, &one, out)
+}
+
+/// Says who may do it, where it was not this user.
+fn as_administrator(error: anyhow::Error, scope: Scope) -> anyhow::Error {
+    let denied = error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+    });
+    if denied && scope == Scope::Managed {
+        return error.context("an administrator's settings are root's: do this with sudo");
+    }
+    error
 }
 
 /// Does something for the runtime that was named, or for every one that is here.
@@ -368,6 +408,11 @@ fn carry_out_install(
     // A hook may stand in several files of a runtime that runs it once.
     let total = changes.iter().map(|change| change.hooks.1).max().unwrap_or_default();
     let had_ours = changes.iter().any(|change| change.had_ours);
+    let program = changes.iter().find_map(|change| {
+        let text = change.after.as_deref()?;
+        let facts = agent.read(&change.file.path, text).ok()?;
+        Some(facts.hooks.into_iter().next()?.hook.program)
+    });
     let at = {
         let mut names: Vec<_> = changes
             .iter()
@@ -406,6 +451,17 @@ fn carry_out_install(
         let look = "this file is usually committed, and the hooks name a path of this machine";
         writeln!(out, "{:NAME_WIDTH$}  {look}{local}", "look")?;
     }
+    if scope == Scope::Managed
+        && let Some(weak) = program.and_then(|program| changed_by_others(Path::new(&program)))
+    {
+        writeln!(
+            out,
+            "{:NAME_WIDTH$}  {} can be changed by others than root, and with it what the hooks do: \
+             put fdr and fdr-hook into /usr/local/bin, say, and install from there",
+            "look",
+            weak.display()
+        )?;
+    }
     writeln!(
         out,
         "{:NAME_WIDTH$}  start {} anew, then: fdr tail      (is all in place? fdr doctor)",
@@ -435,19 +491,25 @@ fn carry_out_uninstall(
     changes.reverse();
     write(&changes)?;
     for change in changes.iter().filter(|change| change.after.is_none()) {
-        remove_empty(change.file.path.parent(), place);
+        let dir = change.file.path.parent();
+        // What Python made of a plug-in that is gone.
+        if let Some(ours) = dir.filter(|dir| dir.ends_with("fdr")) {
+            let _ = fs::remove_dir_all(ours.join("__pycache__"));
+        }
+        remove_empty(dir, place);
     }
     for change in changes.iter().rev() {
         let path = tilde(&change.file.path);
-        let what = match change.hooks.0 {
-            0 => "what was fdr's".to_owned(),
-            count => text::counted(count as u64, "hook"),
+        let what = match (change.hooks.0, change.after.is_none()) {
+            (0, true) => format!("{path} removed"),
+            (0, false) => format!("what was fdr's removed from {path}"),
+            (count, true) => format!(
+                "{} removed, and with it {path}, which held nothing else",
+                text::counted(count as u64, "hook")
+            ),
+            (count, false) => format!("{} removed from {path}", text::counted(count as u64, "hook")),
         };
-        if change.after.is_none() {
-            writeln!(out, "{name:NAME_WIDTH$}  {what} removed, and with it {path}, which held nothing else")?;
-        } else {
-            writeln!(out, "{name:NAME_WIDTH$}  {what} removed from {path}")?;
-        }
+        writeln!(out, "{name:NAME_WIDTH$}  {what}")?;
         if let Some(backup) = &change.restored {
             fs::remove_file(backup)
                 .with_context(|| format!("can't remove the backup {}", backup.display()))?;
@@ -457,10 +519,20 @@ fn carry_out_uninstall(
     Ok(())
 }
 
+/// The file, or the folder on the way to it, that somebody else than root can change.
+pub fn changed_by_others(path: &Path) -> Option<PathBuf> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let is_weak = |path: &&Path| {
+        fs::metadata(path)
+            .is_ok_and(|metadata| metadata.uid() != 0 || metadata.permissions().mode() & 0o022 != 0)
+    };
+    path.ancestors().find(is_weak).map(Path::to_owned)
+}
+
 /// Removes the folders that were made for a file, from the innermost on; one that holds anything
 /// stays, and so do those that are no runtime's own.
 fn remove_empty(mut dir: Option<&Path>, place: &Place<'_>) {
-    let kept = [&place.home, &place.project, &place.managed("/etc"), &place.home.join(".config")];
+    let kept = [&place.home, &place.project, &place.managed("/etc")];
     while let Some(empty) =
         dir.filter(|dir| kept.iter().all(|kept| kept != dir) && fs::remove_dir(dir).is_ok())
     {

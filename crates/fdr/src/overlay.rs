@@ -152,7 +152,9 @@ impl Overlay {
     fn move_back(&self, inside: &Path, notes: &mut Vec<String>) {
         for entry in fs::read_dir(self.root.join(inside)).into_iter().flatten().flatten() {
             let path = inside.join(entry.file_name());
-            if entry.file_type().is_ok_and(|kind| kind.is_symlink()) || self.written.contains_key(&path) {
+            // A folder of that name is ours, with what is made of our files there.
+            let is_ours = entry.file_name() == "fdr" || self.written.contains_key(&path);
+            if is_ours || entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
                 continue;
             }
             let real = self.base.join(&path);

@@ -25,7 +25,7 @@ use fdr_record::{
     Agent, Body, Claimed, Content, ContentKey, Env, Gap, Link, LogRestart, LogTorn, MAX_BYTES, Mode,
     Observed, PolicyDecision, Principal, Record, Rel, Timestamp, Unparsed, VERSION, Verdict,
 };
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,6 +36,8 @@ use std::time::Duration;
 
 /// How many of the newest records a starting recorder reads to know the sessions that go on.
 const REPLAYED_RECORDS: u64 = 8_192;
+/// How long to wait before looking again whether a message that is under way has been answered.
+const AGAIN: std::time::Duration = std::time::Duration::from_millis(2);
 /// How many answered messages are remembered, so that one sent again is not recorded again.
 const REMEMBERED_MESSAGES: usize = 8_192;
 /// Connections served at once; more wait in the socket's backlog.
@@ -98,6 +100,9 @@ struct Order {
     state: State,
     /// Messages answered lately.
     answered: Answered,
+    /// Messages whose records are on their way to the disk. One that its hook gave up on may come
+    /// from the spool and from its connection at once.
+    under_way: HashSet<([u8; 16], u64)>,
     /// Wall and monotonic clock at the last message.
     last_time: Option<(Timestamp, u64)>,
     /// Number of the next message of the recorder itself.
@@ -168,6 +173,7 @@ impl Recorder {
         let mut order = Order {
             state: State::with_judge(Box::new(Bench(Arc::clone(&decider)))),
             answered: Answered::default(),
+            under_way: HashSet::new(),
             last_time: None,
             own_seq: 0,
             own_source: spool::new_source().context("no randomness")?,
@@ -517,6 +523,11 @@ impl Recorder {
         self.classify(&request, &scrubbed.bytes, &arrival);
         let submitted = {
             let mut order = self.order();
+            while order.under_way.contains(&key) {
+                drop(order);
+                std::thread::sleep(AGAIN);
+                order = self.order();
+            }
             if let Some(answer) = order.answered.by_key.get(&key).cloned() {
                 drop(order);
                 return self.respond(&answer, stream);
@@ -574,17 +585,22 @@ impl Recorder {
                 held: held.map(|held| (request.runtime.clone(), held)),
             };
             let submitted = self.submit(request.source, request.seq, lines, captured.contents);
+            order.under_way.insert(key);
             submitted.map(|pending| (pending, answer))
         };
         let acked = submitted.and_then(|(pending, answer)| {
             pending.wait().map(|ack| Answer { index: ack.first_index, ..answer })
         });
+        let mut order = self.order();
+        order.under_way.remove(&key);
         match acked {
             Ok(answer) => {
-                self.order().answered.insert(key, answer.clone());
+                order.answered.insert(key, answer.clone());
+                drop(order);
                 self.respond(&answer, stream)
             }
             Err(error) => {
+                drop(order);
                 // The log takes nothing more; a new recorder has to look at it.
                 self.stopping.store(true, Ordering::SeqCst);
                 crate::text::say!("error: can't write the log in {}: {error}", self.home.log().display());

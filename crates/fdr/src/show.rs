@@ -246,6 +246,8 @@ struct Timeline<'a> {
     warnings: Vec<(u64, Timestamp, String)>,
     /// Results of tools that were fed back to the model, and are not shown one by one.
     fed_back: u64,
+    /// Events that tell of nothing but that work goes on; not shown.
+    without_news: u64,
 }
 
 impl<'a> Timeline<'a> {
@@ -259,7 +261,18 @@ impl<'a> Timeline<'a> {
         let of_main = |record: &&Record| Places::of(record).cwd.is_some();
         let places =
             view.rows.iter().filter_map(Row::record).find(of_main).map(Places::of).unwrap_or_default();
-        Timeline { view, trail, args, look, root, places, entries: vec![], warnings: vec![], fed_back: 0 }
+        Timeline {
+            view,
+            trail,
+            args,
+            look,
+            root,
+            places,
+            entries: vec![],
+            warnings: vec![],
+            fed_back: 0,
+            without_news: 0,
+        }
     }
 
     fn write(mut self, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -747,7 +760,11 @@ impl<'a> Timeline<'a> {
         if self.args.no_fold || self.args.full {
             return 0;
         }
-        let seen = |item: &&Item| matches!(item, Item::Row(at) if matches!(self.view.rows[*at].body(), Some(Body::Context(_))));
+        let seen = |item: &&Item| {
+            let Item::Row(at) = item else { return false };
+            let row = &self.view.rows[*at];
+            matches!(row.body(), Some(Body::Context(_))) || row.record().is_some_and(is_without_news)
+        };
         items.iter().take_while(seen).count()
     }
 
@@ -761,6 +778,10 @@ impl<'a> Timeline<'a> {
             let Some(record) = row.record() else { continue };
             if matches!(&record.body, Body::Context(body) if body.what == "tool_result") {
                 self.fed_back += 1;
+                continue;
+            }
+            if is_without_news(record) {
+                self.without_news += 1;
                 continue;
             }
             first.get_or_insert(row.when());
@@ -911,6 +932,9 @@ impl<'a> Timeline<'a> {
         if depth == 0 {
             if self.fed_back > 0 {
                 parts.push(format!("{} fed back (--no-fold)", text::counted(self.fed_back, "tool result")));
+            }
+            if self.without_news > 0 {
+                parts.push(format!("{} without news (--no-fold)", text::counted(self.without_news, "event")));
             }
             let shown = |row: &&Row| agent == 0 || self.view.is_below(row, agent);
             let indexes = || self.view.rows.iter().filter(shown).map(|row| row.index);
@@ -1357,4 +1381,16 @@ fn links(trail: &Trail, record: &Record) -> anyhow::Result<Vec<LinkRow>> {
     let forward =
         record.links.iter().map(|link| ("→", rel_name(link.rel), wanted.get(&link.id).cloned().flatten()));
     Ok(forward.chain(back).collect())
+}
+
+/// Whether a record tells of nothing but that work goes on: a request to the model that shows it
+/// nothing new, a further piece of a transcript whose entries have records of their own.
+fn is_without_news(record: &Record) -> bool {
+    match &record.body {
+        Body::Message(body) => body.role == fdr_capture::ROLE_PROGRESS,
+        Body::Context(body) if body.what == "transcript" => {
+            record.claimed.as_ref().is_some_and(|claimed| claimed.offset.is_some_and(|offset| offset > 0))
+        }
+        _ => false,
+    }
 }

@@ -99,8 +99,16 @@ impl Recorder {
                     break;
                 }
             }
-            offset += span.len;
-            line += piece.iter().filter(|byte| **byte == b'\n').count() as u64;
+            let is_last = offset + span.len == bytes.len() as u64;
+            match self.pieces(file).last().filter(|last| last.offset == offset && last.len < span.len) {
+                // What goes on in lines to come is left to the next look.
+                Some(_) if is_last && stream.is_none() => break,
+                Some(part) => (offset, line) = (offset + part.len, line + part.lines),
+                None => {
+                    offset += span.len;
+                    line += piece.iter().filter(|byte| **byte == b'\n').count() as u64;
+                }
+            }
         }
         Ok(taken)
     }

@@ -263,6 +263,24 @@ fn what_the_user_runs_in_the_session_is_told_from_what_the_agent_does() {
 }
 
 #[test]
+fn a_prompt_is_what_was_typed_and_not_how_opencode_run_quotes_it() {
+    for (told, want) in [
+        (r#""Fix it please""#, "Fix it please"),
+        (r#""Say \"hello\" twice""#, r#"Say "hello" twice"#),
+        (r#""a b" and "c d""#, r#""a b" and "c d""#),
+        (r#""word""#, r#""word""#),
+        (r#"" ""#, " "),
+        (r#"""#, r#"""#),
+        ("plain text", "plain text"),
+    ] {
+        let payload = json!({"sessionID": "s", "directory": "/w", "parts": [
+            {"type": "text", "text": told}, {"type": "text", "text": "added", "synthetic": true}]});
+        let prompt = (runtime().prompt_of)("chat.message", payload.to_string().as_bytes());
+        assert_eq!(prompt.map(|(text, _)| text).as_deref(), Some(want), "{told}");
+    }
+}
+
+#[test]
 fn a_turn_that_the_user_stopped_is_told_from_one_that_failed() {
     let mut recorder = Recorder::new(Mode::Observe);
     for (name, message) in [("MessageAbortedError", "Aborted"), ("APIError", "no quota")] {
@@ -356,5 +374,5 @@ fn the_document_names_every_event_of_the_sample() {
         .iter()
         .filter_map(|event| (runtime().prompt_of)(&event.event, event.payload.to_string().as_bytes()))
         .collect();
-    assert_eq!(prompts, [("\"Please do the probe steps.\"".to_owned(), "/home/dev/proj".to_owned())]);
+    assert_eq!(prompts, [("Please do the probe steps.".to_owned(), "/home/dev/proj".to_owned())]);
 }

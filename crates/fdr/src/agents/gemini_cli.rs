@@ -32,9 +32,15 @@ pub static HOOKS: JsonHooks = JsonHooks {
     gates: &["BeforeTool"],
     shape: Shape::Groups,
     timeout: timeout_ms,
-    command: Hook::command,
+    command,
     head: None,
 };
+
+/// A program that is missing makes the shell exit 127 with a word on it, and Gemini CLI then blocks
+/// whatever the event is about: the prompt, the answer, the result.
+fn command(hook: &Hook, runtime: &str, event: &str, gate: bool) -> String {
+    if gate { hook.command(runtime, event, gate) } else { hook.harmless(runtime, event) }
+}
 
 /// How long Gemini CLI waits for a hook, in milliseconds; it lets the tool run when one takes
 /// longer.
@@ -239,5 +245,16 @@ mod tests {
         let limit =
             value_at(&text, &["hooks", "BeforeTool"]).unwrap().unwrap()[0]["hooks"][0]["timeout"].clone();
         assert_eq!(limit, 330_000);
+    }
+
+    #[test]
+    fn a_program_that_is_missing_blocks_no_event() {
+        let hook = Hook { program: "/nowhere/fdr-hook".to_owned(), home: Some("/nowhere/fdr".to_owned()) };
+        for event in HOOKS.events {
+            let command = HOOKS.command_of(&hook, event);
+            assert_eq!(Hook::parse(&command).map(|call| call.event).as_deref(), Some(*event));
+            let status = std::process::Command::new("bash").args(["-c", &command]).output().unwrap().status;
+            assert_eq!(status.code(), Some(1), "{command}");
+        }
     }
 }

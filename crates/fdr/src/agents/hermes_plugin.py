@@ -5,10 +5,13 @@ needed. Hermes runs a tool whose hook raised an error, so nothing here may: wher
 answer, the file hook.fail in the recorder's folder says whether the tool runs.
 """
 
+import atexit
 import json
 import logging
 import os
 import subprocess
+import threading
+import time
 from collections import OrderedDict
 
 FDR_HOOK = "fdr-hook"
@@ -34,10 +37,16 @@ EVENTS = (
 # fdr-hook ends by itself before these are over; they are for one that is stopped from outside.
 GATE_LIMIT_S = 330
 LIMIT_S = 30
+# How long the next event waits for the ones before.
+PATIENCE_S = 2
 # The longest text that is passed on of an image or another file inside a message, in characters.
 MAX_DATA_URL = 4096
 # Told anew with every request, or of no use to the trail.
-LEFT_OUT = {"conversation_history", "request", "assistant_message", "telemetry_schema_version"}
+LEFT_OUT = {
+    "conversation_history", "request", "assistant_message", "telemetry_schema_version",
+    # These stand beside the rest.
+    "args", "tool_name", "session_id",
+}
 MAX_REMEMBERED = 1024
 
 log = logging.getLogger("fdr")
@@ -45,10 +54,13 @@ sessions = OrderedDict()  # task id -> session id
 delegations = OrderedDict()  # call id of delegate_task -> (session id, goals)
 prompts = OrderedDict()  # session id -> hash of the system prompt that was passed on
 facts = {}
+in_order = threading.Lock()  # guards under_way
+under_way = []  # events that are being recorded: name, fdr-hook, since when
 
 
 def register(ctx):
     """Called by Hermes once."""
+    atexit.register(_settle, LIMIT_S)
     facts["version"] = _try(_version)
     facts["database"] = _try(_database)
     for event in EVENTS:
@@ -66,14 +78,22 @@ def _callback(event):
 
 
 def _tell(event, kwargs):
-    payload = json.dumps(_payload(event, kwargs), ensure_ascii=False, default=_other).encode("utf-8", "replace")
+    payload = json.dumps(_payload(event, kwargs), ensure_ascii=False, default=_other)
+    payload = payload.encode("utf-8", "replace")
     command = [FDR_HOOK, "hermes", event] + (["--home", FDR_HOME] if FDR_HOME else [])
-    limit = GATE_LIMIT_S if event == GATE else LIMIT_S
-    done = subprocess.run(command, input=payload, capture_output=True, timeout=limit)
-    if done.stderr:
-        log.warning("%s", done.stderr.decode("utf-8", "replace").strip()[:2000])
-    if event != GATE:
-        return None
+    with in_order:
+        _settle(PATIENCE_S)
+        if event != GATE:
+            # Hermes goes on while this one is recorded; the next event waits for it.
+            child = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            )
+            under_way.append((event, child, time.monotonic()))
+            with child.stdin as pipe:
+                pipe.write(payload)
+            return None
+    done = subprocess.run(command, input=payload, capture_output=True, timeout=GATE_LIMIT_S)
+    _say(done.stderr)
     if done.returncode == 2:
         return _block(done.stderr.decode("utf-8", "replace").strip() or "denied")
     if done.returncode not in (0, 1):
@@ -84,6 +104,28 @@ def _tell(event, kwargs):
     if answer.get("decision") in ("block", "deny"):
         return _block(str(answer.get("reason") or "denied"))
     return _failed(event, "fdr-hook gave an answer that is not known")
+
+
+def _settle(patience):
+    """Waits for the events before: what happened later should not be recorded earlier. While no recorder
+    answers, fdr-hook takes its time; then the agent goes on, and the event comes late."""
+    for event, child, start in under_way[:]:
+        try:
+            child.stdin = None  # It is closed.
+            _say(child.communicate(timeout=max(0.01, start + patience - time.monotonic()))[1])
+        except subprocess.TimeoutExpired:
+            if time.monotonic() < start + LIMIT_S:
+                continue
+            child.kill()
+            log.warning("fdr: event %s may not be recorded: no answer in %s s", event, LIMIT_S)
+        except Exception as error:
+            log.warning("fdr: event %s may not be recorded: %s", event, error)
+        under_way.remove((event, child, start))
+
+
+def _say(stderr):
+    if stderr:
+        log.warning("%s", stderr.decode("utf-8", "replace").strip()[:2000])
 
 
 def _block(reason):
@@ -118,7 +160,7 @@ def _payload(event, kwargs):
     task, session = kwargs.get("task_id") or "", kwargs.get("session_id") or ""
     if session and task:
         _remember(sessions, task, session)
-    extra = {key: value for key, value in kwargs.items() if key not in LEFT_OUT and key not in ("args", "tool_name", "session_id")}
+    extra = {key: value for key, value in kwargs.items() if key not in LEFT_OUT}
     extra.update((key, value) for key, value in facts.items() if value and key not in extra)
     if event == "pre_llm_call":
         # Looked at once in a turn.
@@ -146,10 +188,11 @@ def _new_messages(session, messages):
     """What the model has not said itself or been given before."""
     begin = max((at for at, one in enumerate(messages) if _role(one) == "assistant"), default=-1) + 1
     new = messages[begin:]
-    system = [one for one in messages[:begin] if _role(one) in ("system", "developer")]
-    told = hash(json.dumps(system or [one for one in new if _role(one) in ("system", "developer")], default=str))
+    system = [one for one in messages if _role(one) in ("system", "developer")]
+    new = [one for one in new if one not in system]
+    told = hash(json.dumps(system, default=str))
     if prompts.get(session) == told:
-        new, system = [one for one in new if _role(one) not in ("system", "developer")], []
+        system = []
     _remember(prompts, session, told)
     return [_without_files(one) for one in system + new]
 

@@ -85,7 +85,8 @@ impl Agent {
         }
     }
 
-    fn configure(self, sandbox: &Sandbox, llm: &ScriptedLlm) {
+    /// Writes its settings, without hooks.
+    pub fn configure(self, sandbox: &Sandbox, llm: &ScriptedLlm) {
         let (project, url) = (sandbox.project.to_str().unwrap(), llm.url());
         let server = mcp_server("server-filesystem");
         let server = server.to_str().unwrap();
@@ -179,6 +180,8 @@ mcp_servers:
                             "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0},
                             "contextWindow": 128_000, "maxTokens": 8000}]}}},
                     "mcp": {"servers": {"files": files}},
+                    // All tools are offered as they are, not by way of a tool that finds them.
+                    "tools": {"toolSearch": {"enabled": false}},
                     "gateway": {"mode": "local"}});
                 sandbox.write("home/.openclaw/openclaw.json", &format!("{config:#}"));
             }
@@ -203,8 +206,7 @@ mcp_servers:
             }
             Agent::Codex => {
                 command.env("MOCK_KEY", "dummy").env("RUST_LOG", "error");
-                // A person trusts hooks in a dialogue, which nobody is there to answer.
-                command.args(["exec", "--json", "--dangerously-bypass-hook-trust", prompt]);
+                command.args(["exec", "--json", prompt]);
             }
             Agent::GeminiCli => {
                 command.env("GEMINI_API_KEY", "dummy").env("GOOGLE_GEMINI_BASE_URL", llm.url());
@@ -214,7 +216,7 @@ mcp_servers:
             }
             Agent::Hermes => {
                 command.env("OPENAI_API_KEY", "dummy").env("TERMINAL_CWD", &sandbox.project);
-                command.args(["chat", "-Q", "--accept-hooks", "-q", prompt]);
+                command.args(["--accept-hooks", "-z", prompt]);
             }
             Agent::OpenCode => {
                 for what in ["AUTOUPDATE", "MODELS_FETCH", "LSP_DOWNLOAD", "SHARE"] {

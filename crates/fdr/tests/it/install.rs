@@ -391,6 +391,8 @@ const OTHERS: &[(&str, &[(&str, &str)])] = &[
         "hermes",
         &[(".hermes/config.yaml", "# mine\nmodel:\n  default: x # fast\nplugins:\n  enabled: [mine]\n")],
     ),
+    ("opencode", &[]),
+    ("opencode", &[(".config/opencode/plugin/mine.js", "// mine\n")]),
     ("openclaw", &[]),
     ("openclaw", &[(".openclaw/openclaw.json", "{ \"plugins\": { \"allow\": [\"mine\"] } }\n")]),
     ("cursor", &[]),
@@ -634,6 +636,10 @@ fn the_doctor_knows_what_keeps_the_hooks_of_each_runtime_from_running() {
     finds("features.hooks is false in ~/.codex/config.toml: no hook runs", "look: ~/.codex/config.toml");
     fs::write(&config, trusted).unwrap();
 
+    person.ok(&["install", "codex", "--project"]);
+    finds("hooks stand in more than one place, so every event is told twice", "fix: fdr uninstall codex");
+    person.ok(&["uninstall", "codex", "--project"]);
+
     // A hook without the guard would not deny if fdr-hook can't run.
     let hooks = person.path(".codex/hooks.json");
     let complete = fs::read_to_string(&hooks).unwrap();
@@ -660,4 +666,20 @@ fn the_doctor_knows_what_keeps_the_hooks_of_each_runtime_from_running() {
     let (code, said) = person.doctor();
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("those of the extension fdr run there"), "{said}");
+}
+
+#[test]
+fn the_doctor_counts_the_calls_of_tools_that_are_not_known() {
+    let program = program::Program::new();
+    for call in ["1", "2"] {
+        let payload = serde_json::json!({
+            "session_id": "s", "cwd": "/p", "hook_event_name": "PreToolUse", "tool_name": "Frobnicate",
+            "tool_input": {}, "tool_use_id": call,
+        });
+        assert!(program.hook("PreToolUse", payload.to_string().as_bytes()).status.success());
+    }
+    let said = String::from_utf8(program.fdr(&["doctor"]).stdout).unwrap();
+    let wanted =
+        "claude-code: 2 calls of tools that fdr does not know, recorded whole as `execute`: Frobnicate";
+    assert!(said.contains(wanted), "{said}");
 }

@@ -115,7 +115,9 @@ impl ScriptedLlm {
     /// What the agent told the model of the tool call with this id.
     pub fn told(&self, id: &str) -> Option<String> {
         let results = self.shared.results.lock().unwrap();
-        results.iter().find(|(of, _)| of == id).map(|(_, text)| text.clone())
+        // OpenClaw leaves the underscores out.
+        let is_it = |of: &str| of == id || *of == id.replace('_', "");
+        results.iter().find(|(of, _)| is_it(of)).map(|(_, text)| text.clone())
     }
 
     /// Every request for a turn so far.
