@@ -247,10 +247,15 @@ pub fn calls<'t>(trail: &'t Trail, llm: &ScriptedLlm) -> Vec<(Call, Option<&'t R
     llm.issued()
         .into_iter()
         .map(|call| {
-            let named = trail
+            // Gemini CLI's chat file puts the tool's name before the id. A call that a frozen
+            // recorder hears of twice may have two actions.
+            let named: Vec<_> = trail
                 .of(Kind::Action)
                 .filter(is_agents)
-                .find(|record| record.tool_use_id() == Some(&call.id));
+                .filter(|record| record.tool_use_id().is_some_and(|id| id.ends_with(&call.id)))
+                .collect();
+            let told = named.iter().find(|record| results.contains_key(&record.id));
+            let named = told.or(named.first()).copied();
             let action = named.or_else(|| {
                 let at = unnamed.iter().position(|record| is_of(record, &call.tool))?;
                 Some(unnamed.remove(at))

@@ -208,7 +208,7 @@ fn goes_through_all_faults(agent: Agent, mode: &str, test: &str) {
         assert!(out.status.success(), "in a namespace: {}", out.status);
         return;
     }
-    let mut faults = vec![Well, Dead, Frozen, Garbage, Replaced, HookKilled, HookMissing];
+    let mut faults = vec![Well, Dead, Frozen, Garbage, Replaced, HookKilled];
     let sandbox = Sandbox::new();
     if is_inside {
         mount(&sandbox.fdr_home);
@@ -216,13 +216,15 @@ fn goes_through_all_faults(agent: Agent, mode: &str, test: &str) {
     } else {
         println!("not tried with a full disk: this machine does not allow mounts in a namespace");
     }
-    faults.push(Well);
+    // The last one: Gemini CLI ends where a hook of its prompts fails like this.
+    faults.extend([Well, HookMissing]);
     sandbox.write("recorder/config.toml", &format!("mode = \"{mode}\"\n"));
     let file = |nth: usize| format!("made-{nth}.txt");
     let turn = |nth: usize| json!({"tools": [shell(agent, &format!("touch {}", file(nth)))]});
     let turns: Vec<_> = (0..faults.len()).map(turn).chain([json!({"text": "Done."})]).collect();
     let place = Place { agent, home: sandbox.fdr_home.clone(), programs: sandbox.programs.clone() };
-    let now: Mutex<Now> = Mutex::new((0, None));
+    let now: Arc<Mutex<Now>> = Arc::default();
+    let last = Arc::clone(&now);
     let plan = faults.clone();
     let llm = ScriptedLlm::start_with(json!({"tracks": {"main": turns}}), move |_, turn| {
         // What went wrong in an earlier turn is said by the test.
@@ -242,13 +244,13 @@ fn goes_through_all_faults(agent: Agent, mode: &str, test: &str) {
     let output = agent.run(&sandbox, &llm, "Please do the steps.");
     println!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{}", output.status);
+    if let Some(mend) = last.lock().unwrap().1.take() {
+        mend();
+    }
     let issued = llm.issued();
     assert_eq!(issued.len(), faults.len(), "the script was played to its end");
 
     let trail = wait_for(&sandbox, &llm);
-    for record in trail.0.iter().filter(|record| record.session.is_some() && record.tool_use_id().is_some()) {
-        println!("REC {}", String::from_utf8(record.to_line()).unwrap());
-    }
     for (nth, (call, action, result)) in calls(&trail, &llm).into_iter().enumerate() {
         let fault = faults[nth];
         let is_done = sandbox.project.join(file(nth)).exists();
