@@ -1,29 +1,25 @@
 //! What the tools of Claude Code mean in canonical words. `docs/claude-code.md` has the table.
 
-use fdr_record::{Action, Hazard, Names, Normalised, Resource, Verb, shell};
+use crate::tool_call::{self, Call, Tools};
+use fdr_record::{Action, Hazard, Normalised, Resource, Verb, shell};
 use serde_json::Value;
 
 /// A call: what it means, and one line that a person can read.
-pub fn normalise(tool: &str, input: &Value, cwd: &str, home: &str) -> (Normalised, String) {
-    let mut call = Call { tool, input, cwd, home, found: Normalised::default() };
-    let summary = call.read();
-    if call.found.actions.is_empty() {
-        // Known tool or not: what can't be read is recorded whole, never dropped.
-        call.act(Verb::Execute, call.own(tool));
+pub(crate) fn normalise(tool: &str, input: &Value, cwd: &str, home: &str) -> (Normalised, String) {
+    tool_call::normalise::<ClaudeCode>(tool, input, cwd, home)
+}
+
+struct ClaudeCode;
+
+impl Tools for ClaudeCode {
+    const RUNTIME: &'static str = "claude-code";
+
+    fn read(call: &mut Call<'_, ClaudeCode>) -> String {
+        call.read()
     }
-    let summary = if summary.is_empty() { crate::event::sorted(input) } else { summary };
-    (call.found, summary)
 }
 
-struct Call<'c> {
-    tool: &'c str,
-    input: &'c Value,
-    cwd: &'c str,
-    home: &'c str,
-    found: Normalised,
-}
-
-impl<'c> Call<'c> {
+impl<'c> Call<'c, ClaudeCode> {
     fn read(&mut self) -> String {
         match self.tool {
             "Read" => self.on_file(Verb::Read, "file_path"),
@@ -124,42 +120,6 @@ impl<'c> Call<'c> {
         }
     }
 
-    /// What the tool of a server does is not known, but what it is given is.
-    fn named_by_arguments(&mut self, server: &str) {
-        let names = Names::new(server, self.cwd, self.home).all(self.input);
-        self.found.named.extend(names.found);
-        if names.left_out > 0 {
-            let reason = format!("{} more names in the arguments are not listed", names.left_out);
-            self.unknown(Hazard::LeftOut, reason);
-        }
-    }
-
-    fn text(&self, key: &str) -> &'c str {
-        self.input.get(key).and_then(Value::as_str).unwrap_or_default()
-    }
-
-    fn first(&self, keys: &[&str]) -> &'c str {
-        keys.iter().map(|key| self.text(key)).find(|text| !text.is_empty()).unwrap_or_default()
-    }
-
-    /// What a tool can't do without. A call that lacks it, or has something else there, is not
-    /// what this version takes the tool for.
-    fn needed(&mut self, keys: &[&str]) -> &'c str {
-        let text = self.first(keys);
-        if text.is_empty() {
-            self.unknown(Hazard::UnknownTool, format!("the call has no {}", keys[0]));
-        }
-        text
-    }
-
-    /// What a tool may leave away, but not give in another form.
-    fn optional(&mut self, key: &str) -> &'c str {
-        if self.input.get(key).is_some_and(|value| !value.is_string() && !value.is_null()) {
-            self.unknown(Hazard::UnknownTool, format!("{key} is no text"));
-        }
-        self.text(key)
-    }
-
     /// A setting of the runtime, looked at or changed.
     fn setting(&mut self) -> String {
         let name = self.needed(&["setting", "key", "name"]);
@@ -168,44 +128,17 @@ impl<'c> Call<'c> {
         let lower = name.to_ascii_lowercase();
         if changes && ["hook", "permission"].iter().any(|part| lower.contains(part)) {
             // Kept there, whatever the tool is called with.
-            if let Some(file) = self.file("~/.claude/settings.json") {
+            if let Some(file) = self.file_at_home("~/.claude/settings.json") {
                 self.act(Verb::Write, file);
             }
         }
         name.to_owned()
     }
 
-    fn act(&mut self, verb: Verb, resource: Resource) {
-        self.found.push(Action::new(verb, resource));
-    }
-
-    fn unknown(&mut self, hazard: Hazard, reason: impl Into<String>) {
-        self.found.hazard(hazard);
-        self.found.opaque(reason);
-    }
-
-    /// Something of the runtime's own.
-    fn own(&self, name: &str) -> Resource {
-        Resource::new("tool", format_args!("claude-code/{name}"))
-    }
-
-    fn file(&mut self, path: &str) -> Option<Resource> {
-        let rest = path.strip_prefix("~/").or((path == "~").then_some(""));
-        let (path, base) = match rest {
-            Some(rest) if !self.home.is_empty() => (rest, self.home),
-            _ => (path, self.cwd),
-        };
-        if !path.starts_with('/') && !base.starts_with('/') {
-            self.unknown(Hazard::Arguments, "the path is relative, and to what is not told");
-            return None;
-        }
-        Some(Resource::file(path, base))
-    }
-
     fn on_file(&mut self, verb: Verb, key: &str) -> String {
         let path = self.needed(&[key]);
         if !path.is_empty()
-            && let Some(file) = self.file(path)
+            && let Some(file) = self.file_at_home(path)
         {
             self.act(verb, file);
         }
@@ -223,7 +156,7 @@ impl<'c> Call<'c> {
             ("", _) => ".",
             (path, _) => path,
         };
-        if let Some(root) = self.file(path) {
+        if let Some(root) = self.file_at_home(path) {
             self.found.push(Action::new(Verb::Search, root).recursive());
         }
         pattern.to_owned()

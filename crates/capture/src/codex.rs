@@ -160,7 +160,7 @@ impl Hook<'_, '_> {
             }
             "SessionEnd" | "SubagentStop" => {
                 let reason = self.p.reason.clone();
-                self.e.session_end(reason.as_deref(), last.as_deref());
+                self.e.session_end_by(false, reason.as_deref(), last.as_deref());
             }
             "UserPromptSubmit" => {
                 let text = self.p.prompt.clone().unwrap_or_default();

@@ -63,12 +63,8 @@ fn judge(text: &str) -> Option<(Outcome, DecidedBy)> {
         } else if let Some(reason) = rejected {
             match reason {
                 "rejected by user" | "exec command rejected by user" => (Denied, User),
-                reason
-                    if reason.contains("rejected: blocked by policy")
-                        || reason.contains("policy forbids") =>
-                {
-                    (Denied, Rule)
-                }
+                // The command, and what a rule says of it.
+                reason if reason.starts_with('`') && reason.contains("` rejected: ") => (Denied, Rule),
                 reason if reason.contains("sandbox") => (Denied, Sandbox),
                 // A hook that answers for the user gives a reason of its own.
                 _ => (Denied, Hook),
@@ -157,6 +153,10 @@ mod tests {
             ),
             ("approval policy is Never; reject command — you cannot ask", "denied mode"),
             ("`rm -rf /` rejected: policy forbids commands starting with `rm`", "denied rule"),
+            (
+                "exec_command failed: CreateProcess { message: \"Rejected(\\\"`/bin/bash -lc 'rm -rf data'` rejected: rm -f style commands are not permitted. Use a safer approach\\\")\" }",
+                "denied rule",
+            ),
             ("patch rejected by user", "denied user"),
             ("user rejected MCP tool call", "denied user"),
             ("aborted by user after 7.2s", "interrupted user"),

@@ -5,7 +5,8 @@
 //! anything in between. Both are read.
 
 use crate::patch::{Change, changes};
-use fdr_record::{Action, Hazard, Names, Normalised, Resource, Verb, clean_path, shell};
+use crate::tool_call::{self, Call, Tools};
+use fdr_record::{Action, Hazard, Normalised, Resource, Verb, clean_path, shell};
 use serde_json::Value;
 
 /// The namespaces of Codex's own tools.
@@ -28,14 +29,18 @@ pub(crate) fn normalise(tool: &str, input: &Value, cwd: &str, home: &str) -> (No
     // A rollout tells where a command runs; a hook is given that as its own working directory.
     let folder = input.get("workdir").and_then(Value::as_str).filter(|folder| !folder.is_empty());
     let cwd = folder.map_or_else(|| cwd.to_owned(), |folder| clean_path(folder, cwd));
-    let mut call = Call { tool, input, cwd: &cwd, home, found: Normalised::default() };
-    let summary = call.read();
-    if call.found.actions.is_empty() {
-        // Known tool or not: what can't be read is recorded whole, never dropped.
-        call.act(Verb::Execute, call.own(tool));
+    let (found, summary) = tool_call::normalise::<Codex>(tool, input, &cwd, home);
+    (found, summary.chars().take(MAX_SUMMARY_CHARS).collect())
+}
+
+struct Codex;
+
+impl Tools for Codex {
+    const RUNTIME: &'static str = "codex";
+
+    fn read(call: &mut Call<'_, Codex>) -> String {
+        call.read()
     }
-    let summary = if summary.is_empty() { crate::event::sorted(input) } else { summary };
-    (call.found, summary.chars().take(MAX_SUMMARY_CHARS).collect())
 }
 
 /// The namespace of one of Codex's own tools, and its name in it.
@@ -52,15 +57,7 @@ fn parts(tool: &str) -> (&str, &str) {
     ("", tool)
 }
 
-struct Call<'c> {
-    tool: &'c str,
-    input: &'c Value,
-    cwd: &'c str,
-    home: &'c str,
-    found: Normalised,
-}
-
-impl<'c> Call<'c> {
+impl<'c> Call<'c, Codex> {
     fn read(&mut self) -> String {
         if let Some((server, name)) = self.tool.strip_prefix("mcp__").and_then(|name| name.split_once("__")) {
             self.act(Verb::Execute, Resource::new("mcp", format_args!("{server}/{name}")));
@@ -342,56 +339,6 @@ impl<'c> Call<'c> {
         }
         said.extend(pages);
         said.join(", ")
-    }
-
-    /// What the tool of a server does is not known, but what it is given is.
-    fn named_by_arguments(&mut self, server: &str) {
-        let names = Names::new(server, self.cwd, self.home).all(self.input);
-        self.found.named.extend(names.found);
-        if names.left_out > 0 {
-            let reason = format!("{} more names in the arguments are not listed", names.left_out);
-            self.unknown(Hazard::LeftOut, reason);
-        }
-    }
-
-    fn text(&self, key: &str) -> &'c str {
-        self.input.get(key).and_then(Value::as_str).unwrap_or_default()
-    }
-
-    fn first(&self, keys: &[&str]) -> &'c str {
-        keys.iter().map(|key| self.text(key)).find(|text| !text.is_empty()).unwrap_or_default()
-    }
-
-    /// What a tool can't do without. A call that lacks it, or has something else there, is not
-    /// what this version takes the tool for.
-    fn needed(&mut self, keys: &[&str]) -> &'c str {
-        let text = self.first(keys);
-        if text.is_empty() {
-            self.unknown(Hazard::UnknownTool, format!("the call has no {}", keys[0]));
-        }
-        text
-    }
-
-    fn act(&mut self, verb: Verb, resource: Resource) {
-        self.found.push(Action::new(verb, resource));
-    }
-
-    fn unknown(&mut self, hazard: Hazard, reason: impl Into<String>) {
-        self.found.hazard(hazard);
-        self.found.opaque(reason);
-    }
-
-    /// Something of the runtime's own.
-    fn own(&self, name: &str) -> Resource {
-        Resource::new("tool", format_args!("codex/{name}"))
-    }
-
-    fn file(&mut self, path: &str) -> Option<Resource> {
-        if !path.starts_with('/') && !self.cwd.starts_with('/') {
-            self.unknown(Hazard::Arguments, "the path is relative, and to what is not told");
-            return None;
-        }
-        Some(Resource::file(path, self.cwd))
     }
 
     fn on_file(&mut self, verb: Verb, key: &str) -> String {

@@ -45,6 +45,7 @@ pub(crate) fn import(chunk: &Chunk<'_>, arrival: &Arrival<'_>, state: &mut State
             state,
         );
     };
+    let chunk = &whole_responses(chunk);
     let Some(import) = Import::new(&RUNTIME, &session, chunk, arrival, state) else {
         return Captured::default();
     };
@@ -63,6 +64,34 @@ pub(crate) fn import(chunk: &Chunk<'_>, arrival: &Arrival<'_>, state: &mut State
     }
     reading.said_ends();
     reading.import.finish()
+}
+
+/// The piece without a response of the model at its end that goes on in lines to come: what it thought,
+/// said and asked for is one decision. A piece that begins with it is read as it is.
+fn whole_responses<'c>(chunk: &Chunk<'c>) -> Chunk<'c> {
+    // Where secrets were taken out it can't be said how long a part of the piece is in the file.
+    if chunk.len != chunk.bytes.len() as u64 {
+        return *chunk;
+    }
+    let (mut start, mut offset) = (None, 0);
+    for line in chunk.bytes.split_inclusive(|byte| *byte == b'\n') {
+        let entry = serde_json::from_slice::<Entry>(line).unwrap_or_default();
+        let kind = text(&entry.payload, "type").unwrap_or_default();
+        match (entry.r#type.as_str(), kind) {
+            ("response_item", "message") if text(&entry.payload, "role") != Some("assistant") => start = None,
+            ("response_item", kind) if kind.ends_with("_output") => start = None,
+            ("response_item", _) => start = start.or(Some(offset)),
+            ("token_usage_record", _) | ("event_msg", "token_count" | "task_complete" | "turn_aborted") => {
+                start = None;
+            }
+            _ => {}
+        }
+        offset += line.len();
+    }
+    match start.filter(|start| *start > 0) {
+        Some(start) => Chunk { len: start as u64, bytes: &chunk.bytes[..start], ..*chunk },
+        None => *chunk,
+    }
 }
 
 /// The session of a rollout, and its thread.
@@ -132,6 +161,7 @@ struct Ended {
     /// The call itself, for one that nothing else tells of.
     tool: String,
     input: Value,
+    cwd: Option<String>,
     came: Came,
 }
 
@@ -431,6 +461,7 @@ impl<'a, 'b, 'c> Reading<'a, 'b, 'c> {
             // A script's call of which no hook told.
             let asked = Asked { id: Some(ended.id.clone()), tool: ended.tool, input: ended.input };
             let at = self.at(place);
+            let at = At { cwd: ended.cwd.or(at.cwd), ..at };
             self.import.said(&at, Said { calls: vec![asked], ..Said::default() });
             // The entry is taken in by that; its result is new all the same.
             self.import.came(&at, &ended.came, true);
@@ -695,10 +726,11 @@ fn ended(item: &Value) -> Option<Ended> {
     let failed = status == Some("failed");
     let (tool, input, words) = match text(item, "type")? {
         "CommandExecution" => {
-            let command = item.get("command").cloned().unwrap_or_default();
-            let folder = text(item, "cwd").map(|cwd| cwd.strip_prefix("file://").unwrap_or(cwd));
+            let command = item.get("command").unwrap_or(&Value::Null);
+            // The shell's own command line, as a hook is given it.
+            let script = command.as_array().filter(|words| words.len() == 3).and_then(|words| words.last());
             let words = text(item, "aggregated_output").unwrap_or_default().to_owned();
-            ("Bash".to_owned(), json!({ "command": command, "workdir": folder }), words)
+            ("Bash".to_owned(), json!({ "command": script.unwrap_or(command) }), words)
         }
         "FileChange" => {
             let words = ["stdout", "stderr"].map(|key| text(item, key).unwrap_or_default()).concat();
@@ -719,6 +751,7 @@ fn ended(item: &Value) -> Option<Ended> {
         "ImageView" => ("view_image".to_owned(), json!({ "path": text(item, "path") }), String::new()),
         _ => return None,
     };
+    let cwd = text(item, "cwd").map(|cwd| cwd.strip_prefix("file://").unwrap_or(cwd).to_owned());
     let exit_code = item.get("exit_code").and_then(Value::as_i64);
     let told = if failed { outcome(&words) } else { (Outcome::Ok, Some(ran())) };
     let (outcome, decision) = match (exit_code, told) {
@@ -735,5 +768,5 @@ fn ended(item: &Value) -> Option<Ended> {
     });
     let exit_code = exit_code.filter(|code| *code >= 0);
     let came = Came { exit_code, duration_ms, decision, ..came(&id, &tool, words, outcome) };
-    Some(Ended { id, tool, input, came })
+    Some(Ended { id, tool, input, cwd, came })
 }

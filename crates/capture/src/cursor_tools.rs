@@ -1,32 +1,28 @@
 //! What the tools of Cursor mean in canonical words. `docs/cursor.md` has the table.
 
+use crate::tool_call::{self, Call, Tools};
 use fdr_record::{Action, Hazard, Names, Normalised, Resource, Verb, shell};
 use serde_json::Value;
 
 /// A call: what it means, and one line that a person can read.
 pub(crate) fn normalise(tool: &str, input: &Value, cwd: &str, home: &str) -> (Normalised, String) {
-    let mut call = Call { tool, input, cwd, home, found: Normalised::default() };
-    let summary = call.read();
-    if call.found.actions.is_empty() {
-        // Known tool or not: what can't be read is recorded whole, never dropped.
-        call.act(Verb::Execute, call.own(tool));
-    }
-    let summary = if summary.is_empty() { crate::event::sorted(input) } else { summary };
-    (call.found, summary)
+    tool_call::normalise::<Cursor>(tool, input, cwd, home)
 }
 
-struct Call<'c> {
-    tool: &'c str,
-    input: &'c Value,
-    cwd: &'c str,
-    home: &'c str,
-    found: Normalised,
+struct Cursor;
+
+impl Tools for Cursor {
+    const RUNTIME: &'static str = "cursor";
+
+    fn read(call: &mut Call<'_, Cursor>) -> String {
+        call.read()
+    }
 }
 
 /// By which names the documentation and its examples give a file.
 const FILE: [&str; 4] = ["file_path", "path", "target_file", "target_notebook"];
 
-impl<'c> Call<'c> {
+impl<'c> Call<'c, Cursor> {
     fn read(&mut self) -> String {
         match self.tool {
             "Shell" => {
@@ -34,7 +30,9 @@ impl<'c> Call<'c> {
                 if !command.is_empty() {
                     let folder = match self.text("working_directory") {
                         "" => self.cwd.to_owned(),
-                        path => self.file(path).map(|file| file.name().to_owned()).unwrap_or_default(),
+                        path => {
+                            self.file_at_home(path).map(|file| file.name().to_owned()).unwrap_or_default()
+                        }
                     };
                     let context = shell::Context { cwd: &folder, home: self.home };
                     self.found = shell::normalise(command, &context);
@@ -50,7 +48,7 @@ impl<'c> Call<'c> {
             "Delete" => {
                 let path = self.needed(&FILE);
                 if let Some(file) =
-                    Some(path).filter(|path| !path.is_empty()).and_then(|path| self.file(path))
+                    Some(path).filter(|path| !path.is_empty()).and_then(|path| self.file_at_home(path))
                 {
                     self.found.push(Action::new(Verb::Delete, file).destructive());
                 }
@@ -68,7 +66,7 @@ impl<'c> Call<'c> {
             "Grep" | "Glob" => {
                 let pattern = self.needed(&["pattern", "glob_pattern"]);
                 let path = self.first(&["path", "target_directory"]);
-                if let Some(root) = self.file(if path.is_empty() { "." } else { path }) {
+                if let Some(root) = self.file_at_home(if path.is_empty() { "." } else { path }) {
                     self.found.push(Action::new(Verb::Search, root).recursive());
                 }
                 pattern.to_owned()
@@ -145,57 +143,14 @@ impl<'c> Call<'c> {
         }
     }
 
-    fn text(&self, key: &str) -> &'c str {
-        self.input.get(key).and_then(Value::as_str).unwrap_or_default()
-    }
-
-    fn first(&self, keys: &[&str]) -> &'c str {
-        keys.iter().map(|key| self.text(key)).find(|text| !text.is_empty()).unwrap_or_default()
-    }
-
-    /// What a tool can't do without. A call that lacks it, or has something else there, is not
-    /// what this version takes the tool for.
-    fn needed(&mut self, keys: &[&str]) -> &'c str {
-        let text = self.first(keys);
-        if text.is_empty() {
-            self.unknown(Hazard::UnknownTool, format!("the call has no {}", keys[0]));
-        }
-        text
-    }
-
     fn on_file(&mut self, verb: Verb) -> String {
         let path = self.needed(&FILE);
-        if let Some(file) = Some(path).filter(|path| !path.is_empty()).and_then(|path| self.file(path)) {
+        if let Some(file) =
+            Some(path).filter(|path| !path.is_empty()).and_then(|path| self.file_at_home(path))
+        {
             self.act(verb, file);
         }
         path.to_owned()
-    }
-
-    fn act(&mut self, verb: Verb, resource: Resource) {
-        self.found.push(Action::new(verb, resource));
-    }
-
-    fn unknown(&mut self, hazard: Hazard, reason: impl Into<String>) {
-        self.found.hazard(hazard);
-        self.found.opaque(reason);
-    }
-
-    /// Something of the runtime's own.
-    fn own(&self, name: &str) -> Resource {
-        Resource::new("tool", format_args!("cursor/{name}"))
-    }
-
-    fn file(&mut self, path: &str) -> Option<Resource> {
-        let rest = path.strip_prefix("~/").or((path == "~").then_some(""));
-        let (path, base) = match rest {
-            Some(rest) if !self.home.is_empty() => (rest, self.home),
-            _ => (path, self.cwd),
-        };
-        if !path.starts_with('/') && !base.starts_with('/') {
-            self.unknown(Hazard::Arguments, "the path is relative, and to what is not told");
-            return None;
-        }
-        Some(Resource::file(path, base))
     }
 }
 

@@ -197,34 +197,38 @@ impl<'a, 'b> Event<'a, 'b> {
     /// if there is one. Newest, because one that was refused stays open: of two calls that are
     /// alike in every byte it does not matter which ran, but it does that one which did not run is
     /// not taken for it.
+    ///
+    /// Of what is told late the transcript may have told already: that call is meant then.
     pub(crate) fn pair(&mut self, tool: &str, input: Option<&Value>, before: bool) {
         self.claimed.inferred = true;
-        if before {
-            let next = self.writer.state.next_seq(&self.session);
-            self.claimed.tool_use_id = Some(format!("fdr:{next}"));
-            return;
-        }
+        let late = self.writer.arrival.observed.late;
         let arguments = input.and_then(|input| self.content("args", JSON, canonical(input)).digest_bytes());
         let tool = cap(tool);
         let found = self.known().and_then(|known| {
-            let open = known.open_calls_by_id();
-            let open: Vec<(&str, &Call)> =
-                open.filter(|(_, call)| call.tool == tool && call.agent == self.agent.id).collect();
             let is_same = |call: &Call| arguments.is_some() && call.arguments == arguments;
-            let find = |is_it: &dyn Fn(&Call) -> bool| open.iter().find(|(_, call)| is_it(call));
-            // One that we refused is taken only if nothing else can be meant: then it ran all the same.
-            let found = find(&|call| call.refused.is_none() && is_same(call))
-                .or_else(|| find(&is_same))
-                .or_else(|| find(&|call| call.refused.is_none()));
+            // The transcript may know better than the hook which agent called.
+            let is_meant = |call: &Call| call.tool == tool && (call.agent == self.agent.id || late && before);
+            let all: Vec<(&str, &Call)> = known.calls_by_id().filter(|(_, call)| is_meant(call)).collect();
+            let find = |is_it: &dyn Fn(&Call) -> bool| all.iter().find(|(_, call)| is_it(call));
+            let found = if before {
+                // Of several that are alike the oldest: they are told in their order.
+                let mut told = all.iter().rev().filter(|(_, call)| !call.is_from_hook() && is_same(call));
+                if late { told.next() } else { None }
+            } else {
+                // One that we refused is taken only if nothing else can be meant: then it ran all
+                // the same.
+                let is_open = |call: &Call| call.outcome.is_none();
+                find(&|call| is_open(call) && call.refused.is_none() && is_same(call))
+                    .or_else(|| find(&|call| is_open(call) && is_same(call)))
+                    .or_else(|| find(&|call| late && is_same(call)))
+                    .or_else(|| find(&|call| is_open(call) && call.refused.is_none()))
+            };
             found.map(|(id, _)| (*id).to_owned())
         });
-        match found {
-            Some(id) => self.claimed.tool_use_id = Some(id),
-            None => {
-                let next = self.writer.state.next_seq(&self.session);
-                self.claimed.tool_use_id = Some(format!("fdr:{next}"));
-            }
-        }
+        self.claimed.tool_use_id = Some(found.unwrap_or_else(|| {
+            let next = self.writer.state.next_seq(&self.session);
+            format!("fdr:{next}")
+        }));
     }
 
     /// Records the event as it is, and gives the reason back.
@@ -281,8 +285,14 @@ impl<'a, 'b> Event<'a, 'b> {
 
     /// The run of the event's agent ends; `last` is what it said last.
     pub(crate) fn session_end(&mut self, reason: Option<&str>, last: Option<&str>) {
+        let tells_results = self.known().is_some_and(|session| session.tells_results);
+        self.session_end_by(tells_results, reason, last);
+    }
+
+    /// The same, of a runtime that `tells_results` of calls that were refused or failed, or not: then
+    /// one without a result was not broken off.
+    pub(crate) fn session_end_by(&mut self, tells_results: bool, reason: Option<&str>, last: Option<&str>) {
         let session = self.known();
-        let tells_results = session.is_some_and(|session| session.tells_results);
         let known = session.and_then(|session| session.agent(&self.agent.id));
         let (status, actions, denied) = match known {
             Some(known) => (known.status(tells_results), known.actions, known.denied),

@@ -1,6 +1,7 @@
 //! What the tools of Gemini CLI mean in canonical words. `docs/gemini-cli.md` has the table.
 
-use fdr_record::{Action, Hazard, Names, Normalised, Resource, Verb, clean_path, shell};
+use crate::tool_call::{self, Call, Tools};
+use fdr_record::{Action, Hazard, Normalised, Resource, Verb, clean_path, shell};
 use serde_json::Value;
 
 /// The most addresses and files of one call that are listed.
@@ -10,14 +11,17 @@ const MCP: &str = "mcp_";
 
 /// A call: what it means, and one line that a person can read.
 pub(crate) fn normalise(tool: &str, input: &Value, cwd: &str, home: &str) -> (Normalised, String) {
-    let mut call = Call { tool, input, cwd, home, found: Normalised::default() };
-    let summary = call.read();
-    if call.found.actions.is_empty() {
-        // Known tool or not: what can't be read is recorded whole, never dropped.
-        call.act(Verb::Execute, call.own(tool));
+    tool_call::normalise::<GeminiCli>(tool, input, cwd, home)
+}
+
+struct GeminiCli;
+
+impl Tools for GeminiCli {
+    const RUNTIME: &'static str = "gemini-cli";
+
+    fn read(call: &mut Call<'_, GeminiCli>) -> String {
+        call.read()
     }
-    let summary = if summary.is_empty() { crate::event::sorted(input) } else { summary };
-    (call.found, summary)
 }
 
 /// The name of a tool that says by itself where its server's name ends: Gemini CLI writes
@@ -37,15 +41,7 @@ fn mcp_parts(tool: &str) -> Option<(&str, &str)> {
     (!server.is_empty() && !name.is_empty()).then_some((server, name))
 }
 
-struct Call<'c> {
-    tool: &'c str,
-    input: &'c Value,
-    cwd: &'c str,
-    home: &'c str,
-    found: Normalised,
-}
-
-impl<'c> Call<'c> {
+impl<'c> Call<'c, GeminiCli> {
     fn read(&mut self) -> String {
         match self.tool {
             "read_file" => self.on_file(Verb::Read, &["file_path", "absolute_path"]),
@@ -158,56 +154,6 @@ impl<'c> Call<'c> {
                 String::new()
             }
         }
-    }
-
-    /// What the tool of a server does is not known, but what it is given is.
-    fn named_by_arguments(&mut self, server: &str) {
-        let names = Names::new(server, self.cwd, self.home).all(self.input);
-        self.found.named.extend(names.found);
-        if names.left_out > 0 {
-            let reason = format!("{} more names in the arguments are not listed", names.left_out);
-            self.unknown(Hazard::LeftOut, reason);
-        }
-    }
-
-    fn text(&self, key: &str) -> &'c str {
-        self.input.get(key).and_then(Value::as_str).unwrap_or_default()
-    }
-
-    fn first(&self, keys: &[&str]) -> &'c str {
-        keys.iter().map(|key| self.text(key)).find(|text| !text.is_empty()).unwrap_or_default()
-    }
-
-    /// What a tool can't do without. A call that lacks it, or has something else there, is not
-    /// what this version takes the tool for.
-    fn needed(&mut self, keys: &[&str]) -> &'c str {
-        let text = self.first(keys);
-        if text.is_empty() {
-            self.unknown(Hazard::UnknownTool, format!("the call has no {}", keys[0]));
-        }
-        text
-    }
-
-    /// What a tool may leave away, but not give in another form.
-    fn optional(&mut self, key: &str) -> &'c str {
-        if self.input.get(key).is_some_and(|value| !value.is_string() && !value.is_null()) {
-            self.unknown(Hazard::UnknownTool, format!("{key} is no text"));
-        }
-        self.text(key)
-    }
-
-    fn act(&mut self, verb: Verb, resource: Resource) {
-        self.found.push(Action::new(verb, resource));
-    }
-
-    fn unknown(&mut self, hazard: Hazard, reason: impl Into<String>) {
-        self.found.hazard(hazard);
-        self.found.opaque(reason);
-    }
-
-    /// Something of the runtime's own.
-    fn own(&self, name: &str) -> Resource {
-        Resource::new("tool", format_args!("gemini-cli/{name}"))
     }
 
     /// The files that a path may mean. Gemini CLI takes `~` for a name like any other. It decodes

@@ -1,6 +1,7 @@
 //! What the tools of Hermes Agent mean in canonical words. `docs/hermes.md` has the table.
 
 use crate::patch::{Change, changes};
+use crate::tool_call::{self, Call, Tools};
 use fdr_record::{Action, Hazard, Names, Normalised, Resource, Verb, clean_path, shell};
 use serde_json::Value;
 
@@ -46,25 +47,20 @@ const MEMORIES: [&str; 8] =
 
 /// A call: what it means, and one line that a person can read.
 pub(crate) fn normalise(tool: &str, input: &Value, cwd: &str, home: &str) -> (Normalised, String) {
-    let mut call = Call { tool, input, cwd, home, found: Normalised::default() };
-    let summary = call.read();
-    if call.found.actions.is_empty() {
-        // Known tool or not: what can't be read is recorded whole, never dropped.
-        call.act(Verb::Execute, call.own(tool));
+    tool_call::normalise::<Hermes>(tool, input, cwd, home)
+}
+
+struct Hermes;
+
+impl Tools for Hermes {
+    const RUNTIME: &'static str = "hermes";
+
+    fn read(call: &mut Call<'_, Hermes>) -> String {
+        call.read()
     }
-    let summary = if summary.is_empty() { crate::event::sorted(input) } else { summary };
-    (call.found, summary)
 }
 
-struct Call<'c> {
-    tool: &'c str,
-    input: &'c Value,
-    cwd: &'c str,
-    home: &'c str,
-    found: Normalised,
-}
-
-impl<'c> Call<'c> {
+impl<'c> Call<'c, Hermes> {
     fn read(&mut self) -> String {
         match self.tool {
             "read_file" => self.on_file(Verb::Read),
@@ -236,63 +232,10 @@ impl<'c> Call<'c> {
         String::new()
     }
 
-    fn text(&self, key: &str) -> &'c str {
-        self.input.get(key).and_then(Value::as_str).unwrap_or_default()
-    }
-
-    fn first(&self, keys: &[&str]) -> &'c str {
-        keys.iter().map(|key| self.text(key)).find(|text| !text.is_empty()).unwrap_or_default()
-    }
-
-    /// What a tool can't do without. A call that lacks it, or has something else there, is not
-    /// what this version takes the tool for.
-    fn needed(&mut self, keys: &[&str]) -> &'c str {
-        let text = self.first(keys);
-        if text.is_empty() {
-            self.unknown(Hazard::UnknownTool, format!("the call has no {}", keys[0]));
-        }
-        text
-    }
-
-    /// What a tool may leave away, but not give in another form.
-    fn optional(&mut self, key: &str) -> &'c str {
-        if self.input.get(key).is_some_and(|value| !value.is_string() && !value.is_null()) {
-            self.unknown(Hazard::UnknownTool, format!("{key} is no text"));
-        }
-        self.text(key)
-    }
-
-    fn act(&mut self, verb: Verb, resource: Resource) {
-        self.found.push(Action::new(verb, resource));
-    }
-
-    fn unknown(&mut self, hazard: Hazard, reason: impl Into<String>) {
-        self.found.hazard(hazard);
-        self.found.opaque(reason);
-    }
-
-    /// Something of the runtime's own.
-    fn own(&self, name: &str) -> Resource {
-        Resource::new("tool", format_args!("hermes/{name}"))
-    }
-
-    fn file(&mut self, path: &str) -> Option<Resource> {
-        let rest = path.strip_prefix("~/").or((path == "~").then_some(""));
-        let (path, base) = match rest {
-            Some(rest) if !self.home.is_empty() => (rest, self.home),
-            _ => (path, self.cwd),
-        };
-        if !path.starts_with('/') && !base.starts_with('/') {
-            self.unknown(Hazard::Arguments, "the path is relative, and to what is not told");
-            return None;
-        }
-        Some(Resource::file(path, base))
-    }
-
     /// Acts on a file, if one is named.
     fn touch(&mut self, verb: Verb, path: &str) {
         if !path.is_empty()
-            && let Some(file) = self.file(path)
+            && let Some(file) = self.file_at_home(path)
         {
             self.act(verb, file);
         }
@@ -321,7 +264,7 @@ impl<'c> Call<'c> {
                 Change::Write(path) => self.touch(Verb::Write, path),
                 Change::Delete(path) => self.touch(Verb::Delete, path),
                 Change::Move { from, to } => {
-                    if let (Some(from), Some(to)) = (self.file(from), self.file(to)) {
+                    if let (Some(from), Some(to)) = (self.file_at_home(from), self.file_at_home(to)) {
                         self.found.push(Action::new(Verb::Move, from).to(to));
                     }
                 }
@@ -340,7 +283,7 @@ impl<'c> Call<'c> {
             "" => ".",
             path => path,
         };
-        if let Some(root) = self.file(path) {
+        if let Some(root) = self.file_at_home(path) {
             self.found.push(Action::new(Verb::Search, root).recursive());
         }
         pattern.to_owned()

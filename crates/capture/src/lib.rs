@@ -38,11 +38,12 @@ mod opencode_transcript;
 mod patch;
 mod runtime;
 mod state;
+mod tool_call;
 mod transcript;
 mod writer;
 
 pub use runtime::{RUNTIMES, Runtime, runtime};
-pub use state::{AgentState, Call, FileRead, Judge, Piece, ROLE_PROGRESS, Session, State};
+pub use state::{AgentState, Ahead, Call, FileRead, Judge, Piece, ROLE_PROGRESS, Session, State};
 pub use transcript::Chunk;
 
 use fdr_record::{Content, ContentKey, Env, Mode, Observed, Principal, Record, RecordId, Timestamp};

@@ -1,6 +1,7 @@
 //! What the tools of OpenClaw mean in canonical words. `docs/openclaw.md` has the table.
 
-use fdr_record::{Action, Hazard, Names, Normalised, Resource, Verb, shell};
+use crate::tool_call::{self, Call, Tools};
+use fdr_record::{Hazard, Normalised, Resource, Verb, shell};
 use serde_json::Value;
 
 /// Where OpenClaw keeps its settings, unless told otherwise.
@@ -8,25 +9,20 @@ const SETTINGS: &str = "~/.openclaw/openclaw.json";
 
 /// A call: what it means, and one line that a person can read.
 pub(crate) fn normalise(tool: &str, input: &Value, cwd: &str, home: &str) -> (Normalised, String) {
-    let mut call = Call { tool, input, cwd, home, found: Normalised::default() };
-    let summary = call.read();
-    if call.found.actions.is_empty() {
-        // Known tool or not: what can't be read is recorded whole, never dropped.
-        call.act(Verb::Execute, call.own(tool));
+    tool_call::normalise::<OpenClaw>(tool, input, cwd, home)
+}
+
+struct OpenClaw;
+
+impl Tools for OpenClaw {
+    const RUNTIME: &'static str = "openclaw";
+
+    fn read(call: &mut Call<'_, OpenClaw>) -> String {
+        call.read()
     }
-    let summary = if summary.is_empty() { crate::event::sorted(input) } else { summary };
-    (call.found, summary)
 }
 
-struct Call<'c> {
-    tool: &'c str,
-    input: &'c Value,
-    cwd: &'c str,
-    home: &'c str,
-    found: Normalised,
-}
-
-impl<'c> Call<'c> {
+impl<'c> Call<'c, OpenClaw> {
     fn read(&mut self) -> String {
         // OpenClaw takes these for one another itself.
         let tool = match self.tool {
@@ -304,7 +300,7 @@ impl<'c> Call<'c> {
         }
         let folder = match self.optional("workdir") {
             "" => Some(self.cwd.to_owned()),
-            path => self.file(path).map(|folder| folder.name().to_owned()),
+            path => self.file_meant(path).map(|folder| folder.name().to_owned()),
         };
         let mut text = String::new();
         match self.input.get("env") {
@@ -560,59 +556,9 @@ impl<'c> Call<'c> {
         self.touch(Verb::Write, SETTINGS);
     }
 
-    /// What the tool of a server does is not known, but what it is given is.
-    fn named_by_arguments(&mut self, server: &str) {
-        let names = Names::new(server, self.cwd, self.home).all(self.input);
-        self.found.named.extend(names.found);
-        if names.left_out > 0 {
-            let reason = format!("{} more names in the arguments are not listed", names.left_out);
-            self.unknown(Hazard::LeftOut, reason);
-        }
-    }
-
     fn look(&mut self, verb: Verb, name: &str, shown: &[&str]) -> String {
         self.act(verb, self.own(name));
         self.first(shown).to_owned()
-    }
-
-    fn text(&self, key: &str) -> &'c str {
-        self.input.get(key).and_then(Value::as_str).unwrap_or_default()
-    }
-
-    fn first(&self, keys: &[&str]) -> &'c str {
-        keys.iter().map(|key| self.text(key)).find(|text| !text.is_empty()).unwrap_or_default()
-    }
-
-    /// What a tool can't do without. A call that lacks it, or has something else there, is not
-    /// what this version takes the tool for.
-    fn needed(&mut self, keys: &[&str]) -> &'c str {
-        let text = self.first(keys);
-        if text.is_empty() {
-            self.unknown(Hazard::UnknownTool, format!("the call has no {}", keys[0]));
-        }
-        text
-    }
-
-    /// What a tool may leave away, but not give in another form.
-    fn optional(&mut self, key: &str) -> &'c str {
-        if self.input.get(key).is_some_and(|value| !value.is_string() && !value.is_null()) {
-            self.unknown(Hazard::UnknownTool, format!("{key} is no text"));
-        }
-        self.text(key)
-    }
-
-    fn act(&mut self, verb: Verb, resource: Resource) {
-        self.found.push(Action::new(verb, resource));
-    }
-
-    fn unknown(&mut self, hazard: Hazard, reason: impl Into<String>) {
-        self.found.hazard(hazard);
-        self.found.opaque(reason);
-    }
-
-    /// Something of the runtime's own.
-    fn own(&self, name: &str) -> Resource {
-        Resource::new("tool", format_args!("openclaw/{name}"))
     }
 
     fn on_file(&mut self, verb: Verb) -> String {
@@ -624,14 +570,14 @@ impl<'c> Call<'c> {
     }
 
     fn touch(&mut self, verb: Verb, path: &str) {
-        if let Some(file) = self.file(path) {
+        if let Some(file) = self.file_meant(path) {
             self.act(verb, file);
         }
     }
 
     /// A file as OpenClaw's own tools read its name: `@` may stand before it, it may begin with
     /// `~`, and it may be a `file:` address.
-    fn file(&mut self, path: &str) -> Option<Resource> {
+    fn file_meant(&mut self, path: &str) -> Option<Resource> {
         let path = match path.strip_prefix('@') {
             // A file may be called so; which one is meant depends on what there is.
             Some(rest) if !rest.starts_with(['/', '~']) && !rest.starts_with("file:") => {
@@ -643,16 +589,7 @@ impl<'c> Call<'c> {
         };
         let decoded = path.strip_prefix("file://").map(percent_decoded);
         let path = decoded.as_deref().unwrap_or(path);
-        let rest = path.strip_prefix("~/").or((path == "~").then_some(""));
-        let (path, base) = match rest {
-            Some(rest) if !self.home.is_empty() => (rest, self.home),
-            _ => (path, self.cwd),
-        };
-        if !path.starts_with('/') && !base.starts_with('/') {
-            self.unknown(Hazard::Arguments, "the path is relative, and to what is not told");
-            return None;
-        }
-        Some(Resource::file(path, base))
+        self.file_at_home(path)
     }
 }
 

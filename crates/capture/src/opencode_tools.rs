@@ -4,33 +4,29 @@
 //! be split without knowing the servers (see `opencode.rs`).
 
 use crate::patch::{self, Change};
-use fdr_record::{Action, Hazard, Names, Normalised, Resource, Verb, shell};
+use crate::tool_call::{self, Call, Tools};
+use fdr_record::{Action, Hazard, Normalised, Resource, Verb, shell};
 use serde_json::Value;
 
 /// The most calls that are read of one `batch`.
 const MAX_BATCH: usize = 64;
 
 /// A call: what it means, and one line that a person can read.
-pub fn normalise(tool: &str, input: &Value, cwd: &str, home: &str) -> (Normalised, String) {
-    let mut call = Call { tool, input, cwd, home, found: Normalised::default() };
-    let summary = call.read();
-    if call.found.actions.is_empty() {
-        // Known tool or not: what can't be read is recorded whole, never dropped.
-        call.act(Verb::Execute, call.own(tool));
+pub(crate) fn normalise(tool: &str, input: &Value, cwd: &str, home: &str) -> (Normalised, String) {
+    tool_call::normalise::<OpenCode>(tool, input, cwd, home)
+}
+
+struct OpenCode;
+
+impl Tools for OpenCode {
+    const RUNTIME: &'static str = "opencode";
+
+    fn read(call: &mut Call<'_, OpenCode>) -> String {
+        call.read()
     }
-    let summary = if summary.is_empty() { crate::event::sorted(input) } else { summary };
-    (call.found, summary)
 }
 
-struct Call<'c> {
-    tool: &'c str,
-    input: &'c Value,
-    cwd: &'c str,
-    home: &'c str,
-    found: Normalised,
-}
-
-impl<'c> Call<'c> {
+impl<'c> Call<'c, OpenCode> {
     fn read(&mut self) -> String {
         match self.tool {
             "read" => self.on_file(Verb::Read, "filePath"),
@@ -46,7 +42,7 @@ impl<'c> Call<'c> {
             "glob" | "grep" => self.search(),
             "bash" => self.shell(),
             "webfetch" => {
-                let url = self.needed("url");
+                let url = self.needed(&["url"]);
                 if !url.is_empty() {
                     self.act(Verb::Network, Resource::new("url", url));
                 }
@@ -54,18 +50,18 @@ impl<'c> Call<'c> {
             }
             "websearch" => {
                 self.act(Verb::Search, self.own("web"));
-                self.needed("query").to_owned()
+                self.needed(&["query"]).to_owned()
             }
             "codesearch" => {
                 self.act(Verb::Search, self.own("code"));
-                self.needed("query").to_owned()
+                self.needed(&["query"]).to_owned()
             }
             "task" => {
-                let kind = self.needed("subagent_type");
+                let kind = self.needed(&["subagent_type"]);
                 if !kind.is_empty() {
                     self.act(Verb::Delegate, Resource::new("agent", kind));
                 }
-                self.needed("prompt");
+                self.needed(&["prompt"]);
                 self.first(&["description", "prompt"]).to_owned()
             }
             "todowrite" => {
@@ -78,7 +74,7 @@ impl<'c> Call<'c> {
                 String::new()
             }
             "skill" => {
-                let name = self.needed("name");
+                let name = self.needed(&["name"]);
                 self.act(Verb::Execute, self.own(&format!("skill/{name}")));
                 name.to_owned()
             }
@@ -97,7 +93,7 @@ impl<'c> Call<'c> {
             "execute" => {
                 self.act(Verb::Execute, self.own("execute"));
                 self.unknown(Hazard::Code, "the code that calls MCP tools is not read");
-                self.needed("code").to_owned()
+                self.needed(&["code"]).to_owned()
             }
             // The answer in the form that was asked for: nothing is done by it.
             "StructuredOutput" => {
@@ -111,7 +107,7 @@ impl<'c> Call<'c> {
                 server.to_owned()
             }
             "read_mcp_resource" => {
-                let (server, uri) = (self.needed("server"), self.needed("uri"));
+                let (server, uri) = (self.needed(&["server"]), self.needed(&["uri"]));
                 self.act(Verb::Read, Resource::new("mcp", format_args!("{server}/{uri}")));
                 uri.to_owned()
             }
@@ -138,51 +134,6 @@ impl<'c> Call<'c> {
         }
     }
 
-    /// What the tool of a server does is not known, but what it is given is.
-    fn named_by_arguments(&mut self, server: &str) {
-        let names = Names::new(server, self.cwd, self.home).all(self.input);
-        self.found.named.extend(names.found);
-        if names.left_out > 0 {
-            let reason = format!("{} more names in the arguments are not listed", names.left_out);
-            self.unknown(Hazard::LeftOut, reason);
-        }
-    }
-
-    fn text(&self, key: &str) -> &'c str {
-        self.input.get(key).and_then(Value::as_str).unwrap_or_default()
-    }
-
-    fn first(&self, keys: &[&str]) -> &'c str {
-        keys.iter().map(|key| self.text(key)).find(|text| !text.is_empty()).unwrap_or_default()
-    }
-
-    /// What a tool can't do without. A call that lacks it, or has something else there, is not
-    /// what this version takes the tool for.
-    fn needed(&mut self, key: &str) -> &'c str {
-        let text = self.text(key);
-        if text.is_empty() {
-            self.unknown(Hazard::UnknownTool, format!("the call has no {key}"));
-        }
-        text
-    }
-
-    /// What a tool may leave away, but not give in another form.
-    fn optional(&mut self, key: &str) -> &'c str {
-        if self.input.get(key).is_some_and(|value| !value.is_string() && !value.is_null()) {
-            self.unknown(Hazard::UnknownTool, format!("{key} is no text"));
-        }
-        self.text(key)
-    }
-
-    fn act(&mut self, verb: Verb, resource: Resource) {
-        self.found.push(Action::new(verb, resource));
-    }
-
-    fn unknown(&mut self, hazard: Hazard, reason: impl Into<String>) {
-        self.found.hazard(hazard);
-        self.found.opaque(reason);
-    }
-
     fn take(&mut self, found: Normalised) {
         found.actions.into_iter().for_each(|action| self.found.push(action));
         found.opaque.into_iter().for_each(|reason| self.found.opaque(reason));
@@ -190,22 +141,8 @@ impl<'c> Call<'c> {
         self.found.named.extend(found.named);
     }
 
-    /// Something of the runtime's own.
-    fn own(&self, name: &str) -> Resource {
-        Resource::new("tool", format_args!("opencode/{name}"))
-    }
-
-    /// OpenCode takes `~` for a folder of that name, not for the user's home.
-    fn file(&mut self, path: &str) -> Option<Resource> {
-        if !path.starts_with('/') && !self.cwd.starts_with('/') {
-            self.unknown(Hazard::Arguments, "the path is relative, and to what is not told");
-            return None;
-        }
-        Some(Resource::file(path, self.cwd))
-    }
-
     fn on_file(&mut self, verb: Verb, key: &str) -> String {
-        let path = self.needed(key);
+        let path = self.needed(&[key]);
         if !path.is_empty()
             && let Some(file) = self.file(path)
         {
@@ -215,7 +152,7 @@ impl<'c> Call<'c> {
     }
 
     fn patch(&mut self) -> String {
-        let text = self.needed("patchText");
+        let text = self.needed(&["patchText"]);
         let found = patch::changes(text);
         for change in &found {
             let (verb, path, to) = match *change {
@@ -247,7 +184,7 @@ impl<'c> Call<'c> {
     }
 
     fn search(&mut self) -> String {
-        let pattern = self.needed("pattern");
+        let pattern = self.needed(&["pattern"]);
         let path = match (self.optional("path"), self.tool) {
             // A pattern may name the folder itself: /etc/**/*.conf
             ("", "glob") if pattern.starts_with('/') => {
@@ -264,7 +201,7 @@ impl<'c> Call<'c> {
     }
 
     fn shell(&mut self) -> String {
-        let command = self.needed("command");
+        let command = self.needed(&["command"]);
         let folder = self.optional("workdir");
         if !command.is_empty() {
             let cwd = match folder {
@@ -278,8 +215,8 @@ impl<'c> Call<'c> {
     }
 
     fn lsp(&mut self) -> String {
-        let operation = self.needed("operation");
-        let path = self.needed("filePath");
+        let operation = self.needed(&["operation"]);
+        let path = self.needed(&["filePath"]);
         if operation == "workspaceSymbol" {
             if let Some(root) = self.file(".") {
                 self.found.push(Action::new(Verb::Search, root).recursive());

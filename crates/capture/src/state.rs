@@ -120,6 +120,15 @@ pub struct Piece {
     pub digest: String,
 }
 
+/// What a hook may still tell that stands in a transcript already.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ahead {
+    /// Calls of which none was heard of, by id.
+    pub asked: Vec<String>,
+    /// How a call ended that is under way.
+    pub result: bool,
+}
+
 /// One session.
 #[derive(Debug, Default)]
 pub struct Session {
@@ -324,26 +333,37 @@ impl State {
         });
     }
 
-    /// Runtime and transcript of each agent that is known to keep one.
-    pub fn transcripts(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.sessions
-            .values()
-            .flat_map(|session| session.agents.values())
-            .filter_map(|agent| Some((agent.agent.runtime.as_str(), agent.transcript.as_deref()?)))
+    /// Session, runtime and transcript of each agent that is known to keep one.
+    pub fn transcripts(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.sessions.iter().flat_map(|(id, session)| {
+            session.agents.values().filter_map(move |agent| {
+                Some((id.as_str(), agent.agent.runtime.as_str(), agent.transcript.as_deref()?))
+            })
+        })
     }
 
-    /// Whether a hook may still tell what a line of a transcript tells: of a call that none was heard
-    /// of, or how one ended that is under way. A transcript can be faster than a hook.
-    pub fn is_ahead_of_hooks(&self, line: &[u8]) -> bool {
+    /// What a hook may still tell that a line of a transcript tells: a transcript can be faster.
+    pub fn ahead_of_hooks(&self, line: &[u8]) -> Ahead {
         let calls = Calls::of(line);
         let known = |id: &String| {
             let mut sessions = self.sessions.values();
             sessions.find_map(|session| Some((session, session.call(id)?)))
         };
-        calls.asked.iter().any(|id| known(id).is_none())
-            || calls.told.iter().filter_map(known).any(|(session, call)| {
-                session.tells_results && call.outcome.is_none() && call.refused.is_none()
-            })
+        let is_open = |(session, call): (&Session, &Call)| {
+            session.tells_results && call.outcome.is_none() && call.refused.is_none()
+        };
+        Ahead {
+            result: calls.told.iter().filter_map(known).any(is_open),
+            asked: calls.asked.into_iter().filter(|id| known(id).is_none()).collect(),
+        }
+    }
+
+    /// Whether a call of a session is under way, as its hooks tell.
+    pub fn is_busy(&self, session: &str) -> bool {
+        self.sessions.get(session).is_some_and(|session| {
+            let mut open = session.open_calls();
+            open.any(|call| call.is_from_hook() && call.refused.is_none())
+        })
     }
 
     /// How far a transcript was read, as far as is known.

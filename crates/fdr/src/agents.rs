@@ -128,6 +128,11 @@ pub trait Agent: Sync {
         Vec::new()
     }
 
+    /// Whether the same hook in several files is called once for each event.
+    fn calls_equal_hooks_once(&self) -> bool {
+        true
+    }
+
     /// What else keeps hooks from running, or could: trust above all. Reads files.
     fn notes(&self, place: &Place<'_>) -> Vec<Note> {
         let _ = place;

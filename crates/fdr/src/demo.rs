@@ -118,7 +118,7 @@ pub fn run(args: &DemoArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
     }
     writeln!(
         out,
-        "\nWhat next\n  record your own agent    fdr install claude-code   (or for one run: fdr run -- claude …)\n  read the trail           fdr sessions, fdr show, fdr query\n  keep a checkpoint away   fdr checkpoint > elsewhere.txt;  later: fdr verify --against elsewhere.txt"
+        "\nWhat next\n  record your own agents   fdr install --all   (or for one run: fdr run -- claude …)\n  read the trail           fdr sessions, fdr show, fdr query\n  keep a checkpoint away   fdr checkpoint > elsewhere.txt;  later: fdr verify --against elsewhere.txt"
     )?;
     Ok(0)
 }

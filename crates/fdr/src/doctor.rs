@@ -562,6 +562,14 @@ fn check_agent(
     if programs.len() > 1 {
         checks.fix(subject, "hooks differ from one another, so events are recorded twice", install);
     }
+    let mut scopes: Vec<Scope> = counted.iter().map(|(source, _)| source.scope).collect();
+    scopes.dedup();
+    if let [first, .., _] = scopes[..]
+        && !agent.calls_equal_hooks_once()
+    {
+        let text = "hooks stand in more than one place, so every event is told twice";
+        checks.fix(subject, text, format!("{} uninstall {subject}{}", fdr(home), first.option()));
+    }
     for note in agent.notes(place) {
         match note {
             Note::Ok(text) => checks.ok(subject, text),

@@ -128,7 +128,7 @@ pub fn open_reader(home: &Home) -> anyhow::Result<fdr_log::Reader> {
     let log = home.log();
     if !log.is_dir() {
         bail!(
-            "there is no log in {}\n  to record your agent:    fdr install claude-code\n  to see how it works:     fdr demo",
+            "there is no log in {}\n  to record your agents:   fdr install --all\n  to see how it works:     fdr demo",
             home.dir().display()
         );
     }

@@ -16,7 +16,7 @@ use crate::table::{Align, Cell, Table};
 use crate::text::{self, Look, LookArgs, Tone, counted};
 use crate::trail::{self, Row, SessionView, Trail};
 use calls::{Call, Calls, Source, content_of, event_of, is_of_proxy};
-use fdr_record::{Body, Timestamp};
+use fdr_record::{Body, Outcome, Timestamp};
 use findings::{Evidence, Finding, Found, Name};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,7 +75,7 @@ fn reconcile(args: &ReconcileArgs, home: &Home, out: &mut dyn Write) -> anyhow::
                 && arguments.is_some_and(|own| compare::same_arguments(&own, &written.arguments, false))
         });
     }
-    join_proxied(&mut calls, &view, &content);
+    join_proxied(&mut calls, &view, true, &content);
     let now = text::now();
     let evidence =
         Evidence { view: &view, calls: &calls, transcripts: Some(&transcripts), content: &content, now };
@@ -106,11 +106,19 @@ fn runtime_of(view: &SessionView, session: &str) -> String {
     view.rows.iter().find_map(of).unwrap_or_default()
 }
 
-fn join_proxied(calls: &mut Calls, view: &SessionView, content: &dyn Fn(&Row, &str) -> Option<Vec<u8>>) {
-    if calls.proxied.is_empty() {
-        return;
-    }
+/// Joins what the proxy saw. Where it makes no difference for what is found, as with calls that their
+/// hooks say ran, the arguments need not be compared if it is not to be `exact`: for that, contents
+/// have to be read.
+fn join_proxied(
+    calls: &mut Calls,
+    view: &SessionView,
+    exact: bool,
+    content: &dyn Fn(&Row, &str) -> Option<Vec<u8>>,
+) {
     calls.join_proxied(view, &mut |call, proxied| {
+        if !exact && matches!(call.facts.outcome, Some(Outcome::Ok | Outcome::Error)) {
+            return true;
+        }
         let own = call.action.and_then(|at| content(&view.rows[at], "args"));
         let own = own.or_else(|| Some(call.written.as_ref()?.arguments.clone()));
         let theirs = content(&view.rows[proxied.action], "args").unwrap_or_else(|| b"{}".to_vec());
@@ -161,13 +169,14 @@ struct Completeness {
 }
 
 impl Completeness {
-    fn new<'c>(calls: impl Iterator<Item = &'c Call>) -> Completeness {
+    fn new<'c>(all_calls: &Calls, calls: impl Iterator<Item = &'c Call>) -> Completeness {
         let mut all = Completeness { fewest: usize::MAX, ..Completeness::default() };
         for call in calls {
             let sources = call.sources();
             all.actions += 1;
             let written = call.written.as_ref().and_then(|written| written.outcome);
-            all.open += usize::from(call.facts.outcome.is_none() && written.is_none());
+            let proxied = call.proxied.and_then(|number| all_calls.proxied[number].outcome);
+            all.open += usize::from(call.facts.outcome.or(written).or(proxied).is_none());
             match sources.as_slice() {
                 [] => {}
                 [alone] => *all.alone.entry(*alone).or_default() += 1,
@@ -223,8 +232,7 @@ impl Completeness {
 pub fn completeness(view: &SessionView, trail: &Trail, root: usize) -> (String, bool) {
     let content = |row: &Row, role: &str| content(trail, row, role);
     let mut calls = Calls::new(view);
-    // By tool and time: to compare arguments, contents would have to be read.
-    calls.join_proxied(view, &mut |_, _| true);
+    join_proxied(&mut calls, view, false, &content);
     let evidence = Evidence { view, calls: &calls, transcripts: None, content: &content, now: text::now() };
     let found = findings::find(&evidence);
     let is_below = |at: usize| root == 0 || view.is_below(&view.rows[at], root);
@@ -234,7 +242,7 @@ pub fn completeness(view: &SessionView, trail: &Trail, root: usize) -> (String, 
         first.is_none_or(is_below)
     });
     let findings = concerned.count();
-    (Completeness::new(shown).line(findings), findings > 0)
+    (Completeness::new(&calls, shown).line(findings), findings > 0)
 }
 
 struct Report<'r> {
@@ -246,7 +254,7 @@ struct Report<'r> {
 
 impl Report<'_> {
     fn completeness(&self) -> Completeness {
-        Completeness::new(self.calls.list.iter())
+        Completeness::new(self.calls, self.calls.list.iter())
     }
 
     fn index(&self, at: usize) -> u64 {

@@ -14,7 +14,7 @@ use crate::surroundings::{self, Machine};
 use crate::text::{Look, LookArgs};
 use crate::transcripts::{self, Span, Watcher};
 use anyhow::Context;
-use fdr_capture::{Arrival, Captured, Piece, State, mcp};
+use fdr_capture::{Ahead, Arrival, Captured, Piece, State, mcp};
 use fdr_hook::reply::{self, Reply};
 use fdr_hook::spool;
 use fdr_hook::wire::{self, Op, Request, Response};
@@ -473,9 +473,14 @@ impl Recorder {
         self.order().state.file(file).map(|read| read.pieces.clone()).unwrap_or_default()
     }
 
-    /// Whether a hook may still tell what this line of a transcript tells.
-    pub(crate) fn is_ahead_of_hooks(&self, line: &[u8]) -> bool {
-        self.order().state.is_ahead_of_hooks(line)
+    /// What a hook may still tell that this line of a transcript tells.
+    pub(crate) fn ahead_of_hooks(&self, line: &[u8]) -> Ahead {
+        self.order().state.ahead_of_hooks(line)
+    }
+
+    /// Whether a call of a session is under way.
+    pub(crate) fn is_busy(&self, session: &str) -> bool {
+        self.order().state.is_busy(session)
     }
 
     /// The digest of a piece of a session's transcript.
@@ -484,9 +489,11 @@ impl Recorder {
         self.content_key.seal(session, "", "", scrubbed.bytes.into_owned()).0.digest
     }
 
-    /// Runtime and transcript of the sessions that are known.
-    pub(crate) fn transcripts(&self) -> Vec<(String, PathBuf)> {
-        self.order().state.transcripts().map(|(runtime, file)| (runtime.to_owned(), file.into())).collect()
+    /// Session, runtime and transcript of the agents that are known.
+    pub(crate) fn transcripts(&self) -> Vec<(String, String, PathBuf)> {
+        let order = self.order();
+        let known = order.state.transcripts();
+        known.map(|(session, runtime, file)| (session.to_owned(), runtime.to_owned(), file.into())).collect()
     }
 
     fn record(&self, request: Request, stream: Option<&UnixStream>, span: Option<Span>) -> Option<Response> {

@@ -236,7 +236,7 @@ fn has_entries(dir: &Path) -> bool {
 
 fn nothing_recorded(home: &Path, what: &str) -> anyhow::Error {
     anyhow!(
-        "no records in {}: {what}\n  to record an agent:    fdr install claude-code\n  to see an example:     fdr demo",
+        "no records in {}: {what}\n  to record your agents: fdr install --all\n  to see an example:     fdr demo",
         text::line(&home.display().to_string())
     )
 }

@@ -99,18 +99,36 @@ impl Recorder {
                     break;
                 }
             }
-            offset += span.len;
-            line += piece.iter().filter(|byte| **byte == b'\n').count() as u64;
+            let is_last = offset + span.len == bytes.len() as u64;
+            match self.pieces(file).last().filter(|last| last.offset == offset && last.len < span.len) {
+                // What goes on in lines to come is left to the next look.
+                Some(_) if is_last && stream.is_none() => break,
+                Some(part) => (offset, line) = (offset + part.len, line + part.lines),
+                None => {
+                    offset += span.len;
+                    line += piece.iter().filter(|byte| **byte == b'\n').count() as u64;
+                }
+            }
         }
         Ok(taken)
     }
 
-    /// How many bytes of a transcript can be taken in: up to the first line that a hook may still tell
-    /// of, after what was taken in and what is `settled`.
-    fn ready(&self, bytes: &[u8], taken: u64, settled: u64) -> usize {
+    /// How many bytes of a session's transcript can be taken in, of which so many were `taken`: up to
+    /// the first line that a hook may still tell of. It has until the line is `settled`; of a call that
+    /// is told of nowhere else, until it is `old`, while another call of the session is under way: a
+    /// runtime asks for several at once, and its hook asks for one after the other.
+    fn ready(&self, session: &str, bytes: &[u8], taken: u64, settled: u64, old: u64) -> usize {
         let mut at = (taken as usize).min(bytes.len());
         for line in bytes[at..].split_inclusive(|byte| *byte == b'\n') {
-            if at as u64 >= settled && self.is_ahead_of_hooks(line) {
+            let ahead = self.ahead_of_hooks(line);
+            let rest = &bytes[at + line.len()..];
+            let is_told = |id: &String| memchr::memmem::find(rest, id.as_bytes()).is_some();
+            let awaits = if (at as u64) >= settled {
+                ahead.result || !ahead.asked.is_empty()
+            } else {
+                at as u64 >= old && !ahead.asked.iter().all(is_told) && self.is_busy(session)
+            };
+            if awaits {
                 return at;
             }
             at += line.len();
@@ -174,12 +192,14 @@ const UNTOLD: Duration = Duration::from_secs(10);
 
 /// How long what a transcript tells waits for a hook that may tell it too, and is the better witness.
 const GRACE: Duration = Duration::from_secs(2);
+/// The same for one of several calls that a model asked for at once, while another of them runs.
+const TURN: Duration = Duration::from_secs(600);
 
 /// What is known of a transcript since it was last looked at.
 #[derive(Debug, Default)]
 struct Seen {
     stat: Stat,
-    /// How long it was, when, for [`GRACE`]; the oldest first.
+    /// How long it was, since when, for [`TURN`]; the oldest first.
     lengths: VecDeque<(Instant, u64)>,
     /// Of a session in a database, what tells whether it changed.
     stamp: Option<Stamp>,
@@ -200,17 +220,23 @@ pub struct Watcher {
 impl Watcher {
     /// Takes in what is new since the last time.
     pub fn look(&mut self, recorder: &Recorder) {
-        for (runtime, path) in recorder.transcripts() {
+        for (session, runtime, path) in recorder.transcripts() {
             let Some(files) = sidecars(&path) else { continue };
             for file in files {
-                if let Err(error) = self.look_at(recorder, &runtime, &file) {
+                if let Err(error) = self.look_at(recorder, &session, &runtime, &file) {
                     crate::text::say!("warning: can't take in {}: {error}", file.display());
                 }
             }
         }
     }
 
-    fn look_at(&mut self, recorder: &Recorder, runtime: &str, path: &Path) -> Result<(), String> {
+    fn look_at(
+        &mut self,
+        recorder: &Recorder,
+        session: &str,
+        runtime: &str,
+        path: &Path,
+    ) -> Result<(), String> {
         let file = path.to_string_lossy().into_owned();
         let stored = transcript_store::split(&file);
         let on_disk = stored.as_ref().map_or(path, |(database, _)| database);
@@ -233,13 +259,13 @@ impl Watcher {
         let mut stamp = None;
         let bytes = match stored {
             None => surroundings::read_small(path, MAX_FILE_BYTES),
-            Some((database, session)) => {
-                let told = transcript_store::stamp(runtime, &database, session)?;
+            Some((database, stored)) => {
+                let told = transcript_store::stamp(runtime, &database, stored)?;
                 if seen.stamp == Some(told) && seen.read.is_some_and(|read| read.elapsed() < UNTOLD) {
                     return Ok(());
                 }
                 stamp = Some(told);
-                let read = transcript_store::read(runtime, &database, Some(session))?;
+                let read = transcript_store::read(runtime, &database, Some(stored))?;
                 // A session that was removed has nothing left of what was read.
                 Some(read.into_iter().next().map_or_else(Vec::new, |transcript| transcript.bytes))
             }
@@ -251,18 +277,20 @@ impl Watcher {
         let known_good = if begins_the_same { taken } else { 0 };
         let mut lengths = std::mem::take(&mut seen.lengths);
         if lengths.back().is_none_or(|(_, len)| *len != bytes.len() as u64) {
-            lengths.push_back((Instant::now(), bytes.len() as u64));
+            // Seen for the first time, it may be as it is for long.
+            let first = lengths.is_empty().then(|| age(&now)).flatten();
+            let since = first.and_then(|age| Instant::now().checked_sub(age)).unwrap_or_else(Instant::now);
+            lengths.push_back((since, bytes.len() as u64));
         }
-        while lengths.get(1).is_some_and(|(when, _)| when.elapsed() >= GRACE) {
+        let long = |wait: Duration| {
+            let before = lengths.iter().rev().find(|(when, _)| when.elapsed() >= wait);
+            before.map_or(0, |(_, len)| *len)
+        };
+        let (settled, old) = (long(GRACE), long(TURN));
+        while lengths.get(1).is_some_and(|(when, _)| when.elapsed() >= TURN) {
             lengths.pop_front();
         }
-        let settled = match lengths.front() {
-            Some((when, len)) if when.elapsed() >= GRACE => *len,
-            // Seen for the first time, and as it is for long.
-            _ if age(&now).is_some_and(|age| age >= GRACE) => bytes.len() as u64,
-            _ => 0,
-        };
-        let ready = recorder.ready(&bytes, known_good, settled);
+        let ready = recorder.ready(session, &bytes, known_good, settled, old);
         let whole = ready == bytes.len();
         let bytes = &bytes[..ready];
         recorder.take_transcript(runtime, &file, bytes, known_good, None)?;

@@ -1,4 +1,4 @@
-//! `fdr-hook RUNTIME EVENT [--home DIR]`: what an agent runtime calls on every event.
+//! `fdr-hook RUNTIME EVENT [--home DIR] [--source HEX]`: what an agent runtime calls on every event.
 //!
 //! Reads the event from standard input, gives it to the recorder, waits until it is durable,
 //! and answers what the recorder says. It has a deadline of its own, catches every failure of
@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// The runtimes wait 30 to 60 seconds for a hook and then run the tool all the same.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// The same for events to which Codex gives three seconds at the most.
+const SHORT_DEADLINE: Duration = Duration::from_millis(2_500);
 /// The latest end where the recorder says that it waits for a person; before the limit that the
 /// runtime was given for this hook.
 const LATEST: Duration = Duration::from_secs(fdr_hook::RUNTIME_LIMIT_S as u64 - 10);
@@ -25,21 +27,33 @@ const LATEST: Duration = Duration::from_secs(fdr_hook::RUNTIME_LIMIT_S as u64 - 
 /// How long to wait before each new try when the connection broke.
 const RETRIES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(50), Duration::from_millis(500)];
 
-const USAGE: &str = "usage: fdr-hook RUNTIME EVENT [--home DIR] < event\n\
+const USAGE: &str = "usage: fdr-hook RUNTIME EVENT [--home DIR] [--source HEX] < event\n\
     Gives one event of an agent runtime to the recorder. Called by the runtime; `fdr install` sets it up.\n";
 
 struct Arguments {
     runtime: String,
     event: String,
     home: PathBuf,
+    /// Names the message, so that one that is sent again is recorded once; else a new name is made.
+    source: Option<[u8; 16]>,
+}
+
+/// 32 hexadecimal digits.
+fn source(text: &str) -> Option<[u8; 16]> {
+    let number = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32);
+    number.map(u128::to_be_bytes)
 }
 
 fn arguments() -> Result<Arguments, String> {
-    let (mut words, mut home) = (Vec::new(), None);
+    let (mut words, mut home, mut named) = (Vec::new(), None, None);
     let mut given = std::env::args_os().skip(1);
     while let Some(word) = given.next() {
         match word.to_str() {
             Some("--home") => home = Some(PathBuf::from(given.next().ok_or("--home needs a folder")?)),
+            Some("--source") => {
+                let text = given.next().and_then(|text| text.into_string().ok());
+                named = Some(text.as_deref().and_then(source).ok_or("--source needs 32 hexadecimal digits")?);
+            }
             Some("--version") => return Err(format!("fdr-hook {}\n", env!("CARGO_PKG_VERSION"))),
             Some("--help" | "-h") => return Err(USAGE.to_owned()),
             Some(text) => words.push(text.to_owned()),
@@ -48,7 +62,7 @@ fn arguments() -> Result<Arguments, String> {
     }
     let [runtime, event] = <[String; 2]>::try_from(words).map_err(|_| USAGE.to_owned())?;
     let home = home.or_else(default_home).ok_or("neither FDR_HOME nor HOME is set")?;
-    Ok(Arguments { runtime, event, home })
+    Ok(Arguments { runtime, event, home, source: named })
 }
 
 fn main() -> ExitCode {
@@ -64,16 +78,16 @@ fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let Arguments { runtime, event, home } = arguments;
+    let Arguments { runtime, event, home, source } = arguments;
     let start = Instant::now();
     let (sender, receiver) = mpsc::channel();
     let (worker_runtime, worker_event, worker_home) = (runtime.clone(), event.clone(), home.clone());
     std::thread::spawn(move || {
         let waits = |longest| drop(sender.send(News::Waits(longest)));
-        let answer = record(&worker_runtime, &worker_event, &worker_home, start, &waits);
+        let answer = record(&worker_runtime, &worker_event, &worker_home, source, start, &waits);
         let _ = sender.send(News::Answer(answer));
     });
-    let mut deadline = start + DEADLINE;
+    let mut deadline = start + limit(&runtime, &event);
     let answer = loop {
         match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(News::Answer(answer)) => break answer,
@@ -95,6 +109,14 @@ fn main() -> ExitCode {
     ExitCode::from(exit_code)
 }
 
+/// How long an event may take, but for a person who decides.
+fn limit(runtime: &str, event: &str) -> Duration {
+    match (runtime, event) {
+        ("codex", "SessionEnd" | "Interrupt") => SHORT_DEADLINE,
+        _ => DEADLINE,
+    }
+}
+
 /// What the thread that records has to tell.
 enum News {
     /// Somebody has to decide first, which takes at most so long.
@@ -108,25 +130,28 @@ fn record(
     runtime: &str,
     event: &str,
     home: &Path,
+    source: Option<[u8; 16]>,
     start: Instant,
     waits: &dyn Fn(Duration),
 ) -> Result<Response, String> {
     let mut payload = Vec::new();
     let read = io::stdin().lock().read_to_end(&mut payload);
-    let source = spool::new_source().map_err(|error| format!("no randomness: {error}"))?;
+    let source = source.map_or_else(spool::new_source, Ok);
+    let source = source.map_err(|error| format!("no randomness: {error}"))?;
     let mut request = Request::event(runtime, event, source, 0, payload);
     if let Err(error) = read {
         return Err(keep(home, &mut request, &format!("can't read standard input: {error}")));
     }
-    let mut deadline = start + DEADLINE;
+    let limit = limit(runtime, event);
+    let mut deadline = start + limit;
     let mut answer = send(&request, home, deadline, waits);
     // The recorder may have died between two events, or while it waited for somebody to decide;
     // the next one goes on with that. One that is dying still takes connections for a moment.
     for pause in RETRIES {
         let Err(Error::Broken(_)) = answer else { break };
         std::thread::sleep(pause);
-        if start.elapsed() >= DEADLINE {
-            deadline = Instant::now() + DEADLINE;
+        if start.elapsed() >= limit {
+            deadline = Instant::now() + limit;
         }
         answer = send(&request, home, deadline, waits);
     }

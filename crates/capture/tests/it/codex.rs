@@ -121,12 +121,15 @@ impl Recorder {
     /// The same in pieces of a few lines, as a watcher reads it.
     fn import_in_pieces(&mut self, file: &str, text: &str, lines: usize) {
         let all: Vec<&str> = text.split_inclusive('\n').collect();
-        let (mut offset, mut line) = (0, 1);
-        for piece in all.chunks(lines) {
-            let text = piece.concat();
-            self.import(file, offset, line, &text);
-            offset += text.len() as u64;
-            line += piece.len() as u64;
+        let (mut first, mut end) = (0, 0);
+        while first < all.len() {
+            end = (end + lines).min(all.len());
+            let offset = all[..first].concat().len() as u64;
+            self.import(file, offset, first as u64 + 1, &all[first..end].concat());
+            // Lines at the end may be left for the next piece.
+            let read = self.state.file(file).and_then(|read| read.pieces.last()).expect("a piece");
+            assert!(read.lines > 0);
+            first += read.lines as usize;
         }
     }
 
@@ -430,6 +433,22 @@ fn a_call_that_is_read_before_its_hook_comes_is_held_all_the_same() {
     let call = hooks.find(|line| line.contains("rm -rf data")).expect("a call");
     let captured = recorder.hook("", call.as_bytes());
     assert_eq!(captured.held.len(), 1);
+}
+
+#[test]
+fn what_the_model_says_and_asks_for_is_not_torn_apart_by_the_end_of_a_piece() {
+    let call = DIRECT_ROLLOUT.lines().position(|line| line.contains("\"call_id\"")).expect("a call") + 1;
+    let until: Vec<&str> = DIRECT_ROLLOUT.split_inclusive('\n').take(call).collect();
+    let mut recorder = Recorder::new();
+    recorder.import(&file(0), 0, 1, &until.concat());
+    let count = |recorder: &Recorder| recorder.records.iter().filter(|r| r.kind == Kind::Action).count();
+    assert_eq!(count(&recorder), 0);
+    let read = recorder.state.file(&file(0)).expect("a file").pieces[0].clone();
+    assert!((read.lines as usize) < call);
+    // Nothing came in between: it is all there is.
+    let rest = until[read.lines as usize..].concat();
+    recorder.import(&file(0), read.len, read.lines + 1, &rest);
+    assert_eq!(count(&recorder), 1);
 }
 
 #[test]

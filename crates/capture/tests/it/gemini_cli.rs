@@ -35,6 +35,8 @@ struct Recorder {
     key: ContentKey,
     state: State,
     mode: Mode,
+    /// What comes was spooled.
+    late: bool,
     records: Vec<Record>,
     /// Bytes of each content that is stored, by digest.
     stored: HashMap<String, Vec<u8>>,
@@ -46,6 +48,7 @@ impl Recorder {
             key: ContentKey::new([7; 32]),
             state: State::default(),
             mode: Mode::Observe,
+            late: false,
             records: Vec::new(),
             stored: HashMap::new(),
         }
@@ -70,7 +73,7 @@ impl Recorder {
         let arrival = Arrival {
             now: Timestamp(1_795_524_862_000_000_000),
             mono: 81_723_001_122,
-            observed: Observed { uid: Some(1000), ..Observed::default() },
+            observed: Observed { uid: Some(1000), late: self.late, ..Observed::default() },
             principal: None,
             env: Env { host: Some("devbox".to_owned()), ..Env::default() },
             variables: Vec::new(),
@@ -440,6 +443,47 @@ fn what_was_shown_as_it_came_is_not_told_again_by_the_chat_file() {
         let records = recorder.piece(&chunk);
         assert!(records.iter().any(|record| record.kind == Kind::Decision));
     }
+}
+
+#[test]
+fn hooks_that_are_taken_in_after_the_chat_file_are_of_the_calls_that_it_told() {
+    let mut recorder = Recorder::new();
+    recorder.import_both();
+    let before = recorder.actions().len();
+    recorder.late = true;
+    for (event, payload) in events() {
+        recorder.hook(&event, payload.to_string().as_bytes());
+    }
+    let hooked = recorder.actions().split_off(before);
+    let ids = |records: &[&Record]| -> HashSet<String> {
+        records.iter().filter_map(|record| record.tool_use_id().map(str::to_owned)).collect()
+    };
+    // But for the one with arguments that another hook rewrote.
+    let of_hooks_alone: Vec<&Record> = hooked
+        .iter()
+        .filter(|record| record.tool_use_id().is_some_and(|id| id.starts_with("fdr:")))
+        .copied()
+        .collect();
+    assert_eq!(of_hooks_alone.len(), 1);
+    assert!(matches!(&of_hooks_alone[0].body, Body::Action(action) if action.summary == "echo original"));
+    assert_eq!(ids(&hooked).len(), hooked.len());
+    assert_eq!(ids(&recorder.actions()).len(), before + 1);
+}
+
+#[test]
+fn a_result_that_is_taken_in_after_the_chat_file_is_of_the_call_that_it_told() {
+    let mut recorder = Recorder::new();
+    let input = json!({ "command": "make" });
+    recorder.tool("BeforeTool", "run_shell_command", &input, None);
+    let call = json!({ "id": "c1", "name": "run_shell_command", "args": input, "status": "success",
+        "result": [{ "functionResponse": { "id": "c1", "response": { "output": "Output: x" } } }] });
+    let head = json!({ "sessionId": SESSION, "projectHash": "h", "kind": "main" });
+    let said = json!({ "id": "m1", "type": "gemini", "content": "", "toolCalls": [call] });
+    recorder.piece(&Chunk::whole(&file(None), format!("{head}\n{said}\n").as_bytes()));
+    recorder.late = true;
+    recorder.tool("AfterTool", "run_shell_command", &input, Some(json!({ "llmContent": "Output: x" })));
+    assert_eq!(recorder.actions().len(), 1);
+    assert_eq!(recorder.records.iter().filter(|record| record.kind == Kind::Result).count(), 1);
 }
 
 #[test]

@@ -97,6 +97,10 @@ impl Agent for Codex {
         }
     }
 
+    fn calls_equal_hooks_once(&self) -> bool {
+        false
+    }
+
     fn add(&self, file: &Path, text: Option<&str>, hook: &Hook) -> Result<String, SettingsError> {
         if is_json(file) {
             HOOKS.add(text.unwrap_or_default(), hook)

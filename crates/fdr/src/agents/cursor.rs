@@ -71,6 +71,10 @@ impl Agent for Cursor {
         }])
     }
 
+    fn calls_equal_hooks_once(&self) -> bool {
+        false
+    }
+
     fn add(&self, _file: &Path, text: Option<&str>, hook: &Hook) -> Result<String, SettingsError> {
         HOOKS.add(text.unwrap_or_default(), hook)
     }

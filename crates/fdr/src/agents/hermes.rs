@@ -43,10 +43,11 @@ const HOME: &str = "FDR_HOME = ";
 const MANAGED: &str = "/etc/hermes";
 /// The setting by which shell hooks run without anybody having been asked.
 const CONSENT: &str = "hooks_auto_accept";
-/// Its value where it is ours.
-const OUR_TRUE: &str = "true # fdr";
 /// The settings that are changed.
 const OURS: [&str; 3] = ["plugins", "hooks", CONSENT];
+/// What stands behind it where it was set for our hooks, and what it was before.
+const MARK: &str = "# set by fdr";
+const WAS: &str = ", was ";
 /// How long Hermes waits for a hook that is no gate, in seconds.
 const LIMIT_S: u32 = 30;
 /// The longest that it waits for any, whatever is set.
@@ -87,6 +88,10 @@ impl Agent for Hermes {
 
     fn folder(&self, place: &Place<'_>) -> PathBuf {
         place.dir("HERMES_HOME", ".hermes")
+    }
+
+    fn calls_equal_hooks_once(&self) -> bool {
+        false
     }
 
     fn add(&self, file: &Path, text: Option<&str>, hook: &Hook) -> Result<String, SettingsError> {
@@ -276,10 +281,10 @@ fn limit_s(event: &str) -> u32 {
 fn add_hooks(text: &str, hook: &Hook) -> Result<String, SettingsError> {
     let is_there = |text: &str| -> Result<bool, SettingsError> {
         let facts = read_config(text)?;
-        let complete = |event: &&str| {
-            facts.hooks.iter().any(|found| found.event == **event && found.complete && found.hook == *hook)
+        let complete = |event: &str| {
+            facts.hooks.iter().any(|found| found.event == *event && found.complete && found.hook == *hook)
         };
-        Ok(EVENTS.iter().all(|event| complete(&event)) && consents(text)?)
+        Ok(EVENTS.iter().all(|event| complete(event)) && consents(text)?)
     };
     if is_there(text)? {
         return Ok(text.to_owned());
@@ -308,8 +313,8 @@ fn add_hooks(text: &str, hook: &Hook) -> Result<String, SettingsError> {
     }
     match find(&text, &[CONSENT])? {
         Some(entry) if entry.value == "true" => Ok(text),
-        Some(entry) => Ok(entry.with_value(&text, OUR_TRUE)),
-        None => Ok(yaml_text::append(&text, &format!("{CONSENT}: {OUR_TRUE}{newline}"), &style)),
+        Some(entry) => Ok(entry.with_value(&text, &format!("true {MARK}{WAS}{}", entry.value))),
+        None => Ok(yaml_text::append(&text, &format!("{CONSENT}: true {MARK}{newline}"), &style)),
     }
 }
 
@@ -317,7 +322,7 @@ fn consents(text: &str) -> Result<bool, SettingsError> {
     Ok(find(text, &[CONSENT])?.is_some_and(|entry| entry.value == "true"))
 }
 
-/// The settings without our shell hooks, and without the consent to hooks if none is left.
+/// The settings without our shell hooks, and without the consent to hooks if it was given for them.
 fn remove_hooks(text: &str) -> Result<String, SettingsError> {
     let mut text = text.to_owned();
     let Some(hooks) = find(&text, &["hooks"])? else { return Ok(text) };
@@ -339,11 +344,13 @@ fn remove_hooks(text: &str) -> Result<String, SettingsError> {
         return Ok(text);
     }
     text = yaml_text::without_empty(&text, &["hooks"])?;
-    match find(&text, &[CONSENT])? {
-        Some(entry) if text.lines().any(|line| line == format!("{CONSENT}: {OUR_TRUE}")) => {
-            Ok(entry.removed(&text))
-        }
-        _ => Ok(text),
+    let Some(entry) = find(&text, &[CONSENT])? else { return Ok(text) };
+    match entry.line().split_once(MARK) {
+        None => Ok(text),
+        Some((_, rest)) => match rest.strip_prefix(WAS).map(|was| was.split(" #").next().unwrap_or(was)) {
+            Some(was) => Ok(text.replacen(&format!("true {MARK}{WAS}{was}"), was, 1)),
+            None => Ok(entry.removed(&text)),
+        },
     }
 }
 
@@ -462,7 +469,7 @@ mod tests {
     fn an_administrators_hooks_are_shell_hooks_with_consent() {
         let file = Path::new("/etc/hermes/config.yaml");
         let theirs = "hooks:\n  post_tool_call:\n    - command: /opt/audit.sh\n      timeout: 5\nmodel:\n  default: m\n";
-        for before in ["", theirs, "hooks_auto_accept: false\n"] {
+        for before in ["", theirs, "hooks_auto_accept: false # mine\n", "hooks_auto_accept: true\n"] {
             let after = Hermes.add(file, Some(before), &hook()).unwrap();
             assert_eq!(Hermes.add(file, Some(&after), &hook()).unwrap(), after, "a second time");
             let facts = Hermes.read(file, &after).unwrap();
@@ -471,7 +478,7 @@ mod tests {
             assert_eq!(facts.off, Vec::<String>::new());
             assert!(after.contains(r#"{"decision":"block","reason":"#), "the guard of the gate answers");
             let removed = Hermes.remove(file, &after).unwrap().unwrap_or_default();
-            assert_eq!(removed, if before == theirs { theirs } else { "" });
+            assert_eq!(removed, before);
         }
     }
 

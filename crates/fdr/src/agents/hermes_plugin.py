@@ -11,6 +11,7 @@ import logging
 import os
 import subprocess
 import threading
+import time
 from collections import OrderedDict
 
 FDR_HOOK = "fdr-hook"
@@ -36,10 +37,16 @@ EVENTS = (
 # fdr-hook ends by itself before these are over; they are for one that is stopped from outside.
 GATE_LIMIT_S = 330
 LIMIT_S = 30
+# How long the next event waits for the ones before.
+PATIENCE_S = 2
 # The longest text that is passed on of an image or another file inside a message, in characters.
 MAX_DATA_URL = 4096
 # Told anew with every request, or of no use to the trail.
-LEFT_OUT = {"conversation_history", "request", "assistant_message", "telemetry_schema_version"}
+LEFT_OUT = {
+    "conversation_history", "request", "assistant_message", "telemetry_schema_version",
+    # These stand beside the rest.
+    "args", "tool_name", "session_id",
+}
 MAX_REMEMBERED = 1024
 
 log = logging.getLogger("fdr")
@@ -48,12 +55,12 @@ delegations = OrderedDict()  # call id of delegate_task -> (session id, goals)
 prompts = OrderedDict()  # session id -> hash of the system prompt that was passed on
 facts = {}
 in_order = threading.Lock()  # guards under_way
-under_way = []  # the event that is being recorded, with its fdr-hook
+under_way = []  # events that are being recorded: name, fdr-hook, since when
 
 
 def register(ctx):
     """Called by Hermes once."""
-    atexit.register(_settle)
+    atexit.register(_settle, LIMIT_S)
     facts["version"] = _try(_version)
     facts["database"] = _try(_database)
     for event in EVENTS:
@@ -71,15 +78,17 @@ def _callback(event):
 
 
 def _tell(event, kwargs):
-    payload = json.dumps(_payload(event, kwargs), ensure_ascii=False, default=_other).encode("utf-8", "replace")
+    payload = json.dumps(_payload(event, kwargs), ensure_ascii=False, default=_other)
+    payload = payload.encode("utf-8", "replace")
     command = [FDR_HOOK, "hermes", event] + (["--home", FDR_HOME] if FDR_HOME else [])
     with in_order:
-        _settle()
+        _settle(PATIENCE_S)
         if event != GATE:
             # Hermes goes on while this one is recorded; the next event waits for it.
-            output = subprocess.DEVNULL
-            child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.PIPE)
-            under_way.append((event, child))
+            child = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            )
+            under_way.append((event, child, time.monotonic()))
             with child.stdin as pipe:
                 pipe.write(payload)
             return None
@@ -97,16 +106,21 @@ def _tell(event, kwargs):
     return _failed(event, "fdr-hook gave an answer that is not known")
 
 
-def _settle():
-    """Waits for the event before: what happened later must not be recorded earlier."""
-    while under_way:
-        event, child = under_way.pop()
+def _settle(patience):
+    """Waits for the events before: what happened later should not be recorded earlier. While no recorder
+    answers, fdr-hook takes its time; then the agent goes on, and the event comes late."""
+    for event, child, start in under_way[:]:
         try:
             child.stdin = None  # It is closed.
-            _say(child.communicate(timeout=LIMIT_S)[1])
-        except Exception as error:
+            _say(child.communicate(timeout=max(0.01, start + patience - time.monotonic()))[1])
+        except subprocess.TimeoutExpired:
+            if time.monotonic() < start + LIMIT_S:
+                continue
             child.kill()
+            log.warning("fdr: event %s may not be recorded: no answer in %s s", event, LIMIT_S)
+        except Exception as error:
             log.warning("fdr: event %s may not be recorded: %s", event, error)
+        under_way.remove((event, child, start))
 
 
 def _say(stderr):
@@ -146,7 +160,7 @@ def _payload(event, kwargs):
     task, session = kwargs.get("task_id") or "", kwargs.get("session_id") or ""
     if session and task:
         _remember(sessions, task, session)
-    extra = {key: value for key, value in kwargs.items() if key not in LEFT_OUT and key not in ("args", "tool_name", "session_id")}
+    extra = {key: value for key, value in kwargs.items() if key not in LEFT_OUT}
     extra.update((key, value) for key, value in facts.items() if value and key not in extra)
     if event == "pre_llm_call":
         # Looked at once in a turn.
@@ -174,10 +188,11 @@ def _new_messages(session, messages):
     """What the model has not said itself or been given before."""
     begin = max((at for at, one in enumerate(messages) if _role(one) == "assistant"), default=-1) + 1
     new = messages[begin:]
-    system = [one for one in messages[:begin] if _role(one) in ("system", "developer")]
-    told = hash(json.dumps(system or [one for one in new if _role(one) in ("system", "developer")], default=str))
+    system = [one for one in messages if _role(one) in ("system", "developer")]
+    new = [one for one in new if one not in system]
+    told = hash(json.dumps(system, default=str))
     if prompts.get(session) == told:
-        new, system = [one for one in new if _role(one) not in ("system", "developer")], []
+        system = []
     _remember(prompts, session, told)
     return [_without_files(one) for one in system + new]
 

@@ -11,7 +11,9 @@ const HOOK = {};
 // Shorter than what `before_tool_call` is given, so that the answer is ours.
 const LIMIT_MS = HOOK.limit_s * 1000;
 // How long the recorder may take where nobody has to be asked.
-const ANSWER_MS = 5000;
+const ANSWER_MS = 3000;
+// For how long a recorder that did not answer is left to `fdr-hook`.
+const SILENT_MS = 60000;
 
 // OpenClaw loads a plug-in more than once; what is known of the sessions is one.
 const kept = (globalThis[Symbol.for("fdr.openclaw")] ??= {
@@ -28,6 +30,7 @@ const kept = (globalThis[Symbol.for("fdr.openclaw")] ??= {
   // Names this process to the recorder, with a number for each message.
   source: randomBytes(16),
   seq: 0,
+  silentUntil: 0,
   isGateway: false,
 });
 const { sessions, parents, spawning, tails, begun } = kept;
@@ -90,7 +93,10 @@ function send(name, payload) {
   return new Promise((done) => {
     let read = Buffer.alloc(0);
     const socket = connect(join(home(), "fdr.sock"));
-    let timer = setTimeout(() => end(), ANSWER_MS);
+    let timer = setTimeout(() => {
+      kept.silentUntil = Date.now() + SILENT_MS;
+      end();
+    }, ANSWER_MS);
     const end = (answer) => {
       clearTimeout(timer);
       socket.destroy();
@@ -126,7 +132,8 @@ function send(name, payload) {
 
 async function call(name, payload) {
   // The beginning of a session is told by a process, which starts the recorder and knows where it runs.
-  const answer = name === "session_start" ? undefined : await send(name, payload);
+  const byProcess = name === "session_start" || Date.now() < kept.silentUntil;
+  const answer = byProcess ? undefined : await send(name, payload);
   return answer ?? run(name, payload);
 }
 
@@ -248,7 +255,8 @@ const EVENTS = {
   },
   before_agent_run(event, ctx, session) {
     begin(session, BARE, ctx);
-    tell(session, "before_agent_run", { prompt: event.prompt, senderIsOwner: event.senderIsOwner }, ctx);
+    // Waited for: OpenClaw stores what is asked next, and the transcript shall not be heard of first.
+    return tell(session, "before_agent_run", { prompt: event.prompt, senderIsOwner: event.senderIsOwner }, ctx);
   },
   llm_input(event, ctx, session) {
     // What it is told to be is the same at every turn, as a rule.
@@ -327,7 +335,9 @@ export default {
           return undefined;
         }
       };
-      api.on(name, heard, { priority: 1000 });
+      // A run is not started if this one takes too long.
+      const limit = name === "before_agent_run" ? { timeoutMs: LIMIT_MS } : {};
+      api.on(name, heard, { priority: 1000, ...limit });
     }
     api.on("subagent_spawned", (event, ctx) => onSubagentSpawned(event, ctx ?? {}));
     api.on("subagent_ended", (event, ctx) => onSubagentEnded(event, ctx ?? {}));

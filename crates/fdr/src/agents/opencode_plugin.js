@@ -3,7 +3,7 @@
 // Each event goes to `fdr-hook` as one JSON text. Before a tool runs its answer is waited for;
 // everything else goes in order behind, so that the agent is not slowed, and is flushed at the end.
 import { spawn, spawnSync } from "node:child_process"
-import { createHash } from "node:crypto"
+import { createHash, randomBytes } from "node:crypto"
 import { existsSync, readFileSync } from "node:fs"
 import { isAbsolute, join } from "node:path"
 
@@ -30,7 +30,7 @@ const folder = () => HOME ?? env.FDR_HOME ?? join(env.XDG_STATE_HOME ?? join(env
 const failsClosed = () => {
   try { return readFileSync(join(folder(), "hook.fail"), "utf8").includes("closed") } catch { return false }
 }
-const words = (event) => ["opencode", event, ...(HOME ? ["--home", HOME] : [])]
+const words = (event, more = []) => ["opencode", event, ...(HOME ? ["--home", HOME] : []), ...more]
 const digest = (text) => createHash("sha1").update(text).digest("base64")
 // JSON can't hold everything that an object can; an image is not worth its size twice.
 const json = (value) => JSON.stringify(value, (_, v) =>
@@ -54,8 +54,8 @@ const within = (promise, ms) => new Promise((done) => {
   promise.then(() => { clearTimeout(timer); done() })
 })
 
-const run = (event, text, limit) => new Promise((done) => {
-  const child = spawn(HOOK, words(event), { stdio: ["pipe", "pipe", "ignore"] })
+const run = (event, text, limit, more) => new Promise((done) => {
+  const child = spawn(HOOK, words(event, more), { stdio: ["pipe", "pipe", "ignore"] })
   const timer = setTimeout(() => child.kill("SIGKILL"), limit)
   let stdout = ""
   child.stdout.on("data", (data) => (stdout += data))
@@ -65,8 +65,8 @@ const run = (event, text, limit) => new Promise((done) => {
   child.stdin.end(text)
 })
 
-const runNow = (event, text, limit) => {
-  const { status, signal, stdout, error } = spawnSync(HOOK, words(event), { input: text, timeout: limit, killSignal: "SIGKILL", stdio: ["pipe", "pipe", "ignore"] })
+const runNow = (event, text, limit, more) => {
+  const { status, signal, stdout, error } = spawnSync(HOOK, words(event, more), { input: text, timeout: limit, killSignal: "SIGKILL", stdio: ["pipe", "pipe", "ignore"] })
   return { status, signal, stdout: String(stdout ?? ""), error: error?.message, late: error?.code === "ETIMEDOUT" }
 }
 
@@ -101,8 +101,10 @@ process.on("exit", () => {
 const ask = async (event, payload) => {
   await within(tail, PATIENCE_MS)
   const text = json(payload)
-  let answer = runNow(event, text, QUICK_MS)
-  if (answer.late) answer = await run(event, text, LIMIT_MS)
+  // By its name the recorder knows an event that comes again.
+  const named = ["--source", randomBytes(16).toString("hex")]
+  let answer = runNow(event, text, QUICK_MS, named)
+  if (answer.late) answer = await run(event, text, LIMIT_MS, named)
   let told
   try { told = answer.stdout?.trim() ? JSON.parse(answer.stdout) : {} } catch { /* below */ }
   if (told?.decision === "deny") throw new Error(String(told.reason ?? "denied"))

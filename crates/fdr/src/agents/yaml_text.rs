@@ -375,6 +375,11 @@ impl<'t> Entry<'t> {
         Ok(inserted(&text, at, &block, style))
     }
 
+    /// Its own line, with the comment.
+    pub fn line(&self) -> &'t str {
+        self.lines[self.first].text()
+    }
+
     /// The text with another value on its line.
     pub fn with_value(&self, text: &str, value: &str) -> String {
         let line = &self.lines[self.first];

@@ -131,6 +131,10 @@ struct Habits {
     runs_programs: Option<&'static str>,
 }
 
+/// A script's own calls are asked about, each by itself, and the script can do nothing else; the others
+/// run at the provider, or wait.
+const UNHEARD_OF_CODEX: &[&str] = &["exec", "wait", "web_search", "image_generation", "tool_search"];
+
 fn habits(runtime: &str) -> Habits {
     let usual = Habits {
         marks_subagents: true,
@@ -143,7 +147,7 @@ fn habits(runtime: &str) -> Habits {
     match runtime {
         "claude-code" => Habits { tells_every_outcome: true, tells_starts: true, ..usual },
         // A patch that is applied through the shell has an event before it and none after.
-        "codex" => Habits { tells_starts: true, tells_every_run: false, ..usual },
+        "codex" => Habits { tells_starts: true, tells_every_run: false, unheard: UNHEARD_OF_CODEX, ..usual },
         "gemini-cli" => Habits { marks_subagents: false, ..usual },
         "hermes" => Habits { tells_every_outcome: true, runs_programs: Some("execute_code"), ..usual },
         _ => usual,
@@ -485,8 +489,10 @@ impl<'e> Search<'e> {
                 self.add(Name::OutcomeDiffers, said, &[number], call.after.clone());
             }
             _ if self.is_after_missing(call) => {
-                let said = format!("{} ran by the transcript, and no hook event told so", self.name_of(call));
-                self.add(Name::AfterHookMissing, said, &[number], call.shown.clone());
+                let by = if written == Some(Outcome::Ok) { "transcript" } else { "MCP proxy" };
+                let said = format!("{} ran by the {by}, and no hook event told so", self.name_of(call));
+                let rows: Vec<usize> = call.shown.iter().copied().chain(self.proxy_rows(call)).collect();
+                self.add(Name::AfterHookMissing, said, &[number], rows);
             }
             Some(_) => {}
             None if written.is_some() || proxied.is_some() || self.is_refused_by_policy(call) => {}
@@ -501,8 +507,8 @@ impl<'e> Search<'e> {
         }
     }
 
-    /// Whether a call was begun by the hooks and ran by the transcript, and the event after it, which
-    /// other calls of the same tool have, is not there.
+    /// Whether a call was begun by the hooks and ran by another source, and the event after it, which
+    /// other calls of the same tool have, did not come.
     fn is_after_missing(&self, call: &Call) -> bool {
         let told_after = |call: &Call| {
             call.after.iter().any(|at| {
@@ -511,8 +517,10 @@ impl<'e> Search<'e> {
             })
         };
         let written = call.written.as_ref().and_then(|written| written.outcome);
-        written == Some(Outcome::Ok)
-            && call.before.is_some()
+        let proxied = call.proxied.and_then(|number| self.evidence.calls.proxied[number].outcome);
+        let ran = written == Some(Outcome::Ok) || matches!(proxied, Some(Outcome::Ok | Outcome::Error));
+        ran && call.before.is_some()
+            && self.is_past(call)
             && habits(&call.runtime).tells_every_run
             && !told_after(call)
             && self
@@ -565,6 +573,8 @@ impl<'e> Search<'e> {
         if let Some(written) = &call.written
             && rows.is_empty()
             && decided.is_some()
+            // A script's patch is told by the files that it changed.
+            && !written.arguments.starts_with(b"{\"changes\":")
             && differs(Some(written.arguments.clone()), other_form)
         {
             how.push("the transcript has other arguments than those that were decided on");

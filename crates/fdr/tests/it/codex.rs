@@ -37,7 +37,7 @@ fn trail(sandbox: &Sandbox, is_whole: impl Fn(&Trail) -> bool) -> Trail {
         if is_whole(&trail) {
             return trail;
         }
-        assert!(start.elapsed() < LIMIT, "{}", sandbox.fdr(&["show", "--last"]));
+        assert!(start.elapsed() < LIMIT, "{}", sandbox.fdr(&["cat"]));
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -59,6 +59,13 @@ fn came<'t>(trail: &'t Trail, action: &Record) -> Option<&'t ResultBody> {
 
 fn says_what_came(trail: &Trail, action: &Record) -> bool {
     came(trail, action).is_some_and(|body| body.outcome != Outcome::Unknown)
+}
+
+/// That hooks and rollouts agree on what happened.
+fn nothing_is_found(sandbox: &Sandbox, trail: &Trail) {
+    let session = trail.0.iter().find_map(|record| record.session.clone()).unwrap();
+    let said = sandbox.fdr(&["reconcile", &session]);
+    assert!(said.contains("no finding"), "{said}");
 }
 
 fn tool(name: &str, args: Value) -> Value {
@@ -180,6 +187,7 @@ fn codex_is_recorded_call_by_call_and_what_is_denied_does_not_happen() {
     assert_eq!(decision.thinking.as_deref(), Some("First look."));
     let gaps: Vec<&Record> = trail.of(Kind::Gap).collect();
     assert!(gaps.is_empty() && trail.of(Kind::Unparsed).next().is_none(), "{gaps:#?}");
+    nothing_is_found(&sandbox, &trail);
 }
 
 #[test]
@@ -227,4 +235,5 @@ fn codex_runs_no_script_past_the_policy() {
     );
     let gaps: Vec<&Record> = trail.of(Kind::Gap).collect();
     assert!(gaps.is_empty(), "{gaps:#?}");
+    nothing_is_found(&sandbox, &trail);
 }

@@ -636,6 +636,10 @@ fn the_doctor_knows_what_keeps_the_hooks_of_each_runtime_from_running() {
     finds("features.hooks is false in ~/.codex/config.toml: no hook runs", "look: ~/.codex/config.toml");
     fs::write(&config, trusted).unwrap();
 
+    person.ok(&["install", "codex", "--project"]);
+    finds("hooks stand in more than one place, so every event is told twice", "fix: fdr uninstall codex");
+    person.ok(&["uninstall", "codex", "--project"]);
+
     // A hook without the guard would not deny if fdr-hook can't run.
     let hooks = person.path(".codex/hooks.json");
     let complete = fs::read_to_string(&hooks).unwrap();

@@ -70,7 +70,8 @@ impl Fault {
             NoHooks(_) => &["hook_absent"],
             OtherArguments(_) | OtherArgumentsWritten(_) | OtherArgumentsSent(_) => &["arguments_changed"],
             OtherResultWritten(_) | OtherResultSent(_) => &["result_differs"],
-            NoOutcome(_) => &["decided_without_outcome"],
+            // The server's answer is not the agent's.
+            NoOutcome(_) => &["decided_without_outcome", "after_hook_missing"],
             Forged(_) | ForgedByAnother(_) | ForgedSubagent(_) | ForgedAfterEnd => &["forged_hook_event"],
             NoCallOfServer(_) => &["not_through_proxy"],
             Edited(_) | CutOff | Inserted(_) => &["transcript_edited"],

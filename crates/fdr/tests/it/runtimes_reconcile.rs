@@ -62,9 +62,8 @@ fn nothing_is_found_in_a_clean_run() {
         let said = reconciled(&sandbox, &session);
         let (all, confirmed) = (&said["completeness"]["actions"], &said["completeness"]["confirmed"]);
         println!("{agent:?}: {}", said["completeness"]["line"]);
-        // What OpenClaw keeps is not read yet.
         let too_few = confirmed.as_u64().unwrap() * 4 < all.as_u64().unwrap() * 3;
-        if !names(&said).is_empty() || too_few && agent != Agent::OpenClaw {
+        if !names(&said).is_empty() || too_few {
             wrong.push(format!("{agent:?}: {:#}\n{:#}", said["completeness"], said["findings"]));
         }
     }
@@ -80,7 +79,7 @@ fn echoes(agent: Agent) -> Value {
 
 #[test]
 fn a_call_of_which_the_hook_never_heard_is_found() {
-    // Without a transcript there is nothing to find it by.
+    // The fault does not reach OpenClaw, whose plug-in speaks to the recorder by itself.
     for agent in chosen().into_iter().filter(|agent| *agent != Agent::OpenClaw) {
         let sandbox = Sandbox::new();
         let (hook, away) = (sandbox.programs.join("fdr-hook"), sandbox.programs.join("away"));
