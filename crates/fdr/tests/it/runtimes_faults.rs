@@ -253,14 +253,13 @@ fn goes_through_all_faults(agent: Agent, mode: &str, test: &str) {
     let trail = wait_for(&sandbox, &llm);
     for (nth, (call, action, result)) in calls(&trail, &llm).into_iter().enumerate() {
         let fault = faults[nth];
-        // OpenClaw's plug-in speaks to the recorder itself, and needs fdr-hook where that fails.
-        let is_well = fault == Well || agent == Agent::OpenClaw && matches!(fault, HookKilled | HookMissing);
         let is_done = sandbox.project.join(file(nth)).exists();
-        // A small event may still find space in what the log has set aside; it is recorded then.
-        let has_space = fault == DiskFull && is_done;
-        let denies = mode == "enforce" && !is_well && !has_space;
-        // OpenClaw gives the model the id without underscores.
-        let told = llm.told(&call.id).or_else(|| llm.told(&call.id.replace('_', ""))).unwrap_or_default();
+        // A small event may still find space in what the log has set aside. OpenClaw's plug-in
+        // speaks to the recorder itself, and needs fdr-hook where its connection broke.
+        let may_be_recorded =
+            fault == DiskFull || agent == Agent::OpenClaw && matches!(fault, HookKilled | HookMissing);
+        let denies = mode == "enforce" && fault != Well && !(may_be_recorded && is_done);
+        let told = llm.told(&call.id).unwrap_or_default();
         assert_eq!(is_done, !denies, "{fault:?}: {told}");
         assert!(!denies || told.contains("fdr (enforce)"), "{fault:?}: the agent is told why: {told}");
         let action = action.unwrap_or_else(|| panic!("{fault:?}: no action of {call:?}"));
