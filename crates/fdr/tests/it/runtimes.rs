@@ -237,11 +237,9 @@ pub fn wait_for(sandbox: &Sandbox, llm: &ScriptedLlm) -> Trail {
 pub fn calls<'t>(trail: &'t Trail, llm: &ScriptedLlm) -> Vec<(Call, Option<&'t Record>, Option<&'t Record>)> {
     let is_agents =
         |record: &&Record| record.agent.as_ref().is_some_and(|agent| !agent.runtime.starts_with("mcp:"));
-    let mut unnamed: Vec<_> = trail
-        .of(Kind::Action)
-        .filter(is_agents)
-        .filter(|record| record.tool_use_id().is_none_or(|id| id.starts_with("fdr:")))
-        .collect();
+    let actions: Vec<_> = trail.of(Kind::Action).filter(is_agents).collect();
+    let is_unnamed = |record: &&&Record| record.tool_use_id().is_none_or(|id| id.starts_with("fdr:"));
+    let mut unnamed: Vec<_> = actions.iter().filter(is_unnamed).copied().collect();
     let results: BTreeMap<_, _> =
         trail.of(Kind::Result).filter_map(|record| Some((record.link(Rel::ResultOf)?, record))).collect();
     llm.issued()
@@ -249,13 +247,14 @@ pub fn calls<'t>(trail: &'t Trail, llm: &ScriptedLlm) -> Vec<(Call, Option<&'t R
         .map(|call| {
             // Gemini CLI puts the tool's name before the model's id: `glob__call_main_00_0`.
             let is_named = |id: &str| id.rsplit_once("__").map_or(id, |(_, id)| id) == call.id;
-            let named = trail
-                .of(Kind::Action)
-                .filter(is_agents)
-                .find(|record| record.tool_use_id().is_some_and(is_named));
+            let named = actions.iter().filter(|record| record.tool_use_id().is_some_and(is_named));
+            // A call that a frozen recorder hears of twice may have two actions.
+            let told = named.clone().find(|record| results.contains_key(&record.id));
+            let named = told.or_else(|| named.clone().next()).copied();
             let action = named.or_else(|| {
-                let at = unnamed.iter().position(|record| is_of(record, &call.tool))?;
-                Some(unnamed.remove(at))
+                let of_call = |record: &&Record| is_of(record, &call);
+                let told = unnamed.iter().position(|r| of_call(r) && results.contains_key(&r.id));
+                Some(unnamed.remove(told.or_else(|| unnamed.iter().position(of_call))?))
             });
             let result = action.and_then(|action| results.get(&action.id).copied());
             (call, action, result)
@@ -263,10 +262,13 @@ pub fn calls<'t>(trail: &'t Trail, llm: &ScriptedLlm) -> Vec<(Call, Option<&'t R
         .collect()
 }
 
-/// Whether an action is of this tool, which may be an MCP server's under another name.
-fn is_of(record: &Record, tool: &str) -> bool {
+/// Whether an action may be this call's, going by its tool, which may be an MCP server's under
+/// another name, and by the command, if it is one.
+fn is_of(record: &Record, call: &Call) -> bool {
     let Body::Action(body) = &record.body else { return false };
-    body.tool == tool || body.tool.rsplit_once("__").is_some_and(|(_, name)| tool.ends_with(name))
+    let mcp = body.tool.rsplit_once("__").is_some_and(|(_, name)| call.tool.ends_with(name));
+    let command = call.args["command"].as_str().unwrap_or_default();
+    (body.tool == call.tool || mcp) && body.summary.contains(command)
 }
 
 /// What the table says of a step.

@@ -208,7 +208,7 @@ fn goes_through_all_faults(agent: Agent, mode: &str, test: &str) {
         assert!(out.status.success(), "in a namespace: {}", out.status);
         return;
     }
-    let mut faults = vec![Well, Dead, Frozen, Garbage, Replaced, HookKilled, HookMissing];
+    let mut faults = vec![Well, Dead, Frozen, Garbage, Replaced, HookKilled];
     let sandbox = Sandbox::new();
     if is_inside {
         mount(&sandbox.fdr_home);
@@ -216,13 +216,15 @@ fn goes_through_all_faults(agent: Agent, mode: &str, test: &str) {
     } else {
         println!("not tried with a full disk: this machine does not allow mounts in a namespace");
     }
-    faults.push(Well);
+    // The last one: Gemini CLI ends where a hook of its prompts fails like this.
+    faults.extend([Well, HookMissing]);
     sandbox.write("recorder/config.toml", &format!("mode = \"{mode}\"\n"));
     let file = |nth: usize| format!("made-{nth}.txt");
     let turn = |nth: usize| json!({"tools": [shell(agent, &format!("touch {}", file(nth)))]});
     let turns: Vec<_> = (0..faults.len()).map(turn).chain([json!({"text": "Done."})]).collect();
     let place = Place { agent, home: sandbox.fdr_home.clone(), programs: sandbox.programs.clone() };
-    let now: Mutex<Now> = Mutex::new((0, None));
+    let now: Arc<Mutex<Now>> = Arc::default();
+    let last = Arc::clone(&now);
     let plan = faults.clone();
     let llm = ScriptedLlm::start_with(json!({"tracks": {"main": turns}}), move |_, turn| {
         // What went wrong in an earlier turn is said by the test.
@@ -242,20 +244,22 @@ fn goes_through_all_faults(agent: Agent, mode: &str, test: &str) {
     let output = agent.run(&sandbox, &llm, "Please do the steps.");
     println!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{}", output.status);
+    if let Some(mend) = last.lock().unwrap().1.take() {
+        mend();
+    }
     let issued = llm.issued();
     assert_eq!(issued.len(), faults.len(), "the script was played to its end");
 
     let trail = wait_for(&sandbox, &llm);
     for (nth, (call, action, result)) in calls(&trail, &llm).into_iter().enumerate() {
         let fault = faults[nth];
-        // OpenClaw's plug-in speaks to the recorder itself, and needs fdr-hook where that fails.
-        let is_well = fault == Well || agent == Agent::OpenClaw && matches!(fault, HookKilled | HookMissing);
         let is_done = sandbox.project.join(file(nth)).exists();
-        // A small event may still find space in what the log has set aside; it is recorded then.
-        let has_space = fault == DiskFull && is_done;
-        let denies = mode == "enforce" && !is_well && !has_space;
-        // OpenClaw gives the model the id without underscores.
-        let told = llm.told(&call.id).or_else(|| llm.told(&call.id.replace('_', ""))).unwrap_or_default();
+        // A small event may still find space in what the log has set aside. OpenClaw's plug-in
+        // speaks to the recorder itself, and needs fdr-hook where its connection broke.
+        let may_be_recorded =
+            fault == DiskFull || agent == Agent::OpenClaw && matches!(fault, HookKilled | HookMissing);
+        let denies = mode == "enforce" && fault != Well && !(may_be_recorded && is_done);
+        let told = llm.told(&call.id).unwrap_or_default();
         assert_eq!(is_done, !denies, "{fault:?}: {told}");
         assert!(!denies || told.contains("fdr (enforce)"), "{fault:?}: the agent is told why: {told}");
         let action = action.unwrap_or_else(|| panic!("{fault:?}: no action of {call:?}"));

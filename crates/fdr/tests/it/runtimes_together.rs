@@ -35,8 +35,12 @@ struct Stream {
 
 /// Runs the agent with an `fdr-hook` that keeps what it is given.
 fn listen(agent: Agent) -> Stream {
-    let sandbox = Sandbox::new();
+    let mut sandbox = Sandbox::new();
     enforced(&sandbox);
+    // The agent is told of a folder without a recorder, so that a plug-in which would speak to it
+    // itself calls fdr-hook instead.
+    let nobodys = sandbox.folder.path().join("nobody");
+    let recorders = std::mem::replace(&mut sandbox.fdr_home, nobodys);
     let llm = ScriptedLlm::start(script(agent, sandbox.project.to_str().unwrap(), Some(&STEPS)));
     agent.set_up(&sandbox, &llm);
     let (hook, real) = (sandbox.programs.join("fdr-hook"), sandbox.programs.join("real-hook"));
@@ -45,14 +49,16 @@ fn listen(agent: Agent) -> Stream {
     fs::rename(&hook, &real).unwrap();
     let script = format!(
         "#!/bin/sh\nf={}/$(date +%s%N)-$$\ncat > $f.payload\nprintf '%s\\n' \"$@\" > $f.arguments\n\
-         exec {} \"$@\" < $f.payload\n",
+         exec {} \"$1\" \"$2\" --home {} < $f.payload\n",
         kept.display(),
-        real.display()
+        real.display(),
+        recorders.display()
     );
     fs::write(&hook, script).unwrap();
     fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
     let output = agent.run(&sandbox, &llm, "Please do the steps.");
     assert!(output.status.success(), "{agent:?}: {output:?}");
+    sandbox.fdr_home = recorders;
     let trail = sandbox.trail();
     let mut ids = BTreeSet::new();
     for record in &trail.0 {
@@ -71,7 +77,6 @@ fn listen(agent: Agent) -> Stream {
             .collect(),
         payload: fs::read(path).unwrap(),
     };
-    // Other programs were moved into its place: its recorder is stopped through the real one.
     Stream { agent, events: files.iter().map(event).collect(), ids: ids.into_iter().collect() }
 }
 
@@ -190,7 +195,7 @@ fn a_hundred_sessions_at_once_are_kept_apart() {
             let mut sandbox = Sandbox::new();
             sandbox.fdr_home.clone_from(&together.fdr_home);
             let project = sandbox.project.to_str().unwrap();
-            let llm = ScriptedLlm::start(script(agent, project, Some(&["read", "create", "list"])));
+            let llm = ScriptedLlm::start(script(agent, project, Some(&["read", "list"])));
             agent.set_up(&sandbox, &llm);
             let output = agent.run(&sandbox, &llm, "Please do the steps.");
             assert!(output.status.success(), "{agent:?}: {output:?}");
