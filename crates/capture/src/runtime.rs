@@ -6,6 +6,12 @@ use crate::{Arrival, Captured, State, claude_code, codex, cursor, gemini_cli, he
 use fdr_record::Normalised;
 use serde_json::Value;
 
+/// Reads out of an event, by its name and payload, which session it is of and whether it begins it.
+pub type SessionOf = fn(&str, &[u8]) -> Option<(String, bool)>;
+
+/// Reads out of an event what a person asks for, and the working directory.
+pub type PromptOf = fn(&str, &[u8]) -> Option<(String, String)>;
+
 /// A runtime whose hooks call `fdr-hook`, or whose plug-in does.
 pub struct Runtime {
     /// The word for it in records and on command lines.
@@ -21,9 +27,9 @@ pub struct Runtime {
     /// The events by which it asks whether a tool may run.
     pub gates: &'static [&'static str],
     /// The session of an event, and whether it begins with that.
-    pub session_of: fn(&str, &[u8]) -> Option<(String, bool)>,
+    pub session_of: SessionOf,
     /// What a person asks for in an event, and the working directory.
-    pub prompt_of: fn(&str, &[u8]) -> Option<(String, String)>,
+    pub prompt_of: PromptOf,
 }
 
 /// Every runtime.

@@ -27,9 +27,6 @@ const kept = (globalThis[Symbol.for("fdr.openclaw")] ??= {
   tails: new Map(),
   // Ids of the sessions that were begun here and did not end.
   begun: new Set(),
-  // Names this process to the recorder, with a number for each message.
-  source: randomBytes(16),
-  seq: 0,
   silentUntil: 0,
   isGateway: false,
 });
@@ -70,14 +67,13 @@ function text(value) {
 }
 
 // The message of an event as `fdr-hook` would send it (crates/hook/src/wire.rs).
-function frame(name, payload) {
-  kept.seq += 1;
+function frame(name, payload, source) {
   const body = Buffer.concat([
     number(1, 0),
     ...text("openclaw"),
     ...text(name),
-    kept.source,
-    number(8, kept.seq),
+    source,
+    number(8, 0),
     number(8, 0),
     ...text(process.cwd()),
     ...text(homedir()),
@@ -89,7 +85,7 @@ function frame(name, payload) {
 
 // Gives an event to the recorder itself: to start a process out of one as large as this takes tens of
 // milliseconds. Ends with nothing whatever goes wrong; `fdr-hook` then knows what to do.
-function send(name, payload) {
+function send(name, payload, source) {
   return new Promise((done) => {
     let read = Buffer.alloc(0);
     const socket = connect(join(home(), "fdr.sock"));
@@ -126,24 +122,27 @@ function send(name, payload) {
         return end();
       }
     });
-    socket.write(frame(name, payload));
+    socket.write(frame(name, payload, source));
   });
 }
 
 async function call(name, payload) {
   // The beginning of a session is told by a process, which starts the recorder and knows where it runs.
+  const source = randomBytes(16);
   const byProcess = name === "session_start" || Date.now() < kept.silentUntil;
-  const answer = byProcess ? undefined : await send(name, payload);
-  return answer ?? run(name, payload);
+  const answer = byProcess ? undefined : await send(name, payload, source);
+  return answer ?? run(name, payload, source);
 }
 
 // What `fdr-hook` answers. It has a deadline and a failure mode of its own; what is left is that it
 // can't run, or is killed.
-function run(name, payload) {
+function run(name, payload, source) {
   return new Promise((done) => {
     const failed = (why) =>
       done(failsClosed() ? { decision: "deny", reason: `fdr (enforce): denied, because fdr-hook ${why}` } : {});
-    const words = ["openclaw", name, ...(HOOK.home ? ["--home", HOOK.home] : [])];
+    // The same name of the message: if the recorder took it in after all, it is recorded once.
+    const words = ["openclaw", name, "--source", source.toString("hex")];
+    if (HOOK.home) words.push("--home", HOOK.home);
     let child;
     try {
       child = spawn(HOOK.program, words, { stdio: ["pipe", "pipe", "ignore"], windowsHide: true });

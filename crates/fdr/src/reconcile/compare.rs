@@ -121,12 +121,13 @@ pub fn same_arguments(a: &[u8], b: &[u8], other_form: bool) -> bool {
 /// Adds the lines of a text; what is JSON in it is taken apart.
 fn add_lines(text: &str, depth: usize, lines: &mut Vec<String>) {
     let trimmed = text.trim();
-    if depth < MAX_DEPTH && trimmed.starts_with(['{', '[', '"']) {
-        if let Ok(value) = serde_json::from_str::<Value>(trimmed) {
-            let mut found = Vec::new();
-            leaves(&value, &mut found);
-            return found.iter().for_each(|text| add_lines(text, depth + 1, lines));
-        }
+    if depth < MAX_DEPTH
+        && trimmed.starts_with(['{', '[', '"'])
+        && let Ok(value) = serde_json::from_str::<Value>(trimmed)
+    {
+        let mut found = Vec::new();
+        leaves(&value, &mut found);
+        return found.iter().for_each(|text| add_lines(text, depth + 1, lines));
     }
     let plain = trimmed.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
     lines.extend(plain.filter(|line| !line.is_empty()).take(MAX_LINES.saturating_sub(lines.len())));

@@ -617,17 +617,19 @@ impl<'e> Search<'e> {
             let observed =
                 call.after.iter().filter(ran).find_map(|at| Some((*at, self.content(*at, "result")?)));
             match (&shown, &observed, written) {
-                (Some((at, ours)), _, Some(theirs)) if rows.is_empty() => {
-                    if !told(ours).is_same_view(&told(theirs)) {
-                        how.push("the transcript has another result than the hook was told the model got");
-                        rows.push(*at);
-                    }
+                (Some((at, ours)), _, Some(theirs))
+                    if rows.is_empty() && !told(ours).is_same_view(&told(theirs)) =>
+                {
+                    how.push("the transcript has another result than the hook was told the model got");
+                    rows.push(*at);
                 }
-                (None, Some((at, ours)), Some(theirs)) if rows.is_empty() => {
-                    if self.is_told_in_full(call, *at) && !told(ours).agrees(&told(theirs)) {
-                        how.push("the transcript has another result than the hook was told");
-                        rows.push(*at);
-                    }
+                (None, Some((at, ours)), Some(theirs))
+                    if rows.is_empty()
+                        && self.is_told_in_full(call, *at)
+                        && !told(ours).agrees(&told(theirs)) =>
+                {
+                    how.push("the transcript has another result than the hook was told");
+                    rows.push(*at);
                 }
                 _ => {}
             }
@@ -1058,7 +1060,7 @@ impl<'e> Search<'e> {
         for (session, mut numbers) in numbers {
             numbers.sort_unstable();
             let first = numbers.first().map(|(seq, at)| (*seq, *at));
-            let before = first.filter(|(seq, _)| *seq > 0).map(|(seq, at)| (seq, at));
+            let before = first.filter(|(seq, _)| *seq > 0);
             let between = numbers.windows(2).filter(|pair| pair[1].0 > pair[0].0 + 1);
             let holes: Vec<(u64, usize)> = before
                 .into_iter()

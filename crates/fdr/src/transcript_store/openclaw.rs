@@ -149,7 +149,7 @@ mod tests {
              created_at integer, event_zstd blob)",
         )
         .unwrap();
-        let rows: [(&str, i64, Option<&str>, Option<Vec<u8>>); 5] = [
+        let rows = [
             ("a", 0, Some(r#"{"type":"session","id":"a"}"#), None),
             ("a", 2, None, Some(packed(br#"{"type":"message","id":"m"}"#))),
             ("a", 1, Some(r#"{"type":"custom","customType":"cache"}"#), None),
