@@ -1,6 +1,6 @@
 //! What a hook costs the agent: the whole process, from start to exit, as the agent pays it,
 //! beside processes that do nothing. `cargo bench -p fdr --bench hook`; needs both programs:
-//! `cargo build --release --workspace` first.
+//! `cargo build --release --workspace` first. With `-- --runtimes`, the runtimes' commands alone.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,11 @@ fn main() {
     let (fdr, hook) = (programs.join("fdr"), programs.join("fdr-hook"));
     assert!(hook.exists(), "{} is missing: cargo build --release --workspace", hook.display());
     let home = std::env::temp_dir().join(format!("fdr-bench-{}", std::process::id()));
+    if std::env::args().any(|word| word == "--runtimes") {
+        each_runtime(&fdr, &hook, &home);
+        let _ = std::fs::remove_dir_all(&home);
+        return;
+    }
     let [permit, many] = ["permit", "many"].map(|name| home.with_extension(name));
     let homes = [
         (&home, "observe", Vec::new()),
@@ -83,10 +88,6 @@ fn main() {
         let _ = std::fs::remove_dir_all(home);
     }
     each_runtime(&fdr, &hook, &home);
-    if std::env::args().any(|word| word == "--runtimes") {
-        let _ = std::fs::remove_dir_all(&home);
-        return;
-    }
     a_million_records(&fdr, &programs.join("fdr-hook"), &home);
     let _ = std::fs::remove_dir_all(&home);
 }
@@ -191,13 +192,13 @@ const RUNTIMES: [(&str, &str, Option<&str>, &str); 6] = [
         "opencode",
         "tool.execute.before",
         None,
-        r#"{"session":"bench-opencode","directory":"/home/dev/proj","input":{"tool":"bash","sessionID":"bench-opencode","callID":"call_NUMBER"},"output":{"args":{"command":"cd src && rg -n 'fn main' | head -20 && cargo test 2>&1 | tail -5"}}}"#,
+        r#"{"sessionID":"bench-opencode","directory":"/home/dev/proj","tool":"bash","callID":"call_NUMBER","messageID":"m","args":{"command":"cd src && rg -n 'fn main' | head -20 && cargo test 2>&1 | tail -5"}}"#,
     ),
     (
         "openclaw",
         "before_tool_call",
         None,
-        r#"{"event":{"toolName":"exec","params":{"command":"cd src && rg -n 'fn main' | head -20 && cargo test 2>&1 | tail -5"},"toolCallId":"call_NUMBER"},"ctx":{"sessionId":"bench-openclaw","sessionKey":"agent:main:main","cwd":"/home/dev/proj"}}"#,
+        r#"{"session_id":"bench-openclaw","session_key":"agent:main:main","agent_id":"main","run_id":"r","cwd":"/home/dev/proj","event":{"toolName":"exec","params":{"command":"cd src && rg -n 'fn main' | head -20 && cargo test 2>&1 | tail -5"},"toolCallId":"call_NUMBER"}}"#,
     ),
 ];
 
