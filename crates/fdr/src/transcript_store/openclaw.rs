@@ -3,16 +3,12 @@
 
 use crate::transcript_store::{Stamp, Transcript};
 use rusqlite::{Connection, OpenFlags};
-use serde_json::Value;
 use std::io::Read;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// How long to wait for OpenClaw where it holds the database.
 const BUSY: Duration = Duration::from_millis(200);
-/// For how long the calls of the newest message are left to the events of the plug-in: OpenClaw stores
-/// what the model asks for before it tells of the calls, and what came of them at the same time.
-const HELD: Duration = Duration::from_secs(5);
 /// The most that is read out of one session, in bytes.
 const MAX_BYTES: usize = 1 << 30;
 /// The largest entry, unpacked, in bytes.
@@ -27,71 +23,38 @@ pub fn read(database: &Path, session: Option<&str>) -> rusqlite::Result<Vec<Tran
     // All of it as it was at one moment.
     let connection = connection.transaction()?;
     let mut entries = connection.prepare(
-        "select session_id, event_json, event_zstd, created_at from transcript_events \
+        "select session_id, event_json, event_zstd from transcript_events \
          where ?1 is null or session_id = ?1 order by session_id, seq",
     )?;
     let mut rows = entries.query([session])?;
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let young = now.saturating_sub(HELD).as_millis() as i64;
-    let mut transcripts: Vec<(String, Turns)> = Vec::new();
+    let mut transcripts: Vec<(String, Vec<u8>)> = Vec::new();
     while let Some(row) = rows.next()? {
         let id: String = row.get(0)?;
         let json: Option<String> = row.get(1)?;
         let packed: Option<Vec<u8>> = row.get(2)?;
         if transcripts.last().is_none_or(|(last, _)| *last != id) {
-            transcripts.push((id, Turns::default()));
+            transcripts.push((id, Vec::new()));
         }
-        let Some((_, turns)) = transcripts.last_mut() else { continue };
+        let Some((_, bytes)) = transcripts.last_mut() else { continue };
         match (json, packed) {
-            (Some(json), _) => turns.take(json.into_bytes(), row.get::<_, i64>(3)? > young),
-            (None, Some(packed)) => turns.take(unpacked(&packed), row.get::<_, i64>(3)? > young),
+            (Some(json), _) => append(bytes, json.into_bytes()),
+            (None, Some(packed)) => append(bytes, unpacked(&packed)),
             (None, None) => {}
         }
     }
     let file = |id: &str| format!("{}#{id}", database.display());
-    let whole =
-        transcripts.into_iter().map(|(id, turns)| Transcript { file: file(&id), bytes: turns.finish() });
+    let whole = transcripts.into_iter().map(|(id, bytes)| Transcript { file: file(&id), bytes });
     Ok(whole.collect())
 }
 
-/// The entries of a session, as far as its turns are finished.
-#[derive(Default)]
-struct Turns {
-    bytes: Vec<u8>,
-    /// Where the newest message that asks for calls begins, if nothing but results follows it and
-    /// one of all that is young.
-    held: Option<usize>,
-    asks: Option<usize>,
-}
-
-impl Turns {
-    fn take(&mut self, line: Vec<u8>, young: bool) {
-        // What it remembers of its own cache says nothing, and it may clear it away.
-        if line.starts_with(br#"{"type":"custom","#) || self.bytes.len() + line.len() > MAX_BYTES {
-            return;
-        }
-        let entry = serde_json::from_slice::<Value>(&line).unwrap_or_default();
-        let role = entry.pointer("/message/role").and_then(Value::as_str).unwrap_or_default();
-        let parts = entry.pointer("/message/content").and_then(Value::as_array);
-        let calls = parts.is_some_and(|parts| parts.iter().any(|part| part["type"] == "toolCall"));
-        if role == "assistant" && calls {
-            self.asks = Some(self.bytes.len());
-            self.held = None;
-        } else if role != "toolResult" {
-            self.asks = None;
-            self.held = None;
-        }
-        if young {
-            self.held = self.asks;
-        }
-        self.bytes.extend(line.into_iter().filter(|byte| *byte != b'\n'));
-        self.bytes.push(b'\n');
+/// Adds an entry as a line.
+fn append(bytes: &mut Vec<u8>, line: Vec<u8>) {
+    // What it remembers of its own cache says nothing, and it may clear it away.
+    if line.starts_with(br#"{"type":"custom","#) || bytes.len() + line.len() > MAX_BYTES {
+        return;
     }
-
-    fn finish(mut self) -> Vec<u8> {
-        self.bytes.truncate(self.held.unwrap_or(self.bytes.len()));
-        self.bytes
-    }
+    bytes.extend(line.into_iter().filter(|byte| *byte != b'\n'));
+    bytes.push(b'\n');
 }
 
 /// What changes whenever something of the session does.
@@ -175,24 +138,5 @@ mod tests {
         assert!(read[1].file.ends_with("openclaw-agent.sqlite#b"));
         assert_eq!(super::read(&file, Some("b")).unwrap(), read[1..]);
         assert_eq!(stamp(&file, "a").unwrap(), Stamp { rows: 3, newest: 9 });
-    }
-
-    #[test]
-    fn a_turn_that_may_go_on_is_left_for_later() {
-        let ask =
-            r#"{"type":"message","message":{"role":"assistant","content":[{"type":"toolCall","id":"c"}]}}"#;
-        let came = r#"{"type":"message","message":{"role":"toolResult","toolCallId":"c"}}"#;
-        let said = r#"{"type":"message","message":{"role":"assistant","content":[]}}"#;
-        let lines = |entries: &[(&str, bool)]| {
-            let mut turns = Turns::default();
-            entries.iter().for_each(|(entry, young)| turns.take(entry.as_bytes().to_vec(), *young));
-            turns.finish().iter().filter(|byte| **byte == b'\n').count()
-        };
-        assert_eq!(lines(&[(said, true), (ask, true)]), 1);
-        assert_eq!(lines(&[(said, true), (ask, false), (came, true)]), 1);
-        assert_eq!(lines(&[(ask, false), (came, false)]), 2);
-        assert_eq!(lines(&[(ask, false)]), 1);
-        assert_eq!(lines(&[(ask, true), (came, true), (said, true)]), 3);
-        assert_eq!(lines(&[(ask, true), (came, true), (ask, true)]), 2);
     }
 }

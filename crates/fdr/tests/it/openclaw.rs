@@ -58,8 +58,7 @@ fn openclaw_is_recorded_whole_and_what_is_denied_does_not_happen() {
     let sandbox = sandbox("enforce");
     let mut mcp = Agent::OpenClaw.mcp_tool("list_directory");
     mcp["args"] = json!({"path": sandbox.project.to_str().unwrap()});
-    // MCP tools stand behind a search where there are many; the call of one has a call around it.
-    let mcp = tool("tool_call", json!({"id": mcp["name"], "args": mcp["args"]}));
+    let mcp = json!({"text": "Now the server.", "tools": [mcp]});
     let llm = ScriptedLlm::start(json!({"tracks": {"main": [
         {"text": "Both.", "tools": [
             {"name": "read", "args": {"path": "README.md"}},
@@ -111,12 +110,11 @@ fn openclaw_is_recorded_whole_and_what_is_denied_does_not_happen() {
     }
     let Body::Result(failed) = &trail.call(&issued[4].id).1.body else { panic!("a result") };
     assert_eq!(failed.exit_code, Some(3));
-    // The call that stands in the other one.
-    let inner = trail.of(Kind::Action).filter(|record| {
+    let of_server = trail.of(Kind::Action).filter(|record| {
         matches!(&record.body, Body::Action(body)
             if body.actions.iter().any(|action| action.resource.as_str() == "mcp:files/list_directory"))
     });
-    assert_eq!(inner.count(), 1);
+    assert_eq!(of_server.count(), 1);
     let count = |kind| trail.of(kind).count();
     assert_eq!(
         (count(Kind::SessionStart), count(Kind::Prompt), count(Kind::SessionEnd), count(Kind::Gap)),
