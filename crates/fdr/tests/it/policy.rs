@@ -265,7 +265,7 @@ fn of_two_approvers_at_once_one_is_first() {
 #[test]
 fn four_eyes_are_not_one_person_twice_and_an_agent_is_nobody() {
     let ask = policies("").replace("@decision(\"ask\")", "@decision(\"ask\") @four_eyes(\"true\")");
-    let program = start("enforce", 6, &ask);
+    let program = start("enforce", 60, &ask);
     std::thread::scope(|scope| {
         let hook = scope.spawn(|| call(&program, "c1", "git push origin main"));
         let id = one_waiting(&program);
@@ -277,6 +277,8 @@ fn four_eyes_are_not_one_person_twice_and_an_agent_is_nobody() {
             apart(&program, &["approvals", "grant", &id, "--reason", "again"])
                 .contains("two different people")
         );
+        assert!(!hook.is_finished(), "half an agreement lets nothing through");
+        apart(&program, &["approvals", "deny", &id]);
         assert!(told(&hook.join().unwrap()).is_some());
     });
 }
