@@ -310,14 +310,7 @@ impl Hook<'_, '_> {
     /// The fields that have no place of their own, in one line.
     fn details(&self) -> String {
         let known = ["effort", "stop_hook_active"];
-        let shown = self.p.rest.iter().filter(|(key, _)| !known.contains(&key.as_str()));
-        let shown = shown.filter_map(|(key, value)| match value {
-            Value::String(text) => Some(format!("{key}: {}", preview(text))),
-            Value::Bool(_) | Value::Number(_) => Some(format!("{key}: {value}")),
-            _ => None,
-        });
-        let shown: Vec<String> = shown.take(16).collect();
-        shown.join(", ")
+        event::details(self.p.rest.iter().filter(|(key, _)| !known.contains(&key.as_str())))
     }
 
     fn instructions(&mut self) {

@@ -11,7 +11,7 @@ use crate::event::{self, Event, Ran, Told, Who, delegated, flat, lenient, ran, u
 use crate::runtime::Runtime;
 use crate::state::{ROLE_INTERRUPT, ROLE_TURN_END};
 use crate::{Arrival, Captured, State, codex_transcript};
-use fdr_record::{Outcome, preview};
+use fdr_record::Outcome;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -187,13 +187,7 @@ impl Hook<'_, '_> {
 
     /// The fields that have no place of their own, in one line.
     fn details(&self) -> String {
-        let shown = self.p.rest.iter().filter_map(|(key, value)| match value {
-            Value::String(text) => Some(format!("{key}: {}", preview(text))),
-            Value::Bool(_) | Value::Number(_) => Some(format!("{key}: {value}")),
-            _ => None,
-        });
-        let shown: Vec<String> = shown.take(16).collect();
-        shown.join(", ")
+        event::details(self.p.rest.iter())
     }
 
     /// Sent for a tool that did its work; of a command it is not told with which status it ended.

@@ -631,6 +631,19 @@ pub(crate) fn sorted(value: &Value) -> String {
     value.to_string()
 }
 
+/// Fields that have no place of their own, by name, in one line.
+pub(crate) fn details<'v>(fields: impl Iterator<Item = (&'v String, &'v Value)>) -> String {
+    let shown = fields.filter_map(|(key, value)| match value {
+        Value::String(text) if !text.is_empty() => Some(format!("{key}: {}", preview(text))),
+        Value::Bool(_) | Value::Number(_) => Some(format!("{key}: {value}")),
+        _ => None,
+    });
+    let mut shown: Vec<String> = shown.collect();
+    shown.sort();
+    shown.truncate(16);
+    shown.join(", ")
+}
+
 /// The text in a tool's response, whatever its form.
 pub(crate) fn flat(value: &Value) -> String {
     match value {

@@ -13,7 +13,7 @@ use crate::runtime::Runtime;
 use crate::state::{ROLE_INTERRUPT, ROLE_TURN_END, ROLE_TURN_ERROR};
 use crate::writer::{cap, link};
 use crate::{Arrival, Captured, State, hermes_transcript};
-use fdr_record::{Basis, DecidedBy, Outcome, RecordId, Rel, RuntimeDecision, Verdict, preview};
+use fdr_record::{Basis, DecidedBy, Outcome, RecordId, Rel, RuntimeDecision, Verdict};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -216,14 +216,7 @@ impl Hook<'_, '_> {
     fn details(&self) -> String {
         let known =
             ["turn_id", "task_id", "api_request_id", "telemetry_schema_version", "database", "version"];
-        let shown = self.p.extra.iter().flatten().filter(|(key, _)| !known.contains(&key.as_str()));
-        let shown = shown.filter_map(|(key, value)| match value {
-            Value::String(text) if !text.is_empty() => Some(format!("{key}: {}", preview(text))),
-            Value::Bool(_) | Value::Number(_) => Some(format!("{key}: {value}")),
-            _ => None,
-        });
-        let shown: Vec<String> = shown.take(16).collect();
-        shown.join(", ")
+        event::details(self.p.extra.iter().flatten().filter(|(key, _)| !known.contains(&key.as_str())))
     }
 
     fn is_known(&self) -> bool {
