@@ -8,7 +8,7 @@
 use crate::claude_code_outcome::{Known, exit_code, outcome};
 use crate::claude_code_tools::normalise;
 use crate::event::{
-    self, Event, JSON, Ran, TEXT, Told, Who, canonical, delegated, flat, lenient, ran, unparsed,
+    self, Event, JSON, Prompted, Ran, TEXT, Told, Who, canonical, delegated, flat, lenient, ran, unparsed,
 };
 use crate::runtime::Runtime;
 use crate::state::{Call, ROLE_TURN_END, ROLE_TURN_ERROR};
@@ -27,7 +27,7 @@ pub(crate) static RUNTIME: Runtime = Runtime {
     import: Some(claude_code_transcript::import),
     normalise,
     gates: &["PreToolUse"],
-    session_of,
+    session_of: event::session_of,
     prompt_of,
 };
 
@@ -105,28 +105,8 @@ struct BatchCall {
     tool_response: Value,
 }
 
-fn session_of(_event: &str, payload: &[u8]) -> Option<(String, bool)> {
-    #[derive(Deserialize)]
-    struct Named {
-        session_id: String,
-        hook_event_name: Option<String>,
-        source: Option<String>,
-    }
-    let named: Named = serde_json::from_slice(payload).ok()?;
-    let begins = named.hook_event_name.as_deref() == Some("SessionStart")
-        && named.source.as_deref() == Some("startup");
-    Some((named.session_id, begins))
-}
-
 fn prompt_of(event: &str, payload: &[u8]) -> Option<(String, String)> {
-    #[derive(Deserialize)]
-    struct Named {
-        prompt: String,
-        cwd: Option<String>,
-    }
-    let named: Named =
-        Some(event).filter(|event| *event == "UserPromptSubmit").and(serde_json::from_slice(payload).ok())?;
-    Some((named.prompt, named.cwd.unwrap_or_default()))
+    Some(event).filter(|event| *event == "UserPromptSubmit").and(Prompted::read(payload)).map(Prompted::parts)
 }
 
 /// Makes records of one hook event. `event` is the name that the hook was called with; the

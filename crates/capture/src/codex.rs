@@ -7,7 +7,7 @@
 
 use crate::codex_outcome::exit_code;
 use crate::codex_tools::normalise;
-use crate::event::{self, Event, Ran, Told, Who, delegated, flat, lenient, ran, unparsed};
+use crate::event::{self, Event, Prompted, Ran, Told, Who, delegated, flat, lenient, ran, unparsed};
 use crate::runtime::Runtime;
 use crate::state::{ROLE_INTERRUPT, ROLE_TURN_END};
 use crate::{Arrival, Captured, State, codex_transcript};
@@ -21,7 +21,7 @@ pub(crate) static RUNTIME: Runtime = Runtime {
     import: Some(codex_transcript::import),
     normalise,
     gates: &["PreToolUse"],
-    session_of,
+    session_of: event::session_of,
     prompt_of,
 };
 
@@ -71,30 +71,10 @@ struct Payload {
     rest: Map<String, Value>,
 }
 
-fn session_of(_event: &str, payload: &[u8]) -> Option<(String, bool)> {
-    #[derive(Deserialize)]
-    struct Named {
-        session_id: String,
-        hook_event_name: Option<String>,
-        source: Option<String>,
-    }
-    let named: Named = serde_json::from_slice(payload).ok()?;
-    let begins = named.hook_event_name.as_deref() == Some("SessionStart")
-        && named.source.as_deref() == Some("startup");
-    Some((named.session_id, begins))
-}
-
 fn prompt_of(event: &str, payload: &[u8]) -> Option<(String, String)> {
-    #[derive(Deserialize)]
-    struct Named {
-        prompt: String,
-        cwd: Option<String>,
-        agent_id: Option<String>,
-    }
-    let named: Named =
-        Some(event).filter(|event| *event == "UserPromptSubmit").and(serde_json::from_slice(payload).ok())?;
+    let prompted = Some(event).filter(|event| *event == "UserPromptSubmit").and(Prompted::read(payload))?;
     // What a sub-agent is asked comes from its parent.
-    named.agent_id.is_none().then(|| (named.prompt, named.cwd.unwrap_or_default()))
+    prompted.agent_id.is_none().then(|| prompted.parts())
 }
 
 /// Makes records of one hook event. `event` is the name that the hook was called with; the

@@ -103,6 +103,41 @@ pub(crate) fn session_id(id: &str) -> Result<&str, String> {
     }
 }
 
+/// The session of an event that names itself as Claude Code's do, and whether it begins with that.
+pub(crate) fn session_of(_event: &str, payload: &[u8]) -> Option<(String, bool)> {
+    #[derive(Deserialize)]
+    struct Named {
+        session_id: String,
+        hook_event_name: Option<String>,
+        source: Option<String>,
+    }
+    let named: Named = serde_json::from_slice(payload).ok()?;
+    let begins = named.hook_event_name.as_deref() == Some("SessionStart")
+        && named.source.as_deref() == Some("startup");
+    Some((named.session_id, begins))
+}
+
+/// What was asked for in an event that tells a prompt.
+#[derive(Deserialize)]
+pub(crate) struct Prompted {
+    prompt: String,
+    cwd: Option<String>,
+    /// Id of the sub-agent that was asked, where it was one.
+    pub(crate) agent_id: Option<Value>,
+}
+
+impl Prompted {
+    /// Reads it; `None` for a payload that tells none.
+    pub(crate) fn read(payload: &[u8]) -> Option<Prompted> {
+        serde_json::from_slice(payload).ok()
+    }
+
+    /// The prompt and the working directory.
+    pub(crate) fn parts(self) -> (String, String) {
+        (self.prompt, self.cwd.unwrap_or_default())
+    }
+}
+
 /// One `unparsed` record with the bytes as they came. Enforced, a call that can't be read is not let
 /// through.
 pub(crate) fn unparsed(

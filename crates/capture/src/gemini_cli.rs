@@ -6,7 +6,7 @@
 //! `AfterModel` carry the whole conversation each time, the last of them for each piece that is
 //! streamed.
 
-use crate::event::{self, Event, Ran, TEXT, Told, Who, flat, lenient, unparsed};
+use crate::event::{self, Event, Prompted, Ran, TEXT, Told, Who, flat, lenient, unparsed};
 use crate::gemini_cli_outcome::{Known, outcome};
 use crate::gemini_cli_tools::{mcp_name, normalise};
 use crate::runtime::Runtime;
@@ -25,7 +25,7 @@ pub(crate) static RUNTIME: Runtime = Runtime {
     import: Some(gemini_cli_transcript::import),
     normalise,
     gates: &["BeforeTool"],
-    session_of,
+    session_of: event::session_of,
     prompt_of,
 };
 
@@ -120,28 +120,8 @@ struct Parts {
     parts: Vec<String>,
 }
 
-fn session_of(_event: &str, payload: &[u8]) -> Option<(String, bool)> {
-    #[derive(Deserialize)]
-    struct Named {
-        session_id: String,
-        hook_event_name: Option<String>,
-        source: Option<String>,
-    }
-    let named: Named = serde_json::from_slice(payload).ok()?;
-    let begins = named.hook_event_name.as_deref() == Some("SessionStart")
-        && named.source.as_deref() == Some("startup");
-    Some((named.session_id, begins))
-}
-
 fn prompt_of(event: &str, payload: &[u8]) -> Option<(String, String)> {
-    #[derive(Deserialize)]
-    struct Named {
-        prompt: String,
-        cwd: Option<String>,
-    }
-    let named: Named =
-        Some(event).filter(|event| *event == "BeforeAgent").and(serde_json::from_slice(payload).ok())?;
-    Some((named.prompt, named.cwd.unwrap_or_default()))
+    Some(event).filter(|event| *event == "BeforeAgent").and(Prompted::read(payload)).map(Prompted::parts)
 }
 
 /// Makes records of one hook event. `event` is the name that the hook was called with; the
