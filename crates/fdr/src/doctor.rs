@@ -366,14 +366,20 @@ fn recorder_log(home: &Home) -> String {
 }
 
 /// A settings file of a runtime.
-struct Source {
-    path: PathBuf,
-    scope: Scope,
-    facts: Result<Facts, Unreadable>,
+pub struct Source {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whose it is.
+    pub scope: Scope,
+    /// What it says of hooks.
+    pub facts: Result<Facts, Unreadable>,
 }
 
-enum Unreadable {
+/// Why nothing is known of what a settings file says.
+pub enum Unreadable {
+    /// It is not in the form that the runtime reads.
     Settings(SettingsError),
+    /// The file itself can't be read.
     File(io::Error),
 }
 
@@ -387,7 +393,7 @@ impl std::fmt::Display for Unreadable {
 }
 
 /// The settings that a runtime reads when it is started here.
-fn sources(agent: &dyn Agent, place: &Place<'_>) -> Vec<Source> {
+pub fn sources(agent: &dyn Agent, place: &Place<'_>) -> Vec<Source> {
     let mut found: Vec<Source> = Vec::new();
     // A file that is read in two scopes counts once: a user's folder can be the project's too.
     let mut seen = Vec::new();

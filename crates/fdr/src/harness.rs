@@ -14,7 +14,7 @@ mod opencode;
 mod settings;
 
 use crate::agents::{self, Agent, Place, Scope};
-use crate::doctor::version_of;
+use crate::doctor::{Source, sources, version_of};
 use crate::install::{self, RootArg};
 use crate::settings_file::tilde;
 use crate::text::{self, Look, LookArgs, Tone};
@@ -198,22 +198,15 @@ impl Report {
         let events = agent.events();
         let mut found = Vec::new();
         let (mut places, mut off, mut locked) = (BTreeSet::new(), Vec::new(), false);
-        for scope in Scope::ALL {
-            let files = agent.files(scope, here.place).unwrap_or_default();
-            for file in files.into_iter().chain(agent.also_read(scope, here.place)) {
-                let Ok(text) = std::fs::read_to_string(&file) else { continue };
-                let Ok(facts) = agent.read(&file, &text) else { continue };
-                locked |= scope == Scope::Managed && facts.managed_only;
-                off.extend(facts.off.iter().map(|setting| format!("{setting} ({})", tilde(&file))));
-                if !facts.hooks.is_empty() {
-                    places.insert(if scope == Scope::Managed {
-                        "managed settings".to_owned()
-                    } else {
-                        tilde(&file)
-                    });
-                }
-                found.extend(facts.hooks);
+        for Source { path, scope, facts } in sources(agent, here.place) {
+            let Ok(facts) = facts else { continue };
+            let is_managed = scope == Scope::Managed;
+            locked |= is_managed && facts.managed_only;
+            off.extend(facts.off.iter().map(|setting| format!("{setting} ({})", tilde(&path))));
+            if !facts.hooks.is_empty() {
+                places.insert(if is_managed { "managed settings".to_owned() } else { tilde(&path) });
             }
+            found.extend(facts.hooks);
         }
         let covered = agents::coverage(events, &found);
         let runtime = agent.runtime();
