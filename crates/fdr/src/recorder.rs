@@ -483,6 +483,11 @@ impl Recorder {
         self.order().state.is_busy(session)
     }
 
+    /// The newest of them.
+    pub(crate) fn last_piece(&self, file: &str) -> Option<Piece> {
+        self.order().state.file(file)?.pieces.last().cloned()
+    }
+
     /// The digest of a piece of a session's transcript.
     pub(crate) fn piece_digest(&self, session: &str, bytes: &[u8]) -> String {
         let scrubbed = self.scrubber.scrub(bytes, &self.content_key);
@@ -1305,6 +1310,16 @@ mod tests {
         watcher.look(&bench.recorder);
         watcher.look(&bench.recorder);
         assert_eq!(gaps(&bench).len(), 3, "{:?}", gaps(&bench));
+    }
+
+    #[test]
+    fn the_hook_and_the_capture_know_the_same_gates() {
+        for runtime in fdr_capture::RUNTIMES {
+            for event in fdr_capture::RUNTIMES.iter().flat_map(|other| other.gates) {
+                let gates = reply::gates(runtime.name, event);
+                assert_eq!(gates, runtime.gates.contains(event), "{} {event}", runtime.name);
+            }
+        }
     }
 
     #[test]

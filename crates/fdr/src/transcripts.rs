@@ -94,13 +94,13 @@ impl Recorder {
                 }
                 taken.count += response.count;
                 // A piece with very much in it takes several steps.
-                let is_done = self.pieces(file).last().is_some_and(|last| last.offset >= offset);
+                let is_done = self.last_piece(file).is_some_and(|last| last.offset >= offset);
                 if response.count == 0 || is_done {
                     break;
                 }
             }
             let is_last = offset + span.len == bytes.len() as u64;
-            match self.pieces(file).last().filter(|last| last.offset == offset && last.len < span.len) {
+            match self.last_piece(file).filter(|last| last.offset == offset && last.len < span.len) {
                 // What goes on in lines to come is left to the next look.
                 Some(_) if is_last && stream.is_none() => break,
                 Some(part) => (offset, line) = (offset + part.len, line + part.lines),
@@ -294,7 +294,7 @@ impl Watcher {
         let whole = ready == bytes.len();
         let bytes = &bytes[..ready];
         recorder.take_transcript(runtime, &file, bytes, known_good, None)?;
-        let end = recorder.pieces(&file).last().map_or(0, |last| last.offset + last.len);
+        let end = recorder.last_piece(&file).map_or(0, |last| last.offset + last.len);
         let end = end.min(bytes.len() as u64);
         let taken = (end, fdr_log::leaf_hash(&bytes[..end as usize]));
         *seen = Seen {

@@ -47,7 +47,6 @@ pub static HOOKS: JsonHooks = JsonHooks {
         "DirectoryAdded",
         "MessageDisplay",
     ],
-    gates: &["PreToolUse"],
     shape: Shape::Groups,
     timeout: timeout_s,
     command: Hook::command,

@@ -33,7 +33,6 @@ pub static HOOKS: JsonHooks = JsonHooks {
         "PostCompact",
         "Interrupt",
     ],
-    gates: &["PreToolUse"],
     shape: Shape::Groups,
     timeout: timeout_s,
     // It uses the login shell of the user, which need not be a POSIX one.

@@ -26,7 +26,6 @@ pub static HOOKS: JsonHooks = JsonHooks {
         "afterAgentResponse",
         "afterAgentThought",
     ],
-    gates: &["preToolUse"],
     shape: Shape::Plain,
     timeout: timeout_s,
     // Which shell it uses is not documented.

@@ -29,7 +29,6 @@ pub static HOOKS: JsonHooks = JsonHooks {
         "Notification",
         "PreCompress",
     ],
-    gates: &["BeforeTool"],
     shape: Shape::Groups,
     timeout: timeout_ms,
     command,

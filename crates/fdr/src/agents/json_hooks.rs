@@ -23,8 +23,6 @@ pub struct JsonHooks {
     pub runtime: &'static str,
     /// Every event that is hooked.
     pub events: &'static [&'static str],
-    /// The events by which it asks whether a tool may run.
-    pub gates: &'static [&'static str],
     /// How an event's hooks are listed.
     pub shape: Shape,
     /// How long it is told to wait for a hook, as it counts: seconds or milliseconds.
@@ -227,7 +225,7 @@ impl JsonHooks {
 
     /// The command line of the hook of an event.
     pub fn command_of(&self, hook: &Hook, event: &str) -> String {
-        (self.command)(hook, self.runtime, event, self.gates.contains(&event))
+        (self.command)(hook, self.runtime, event, fdr_hook::reply::gates(self.runtime, event))
     }
 
     fn ours(&self, root: &Object<'_>) -> Vec<Our> {
