@@ -67,19 +67,13 @@ impl Recorder {
 
     fn take(&mut self, make: impl FnOnce(&Arrival<'_>, &mut State) -> Captured) -> Captured {
         let arrival = Arrival {
-            now: Timestamp(1_795_524_862_000_000_000),
             mono: 81_723_001_122,
             observed: Observed { uid: Some(1000), ..Observed::default() },
-            principal: None,
             env: Env { host: Some("devbox".to_owned()), ..Env::default() },
             variables: self.variables.clone(),
             home: "/home/dev".to_owned(),
             mode: self.mode,
-            content_key: &self.key,
-            redacted: 0,
-            attachment: None,
-            identities: Vec::new(),
-            ancestors: Vec::new(),
+            ..bare_arrival(&self.key)
         };
         let captured = make(&arrival, &mut self.state);
         self.check(&captured);

@@ -4,10 +4,10 @@
 //! `direct`: tools called one by one, with a sub-agent. `script`: the code mode, in which the model
 //! writes JavaScript that calls them. `asked`: a user who is asked, and a compaction.
 
+use crate::claude_code::bare_arrival;
 use fdr_capture::{Arrival, Captured, Chunk, Judge, Runtime, State};
 use fdr_record::{
-    Basis, Body, ContentKey, Env, Intent, Kind, MAX_BYTES, Mode, Observed, Record, RecordId, Rel, Timestamp,
-    Verdict,
+    Basis, Body, ContentKey, Env, Intent, Kind, MAX_BYTES, Mode, Observed, Record, RecordId, Rel, Verdict,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -82,19 +82,12 @@ impl Recorder {
 
     fn take(&mut self, make: impl FnOnce(&Arrival<'_>, &mut State) -> Captured) -> Captured {
         let arrival = Arrival {
-            now: Timestamp(1_795_524_862_000_000_000),
             mono: 81_723_001_122,
             observed: Observed { uid: Some(1000), ..Observed::default() },
-            principal: None,
             env: Env { host: Some("devbox".to_owned()), ..Env::default() },
-            variables: Vec::new(),
             home: "/home/dev".to_owned(),
             mode: Mode::Enforce,
-            content_key: &self.key,
-            redacted: 0,
-            attachment: None,
-            identities: Vec::new(),
-            ancestors: Vec::new(),
+            ..bare_arrival(&self.key)
         };
         let captured = make(&arrival, &mut self.state);
         for record in &captured.records {

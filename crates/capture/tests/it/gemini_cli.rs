@@ -1,10 +1,11 @@
 //! A real session of Gemini CLI 0.61.0: its hooks, then its chat files; and input that no runtime
 //! would send.
 
+use crate::claude_code::bare_arrival;
 use fdr_capture::{Arrival, Captured, Chunk, Judge, Runtime, State};
 use fdr_record::{
     Body, ContentKey, DecidedBy, Env, Intent, Kind, MAX_BYTES, Mode, Observed, Outcome, Record, RecordId,
-    Rel, ResultBody, Timestamp, Verb, Verdict,
+    Rel, ResultBody, Verb, Verdict,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -71,19 +72,12 @@ impl Recorder {
 
     fn take(&mut self, make: impl FnOnce(&Arrival<'_>, &mut State) -> Captured) -> Captured {
         let arrival = Arrival {
-            now: Timestamp(1_795_524_862_000_000_000),
             mono: 81_723_001_122,
             observed: Observed { uid: Some(1000), late: self.late, ..Observed::default() },
-            principal: None,
             env: Env { host: Some("devbox".to_owned()), ..Env::default() },
-            variables: Vec::new(),
             home: "/home/dev".to_owned(),
             mode: self.mode,
-            content_key: &self.key,
-            redacted: 0,
-            attachment: None,
-            identities: Vec::new(),
-            ancestors: Vec::new(),
+            ..bare_arrival(&self.key)
         };
         let captured = make(&arrival, &mut self.state);
         for content in &captured.contents {

@@ -1,10 +1,10 @@
 //! A real session of Hermes Agent 0.19.0: its plugin's events, then what its database holds; and
 //! input that no runtime would send. A time limit of the test cut the session off.
 
+use crate::claude_code::bare_arrival;
 use fdr_capture::{Arrival, Captured, Chunk, Runtime, State};
 use fdr_record::{
     Body, ContentKey, DecidedBy, Env, Kind, MAX_BYTES, Mode, Observed, Outcome, Record, RecordId, Rel,
-    Timestamp,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -61,19 +61,13 @@ impl Recorder {
 
     fn take(&mut self, make: impl FnOnce(&Arrival<'_>, &mut State) -> Captured) -> Captured {
         let arrival = Arrival {
-            now: Timestamp(1_795_524_862_000_000_000),
             mono: 81_723_001_122,
             observed: Observed { uid: Some(1000), ..Observed::default() },
-            principal: None,
             env: Env { host: Some("devbox".to_owned()), ..Env::default() },
             variables: self.variables.clone(),
             home: "/home/dev".to_owned(),
             mode: self.mode,
-            content_key: &self.key,
-            redacted: 0,
-            attachment: None,
-            identities: Vec::new(),
-            ancestors: Vec::new(),
+            ..bare_arrival(&self.key)
         };
         let captured = make(&arrival, &mut self.state);
         for record in &captured.records {

@@ -1,5 +1,6 @@
 //! A real session with `@modelcontextprotocol/server-everything`, and input that is not one.
 
+use crate::claude_code::bare_arrival;
 use fdr_capture::{Arrival, Captured, State, mcp};
 use fdr_record::{
     Body, ContentKey, Env, Kind, MAX_BYTES, Mode, Observed, Outcome, Record, RecordId, Rel, Status,
@@ -44,7 +45,6 @@ impl Recorder {
             now: Timestamp(self.now),
             mono: self.now,
             observed: Observed { uid: Some(1000), ..Observed::default() },
-            principal: None,
             env: Env { cwd: Some("/home/dev/proj".to_owned()), ..Env::default() },
             variables: vec![
                 ("CLAUDE_CODE_SESSION_ID".to_owned(), "73ab4c72".to_owned()),
@@ -52,11 +52,7 @@ impl Recorder {
             ],
             home: "/home/dev".to_owned(),
             mode: self.mode,
-            content_key: &self.key,
-            redacted: 0,
-            attachment: None,
-            identities: Vec::new(),
-            ancestors: Vec::new(),
+            ..bare_arrival(&self.key)
         };
         self.last = mcp::message(&self.server, direction, line.as_ref(), &arrival, &mut self.state);
         for record in &self.last.records {
@@ -260,7 +256,7 @@ fn an_agents_own_hook_is_read_with_what_the_server_told_the_proxy() {
         let payload = format!(
             r#"{{"session_id":"s","hook_event_name":"PreToolUse","tool_name":"mcp__{tool}","tool_use_id":"{tool}","tool_input":{{"path":"/a"}}}}"#
         );
-        let arrival = crate::claude_code::bare_arrival(&recorder.key);
+        let arrival = bare_arrival(&recorder.key);
         let claude = fdr_capture::runtime("claude-code").expect("a runtime");
         let captured = (claude.hook)("PreToolUse", payload.as_bytes(), &arrival, &mut recorder.state);
         meaning(&captured.records[0])

@@ -1,8 +1,9 @@
 //! A real session of OpenCode 1.18.33, its events and what its database has of it; and input that no
 //! plugin would send.
 
+use crate::claude_code::bare_arrival;
 use fdr_capture::{Arrival, Captured, Chunk, Runtime, State};
-use fdr_record::{Body, ContentKey, DecidedBy, Env, Kind, Mode, Observed, Outcome, Record, Rel, Timestamp};
+use fdr_record::{Body, ContentKey, DecidedBy, Kind, Mode, Observed, Outcome, Record, Rel};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -62,19 +63,11 @@ impl Recorder {
 
     fn take(&mut self, make: impl FnOnce(&Arrival<'_>, &mut State) -> Captured) -> Captured {
         let arrival = Arrival {
-            now: Timestamp(1_795_524_862_000_000_000),
             mono: 81_723_001_122,
             observed: Observed { uid: Some(1000), ..Observed::default() },
-            principal: None,
-            env: Env::default(),
-            variables: Vec::new(),
             home: "/home/dev".to_owned(),
             mode: self.mode,
-            content_key: &self.key,
-            redacted: 0,
-            attachment: None,
-            identities: Vec::new(),
-            ancestors: Vec::new(),
+            ..bare_arrival(&self.key)
         };
         let captured = make(&arrival, &mut self.state);
         for record in &captured.records {

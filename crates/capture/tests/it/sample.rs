@@ -1,7 +1,8 @@
 //! Plays samples of what a runtime sent, and keeps the records.
 
+use crate::claude_code::bare_arrival;
 use fdr_capture::{Arrival, Captured, Chunk, Runtime, State};
-use fdr_record::{ContentKey, Env, Mode, Normalised, Observed, Record, RecordId, Timestamp};
+use fdr_record::{ContentKey, Mode, Normalised, Observed, Record, RecordId, Timestamp};
 use serde_json::Value;
 use std::collections::HashSet;
 
@@ -53,16 +54,9 @@ impl Sample {
             now: Timestamp(1_795_575_570_000_000_000),
             mono: 1,
             observed: Observed { uid: Some(1000), ..Observed::default() },
-            principal: None,
-            env: Env::default(),
-            variables: Vec::new(),
             home: "/home/dev".to_owned(),
             mode: Mode::Observe,
-            content_key: &self.key,
-            redacted: 0,
-            attachment: None,
-            identities: Vec::new(),
-            ancestors: Vec::new(),
+            ..bare_arrival(&self.key)
         };
         let captured = make(&arrival, &mut self.state);
         for record in &captured.records {
