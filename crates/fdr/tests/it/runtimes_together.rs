@@ -48,7 +48,8 @@ fn listen(agent: Agent) -> Stream {
     fs::create_dir(&kept).unwrap();
     fs::rename(&hook, &real).unwrap();
     let script = format!(
-        "#!/bin/sh\nf={}/$(date +%s%N)-$$\ncat > $f.payload\nprintf '%s\\n' \"$@\" > $f.arguments\n\
+        "#!/bin/sh\nf={}/$(date +%s%N)-$$\nprintf '%s\\n' \"$@\" > $f.arguments\n\
+         cat > $f.part\nmv $f.part $f.payload\n\
          exec {} \"$1\" \"$2\" --home {} < $f.payload\n",
         kept.display(),
         real.display(),
