@@ -3,6 +3,7 @@
 //! [`cli`] is what can be typed; every command is a file of its own.
 #![forbid(unsafe_code)]
 
+mod admin;
 mod agents;
 mod approvals;
 mod cat;

@@ -253,6 +253,20 @@ impl Recorder {
         Ok(())
     }
 
+    /// Records something that somebody had the recorder do, and waits until it is durable.
+    pub(crate) fn record_own_observed(&self, body: Body, observed: Observed) -> anyhow::Result<()> {
+        let pending = {
+            let mut order = self.order();
+            let (source, seq) = order.next_own();
+            let mut record = self.own_record(&mut order.state, body, Some(observed));
+            record.principal =
+                record.observed.as_ref().and_then(|o| o.uid).map(|uid| self.machine.principal(uid));
+            self.submit(source, seq, vec![record.to_line()], Vec::new())?
+        };
+        pending.wait()?;
+        Ok(())
+    }
+
     /// Records which policy set is in force from here on, with its whole text.
     fn record_policy(&self, offer: Offer) -> anyhow::Result<()> {
         let accepted = offer.change.accepted;
@@ -440,6 +454,7 @@ impl Recorder {
             Op::Import => self.import(&request, stream),
             Op::Approvals => self.answer_approvals(&request, stream),
             Op::Intent => self.answer_intent(&request, stream),
+            Op::Admin => self.answer_admin(&request, stream),
             Op::Status => Response { stdout: self.status(), recorded: true, ..Response::default() },
             Op::Checkpoint => match self.with_log(Log::sync_checkpoint) {
                 Ok(checkpoint) => Response {

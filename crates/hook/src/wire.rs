@@ -30,9 +30,12 @@ pub enum Op {
     Approvals,
     /// Declare what a session is about; the payload is JSON.
     Intent,
+    /// Something that only the recorder's owner may do; the payload is JSON.
+    Admin,
 }
 
-const OPS: [Op; 7] = [Op::Event, Op::Import, Op::Status, Op::Checkpoint, Op::Stop, Op::Approvals, Op::Intent];
+const OPS: [Op; 8] =
+    [Op::Event, Op::Import, Op::Status, Op::Checkpoint, Op::Stop, Op::Approvals, Op::Intent, Op::Admin];
 
 /// One message to the recorder.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use crate::{Action, Hazard, Normalised, RecordId, Resource, Timestamp, Verb};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident($body:ty) = $text:literal,)*) => {
@@ -87,6 +88,16 @@ kinds! {
     Unparsed(Unparsed) = "unparsed",
     /// Something is missing or out of order.
     Gap(Gap) = "gap",
+    /// The recorder is alive: what it counted, and a seal over the log so far.
+    Heartbeat(Heartbeat) = "heartbeat",
+    /// Somebody outside vouched for a checkpoint: a witness, or a time-stamp authority.
+    Anchor(Anchor) = "anchor",
+    /// Content was read, exported or withheld by somebody.
+    Access(Access) = "access",
+    /// A content key was destroyed: what was sealed under it can't be read any more.
+    KeyErased(KeyErased) = "key.erased",
+    /// The oldest records were removed by a retention rule; written before they were.
+    LogPruned(LogPruned) = "log.pruned",
     /// The recorder started.
     LogRestart(LogRestart) = "log.restart",
     /// A torn, never acknowledged group at the end of the log was set aside.
@@ -787,6 +798,124 @@ pub struct Gap {
     /// How long, in milliseconds, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub millis: Option<u64>,
+}
+
+/// Body of `heartbeat`. Written at least every 10 s, also when nothing happens, so that silence
+/// is told from absence.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Heartbeat {
+    /// Number of the heartbeat over the whole log, from 0, without gaps.
+    pub epoch: u64,
+    /// Records in the log before this one.
+    pub size: u64,
+    /// Root of the tree of these, 64 hex digits.
+    pub root: String,
+    /// HMAC-SHA256 under the key of this epoch, which is destroyed afterwards; 64 hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<String>,
+    /// Milliseconds since the heartbeat before; absent for the first of a recorder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_millis: Option<u64>,
+    /// Messages taken in since the heartbeat before.
+    pub messages: u64,
+    /// Of these, messages that had been taken in before.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub repeated: u64,
+    /// Of these, messages that could not be read as what they should be.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub unparsed: u64,
+    /// By runtime: how many of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sources: BTreeMap<String, u64>,
+    /// Events that wait in the spool.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub spooled: u64,
+    /// Free space of the log's file system in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free_bytes: Option<u64>,
+    /// Size of the newest checkpoint that a witness signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witnessed: Option<u64>,
+}
+
+fn is_nothing(count: &u64) -> bool {
+    *count == 0
+}
+
+/// Body of `anchor`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Anchor {
+    /// `witness` (C2SP cosignature) or `timestamp` (RFC 3161 token). The note or token is the
+    /// content.
+    pub what: String,
+    /// By whom: the witness's name, or the address of the authority.
+    pub by: String,
+    /// Size of the checkpoint.
+    pub size: u64,
+    /// The time that they state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Timestamp>,
+}
+
+/// Body of `access`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Access {
+    /// `bundle`, `export`, `read` …
+    pub what: String,
+    /// What was chosen: a session's id, or the query's words.
+    pub filter: String,
+    /// Records in it.
+    pub records: u64,
+    /// Contents in it.
+    pub contents: u64,
+    /// Contents that were withheld.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub withheld: u64,
+    /// Why, as said by who did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// SHA-256 of what was given out, 64 hex digits, where it is one file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+}
+
+/// Body of `key.erased`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct KeyErased {
+    /// The keys' ids, 32 hex digits each.
+    pub kids: Vec<String>,
+    /// The sessions whose content it was.
+    pub sessions: Vec<String>,
+    /// The person or service that it was about, where it was erased for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// On whose authority.
+    pub authority: String,
+}
+
+/// Body of `log.pruned`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct LogPruned {
+    /// The first record that is kept; all before it are gone.
+    pub first_index: u64,
+    /// The segment that begins with it.
+    pub first_segment: u64,
+    /// Root of the tree of the records that are gone, 64 hex digits.
+    pub root: String,
+    /// When the newest record that is gone was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// The retention rule.
+    pub rule: String,
+    /// On whose authority.
+    pub authority: String,
 }
 
 /// Body of `log.restart`.

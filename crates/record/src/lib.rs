@@ -25,10 +25,10 @@ mod time;
 pub use action::{Action, Hazard, Normalised, Resource, Verb, clean_path};
 pub use arguments::Names;
 pub use body::{
-    ActionBody, Approval, Approved, Basis, Body, Call, ConfigChange, Context, Count, DecidedBy, Decision,
-    Facts, Gap, InScope, Intent, IntentCheck, IntentSource, Kind, LogRestart, LogTorn, Message, Mode,
-    Outcome, PolicyChange, PolicyDecision, Prompt, Reach, ResultBody, RuntimeDecision, ScopeRule, SessionEnd,
-    SessionStart, Status, Taint, Unparsed, Verdict,
+    Access, ActionBody, Anchor, Approval, Approved, Basis, Body, Call, ConfigChange, Context, Count,
+    DecidedBy, Decision, Facts, Gap, Heartbeat, InScope, Intent, IntentCheck, IntentSource, KeyErased, Kind,
+    LogPruned, LogRestart, LogTorn, Message, Mode, Outcome, PolicyChange, PolicyDecision, Prompt, Reach,
+    ResultBody, RuntimeDecision, ScopeRule, SessionEnd, SessionStart, Status, Taint, Unparsed, Verdict,
 };
 pub use content::{Content, ContentKey, ContentRef, DIGEST_PREFIX, PREVIEW_CHARS, hex, preview};
 pub use id::{IdSource, RecordId};

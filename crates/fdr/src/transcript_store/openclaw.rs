@@ -80,9 +80,8 @@ fn open(database: &Path) -> rusqlite::Result<Connection> {
 /// shows.
 fn unpacked(packed: &[u8]) -> Vec<u8> {
     let mut text = Vec::new();
-    let done = ruzstd::decoding::StreamingDecoder::new(packed).map_err(|error| error.to_string()).and_then(
-        |decoder| decoder.take(MAX_ENTRY_BYTES).read_to_end(&mut text).map_err(|error| error.to_string()),
-    );
+    let done =
+        zstd::Decoder::new(packed).and_then(|decoder| decoder.take(MAX_ENTRY_BYTES).read_to_end(&mut text));
     match done {
         Ok(_) => text,
         Err(_) => packed.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect(),
