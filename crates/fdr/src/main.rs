@@ -14,6 +14,7 @@ mod config;
 mod control;
 mod demo;
 mod doctor;
+mod export;
 mod filter;
 mod harness;
 mod held;

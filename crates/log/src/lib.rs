@@ -49,7 +49,7 @@
 //! # Files
 //! The flow is submit ([`Log`], `committer.rs`) → group (`group.rs`) → segment (`segment.rs`, zeroed ahead by
 //! `reserve.rs`) → disk (`disk.rs`, the one seam). `recovery.rs` opens, `reader.rs` reads, `verify.rs` checks, `proof.rs`
-//! proves, `note.rs` signs, `tree.rs` hashes.
+//! proves, `tiles.rs` exports, `note.rs` signs, `tree.rs` hashes.
 
 mod committer;
 pub mod disk;
@@ -61,6 +61,7 @@ mod reader;
 mod recovery;
 mod reserve;
 mod segment;
+mod tiles;
 mod tree;
 mod verify;
 mod wait;
@@ -76,6 +77,7 @@ pub use proof::{
 pub use reader::{Entry, ReadError, Reader, Records, RecordsRev};
 pub use recovery::{Damage, OpenError, Recovery, Torn};
 pub use segment::FORMAT_VERSION;
+pub use tiles::{ExportError, Exported, export_tiles};
 pub use tree::{CompactRange, EMPTY_ROOT, Hash, content_digest, leaf_hash, node_hash};
 pub use verify::{
     Agreement, CheckedRecord, Compared, MAX_LISTED_DAMAGES, Progress, Report, TornTail, VerifyError, Visitor,
