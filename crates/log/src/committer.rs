@@ -98,11 +98,15 @@ pub struct Batch {
 }
 
 /// What an ack promises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// The group with the records and their contents is on disk, and the records are leaves of the tree whose root is
     /// in that group.
     Durable,
+    /// A signed checkpoint that is durably stored covers the records too.
+    Checkpointed,
+    /// Such a checkpoint is known outside ([`Log::note_anchored`]).
+    Anchored,
 }
 
 /// The answer to a batch, given only after it is durable.
@@ -356,6 +360,8 @@ struct Head {
     checkpoint: Option<SignedCheckpoint>,
     /// The newest checkpoint, until it is in a group too.
     to_log: Option<SignedCheckpoint>,
+    /// Records that are under a checkpoint known outside.
+    anchored: u64,
     /// Checkpoints asked for and answered, counted.
     asked: u64,
     answered: u64,
@@ -492,6 +498,7 @@ impl Log {
                 .clone()
                 .filter(|checkpoint| logged.is_none_or(|logged| logged < checkpoint.size())),
             checkpoint,
+            anchored: 0,
             asked: 0,
             answered: 0,
             error: None,
@@ -663,6 +670,21 @@ impl Log {
         }
     }
 
+    /// Told by whoever had a checkpoint of `size` records anchored outside. No more than what is under a durably stored
+    /// checkpoint is believed, and it never goes back.
+    pub fn note_anchored(&self, size: u64) {
+        let mut head = self.shared.head();
+        let checkpointed = head.checkpoint.as_ref().map_or(0, SignedCheckpoint::size);
+        head.anchored = head.anchored.max(size.min(checkpointed));
+        drop(head);
+        self.shared.head_changed.notify_all();
+    }
+
+    /// A handle on which levels can be waited for; it does not keep the log open.
+    pub fn levels(&self) -> Levels {
+        Levels(self.shared.clone())
+    }
+
     /// The public key that the checkpoints verify with.
     pub fn verifier(&self) -> &VerifierKey {
         &self.shared.verifier
@@ -719,6 +741,49 @@ impl Log {
             let _ = thread.join(); // panics are caught and told to those who wait
         }
         self.lock = None;
+    }
+}
+
+/// Which [`Level`] durable records have reached.
+#[derive(Clone)]
+pub struct Levels(Arc<Shared>);
+
+impl std::fmt::Debug for Levels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Levels").field("origin", &self.0.options.origin).finish()
+    }
+}
+
+impl Levels {
+    /// The level of a record that was acked.
+    pub fn of(&self, index: u64) -> Level {
+        self.0.head().level(index)
+    }
+
+    /// Waits until a record that was acked has reached `level`, at most until `deadline` or the log's end, and tells
+    /// what it has reached then: perhaps less.
+    pub fn wait(&self, index: u64, level: Level, deadline: Instant) -> Level {
+        let mut head = self.0.head();
+        loop {
+            let reached = head.level(index);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if reached >= level || head.stop || left.is_zero() {
+                return reached;
+            }
+            head = self.0.head_changed.wait_timeout(head, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Head {
+    fn level(&self, index: u64) -> Level {
+        if index < self.anchored {
+            Level::Anchored
+        } else if self.checkpoint.as_ref().is_some_and(|checkpoint| index < checkpoint.size()) {
+            Level::Checkpointed
+        } else {
+            Level::Durable
+        }
     }
 }
 

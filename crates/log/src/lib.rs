@@ -49,11 +49,14 @@
 //! # Files
 //! The flow is submit ([`Log`], `committer.rs`) → group (`group.rs`) → segment (`segment.rs`, zeroed ahead by
 //! `reserve.rs`) → disk (`disk.rs`, the one seam). `recovery.rs` opens, `reader.rs` reads, `verify.rs` checks, `proof.rs`
-//! proves, `tiles.rs` exports, `note.rs` signs, `tree.rs` hashes.
+//! proves, `tiles.rs` exports, `note.rs` signs, `tree.rs` hashes. `witness.rs`, `cosignature.rs` and `growth.rs` are what
+//! a witness and its client need; they do no I/O.
 
 mod committer;
+pub mod cosignature;
 pub mod disk;
 mod group;
+pub mod growth;
 mod lock;
 mod note;
 mod proof;
@@ -66,8 +69,10 @@ mod tree;
 mod verify;
 mod wait;
 mod window;
+pub mod witness;
 
-pub use committer::{Ack, AppendError, Batch, Content, Level, Log, Options, Pending, Stats};
+pub use committer::{Ack, AppendError, Batch, Content, Level, Levels, Log, Options, Pending, Stats};
+pub use cosignature::WitnessKey;
 pub use group::{MAX_CHUNK_BYTES, MAX_CONTENT_BYTES, MAX_GROUP_BYTES, MAX_RECORD_BYTES};
 pub use lock::{Holder, lock_holder};
 pub use note::{KeyError, NoteError, SignedCheckpoint, SigningKey, VerifierKey};

@@ -27,7 +27,7 @@ pub const MAX_ORIGIN_BYTES: usize = 255;
 
 /// C2SP signature type of plain Ed25519.
 const ED25519_TYPE: u8 = 0x01;
-const SIGNATURE_PREFIX: &str = "\u{2014} ";
+pub(crate) const SIGNATURE_PREFIX: &str = "\u{2014} ";
 
 /// Why a note, a checkpoint or a verifier key was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -171,9 +171,19 @@ impl SigningKey {
         Ok(SigningKey::from_seed(&seed))
     }
 
+    /// The raw public key.
+    pub(crate) fn public(&self) -> [u8; 32] {
+        self.0.verifying_key().to_bytes()
+    }
+
+    /// The Ed25519 signature over `message`.
+    pub(crate) fn sign_bytes(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign(message).to_bytes()
+    }
+
     /// The public key under the name `origin`.
     pub fn verifier(&self, origin: &str) -> Result<VerifierKey, NoteError> {
-        VerifierKey::new(origin, self.0.verifying_key().to_bytes())
+        VerifierKey::new(origin, self.public())
     }
 }
 
@@ -188,15 +198,7 @@ pub struct VerifierKey {
 impl VerifierKey {
     /// The key `key` under the name `name`; refuses malformed names and bytes that are no Ed25519 point.
     pub fn new(name: &str, key: [u8; 32]) -> Result<VerifierKey, NoteError> {
-        check_origin(name)?;
-        ed25519_dalek::VerifyingKey::from_bytes(&key)
-            .map_err(|_| NoteError::MalformedKey("it is not an Ed25519 public key"))?;
-        let mut hasher = Sha256::new();
-        hasher.update(name.as_bytes());
-        hasher.update([b'\n', ED25519_TYPE]);
-        hasher.update(key);
-        let digest: Hash = hasher.finalize().into();
-        Ok(VerifierKey { name: name.to_owned(), id: [digest[0], digest[1], digest[2], digest[3]], key })
+        Ok(VerifierKey { name: name.to_owned(), id: key_id(name, ED25519_TYPE, &key)?, key })
     }
 
     /// The key's name, which is the log's origin.
@@ -216,17 +218,13 @@ impl VerifierKey {
 
     /// Whether `signature` is this key's over `message`, by the strict rules (no malleable or small-order values).
     fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
-        ed25519_dalek::VerifyingKey::from_bytes(&self.key)
-            .and_then(|key| key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(signature)))
-            .is_ok()
+        is_signed_by(&self.key, message, signature)
     }
 }
 
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut typed = [ED25519_TYPE; 33];
-        typed[1..].copy_from_slice(&self.key);
-        write!(f, "{}+{}+{}", self.name, hex(&self.id), BASE64.encode(typed))
+        f.write_str(&format_key(&self.name, &self.id, ED25519_TYPE, &self.key))
     }
 }
 
@@ -234,26 +232,61 @@ impl FromStr for VerifierKey {
     type Err = NoteError;
 
     fn from_str(text: &str) -> Result<VerifierKey, NoteError> {
-        if text.len() > MAX_ORIGIN_BYTES + 128 {
-            return Err(NoteError::MalformedKey("it is too long"));
-        }
-        // The name has no '+', base64 may have: split at the first two.
-        let mut parts = text.trim_end().splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(NoteError::MalformedKey("it is not name+id+key"));
-        };
-        let typed = BASE64.decode(key).map_err(|_| NoteError::MalformedKey("the key is not base64"))?;
-        let Some((&ED25519_TYPE, key)) = typed.split_first() else {
-            return Err(NoteError::MalformedKey("it is not of type Ed25519"));
-        };
-        let key: [u8; 32] =
-            key.try_into().map_err(|_| NoteError::MalformedKey("an Ed25519 key is 32 bytes"))?;
-        let parsed = VerifierKey::new(name, key)?;
-        if id != hex(&parsed.id) {
-            return Err(NoteError::MalformedKey("the id does not belong to name and key"));
-        }
-        Ok(parsed)
+        let (name, id, key) = parse_key(text, ED25519_TYPE)?;
+        Ok(VerifierKey { name, id, key })
     }
+}
+
+/// The id of a key of one C2SP signature type; refuses malformed names and bytes that are no Ed25519 point.
+pub(crate) fn key_id(name: &str, signature_type: u8, key: &[u8; 32]) -> Result<[u8; 4], NoteError> {
+    check_origin(name)?;
+    ed25519_dalek::VerifyingKey::from_bytes(key)
+        .map_err(|_| NoteError::MalformedKey("it is not an Ed25519 public key"))?;
+    let mut hasher = Sha256::new();
+    hasher.update(name.as_bytes());
+    hasher.update([b'\n', signature_type]);
+    hasher.update(key);
+    let digest: Hash = hasher.finalize().into();
+    Ok([digest[0], digest[1], digest[2], digest[3]])
+}
+
+/// Whether `signature` is by `key` over `message`, by the strict rules (no malleable or small-order values).
+pub(crate) fn is_signed_by(key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
+    ed25519_dalek::VerifyingKey::from_bytes(key)
+        .and_then(|key| key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(signature)))
+        .is_ok()
+}
+
+/// A key as C2SP vkey: `name+hexid+base64`.
+pub(crate) fn format_key(name: &str, id: &[u8; 4], signature_type: u8, key: &[u8; 32]) -> String {
+    let mut typed = [signature_type; 33];
+    typed[1..].copy_from_slice(key);
+    format!("{name}+{}+{}", hex(id), BASE64.encode(typed))
+}
+
+/// Name, id and key of a C2SP vkey of the given type.
+pub(crate) fn parse_key(text: &str, signature_type: u8) -> Result<(String, [u8; 4], [u8; 32]), NoteError> {
+    if text.len() > MAX_ORIGIN_BYTES + 128 {
+        return Err(NoteError::MalformedKey("it is too long"));
+    }
+    // The name has no '+', base64 may have: split at the first two.
+    let mut parts = text.trim_end().splitn(3, '+');
+    let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(NoteError::MalformedKey("it is not name+id+key"));
+    };
+    let typed = BASE64.decode(key).map_err(|_| NoteError::MalformedKey("the key is not base64"))?;
+    let key = match typed.split_first() {
+        Some((found, key)) if *found == signature_type => key,
+        Some((0x01, _)) => return Err(NoteError::MalformedKey("it is a log's key, not a witness's")),
+        Some((0x04, _)) => return Err(NoteError::MalformedKey("it is a witness's key, not a log's")),
+        _ => return Err(NoteError::MalformedKey("it is not of type Ed25519")),
+    };
+    let key: [u8; 32] = key.try_into().map_err(|_| NoteError::MalformedKey("an Ed25519 key is 32 bytes"))?;
+    let own = key_id(name, signature_type, &key)?;
+    if id != hex(&own) {
+        return Err(NoteError::MalformedKey("the id does not belong to name and key"));
+    }
+    Ok((name.to_owned(), own, key))
 }
 
 /// A checkpoint: the note text with its parsed size and root.
@@ -283,7 +316,7 @@ impl SignedCheckpoint {
         let body = format!("{origin}\n{size}\n{}\n", BASE64.encode(root));
         let mut signature = [0u8; 68];
         signature[..4].copy_from_slice(&verifier.id);
-        signature[4..].copy_from_slice(&key.0.sign(body.as_bytes()).to_bytes());
+        signature[4..].copy_from_slice(&key.sign_bytes(body.as_bytes()));
         let body_bytes = body.len();
         let note = format!("{body}\n{SIGNATURE_PREFIX}{origin} {}\n", BASE64.encode(signature));
         Ok(SignedCheckpoint { origin: origin.to_owned(), size, root: *root, note, body_bytes })
@@ -395,7 +428,7 @@ impl SignedCheckpoint {
 }
 
 /// `— name base64(id || signature)`; the signature bytes begin with the four bytes of the key id.
-fn parse_signature_line(line: &str) -> Result<(&str, Vec<u8>), NoteError> {
+pub(crate) fn parse_signature_line(line: &str) -> Result<(&str, Vec<u8>), NoteError> {
     let malformed = || NoteError::Malformed("a signature line is not '— name base64'");
     let (name, encoded) =
         line.strip_prefix(SIGNATURE_PREFIX).and_then(|rest| rest.split_once(' ')).ok_or_else(malformed)?;

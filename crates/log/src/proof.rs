@@ -69,7 +69,7 @@ pub fn prove_consistency(dir: &Path, old: u64, new: u64) -> Result<Vec<Hash>, Pr
 }
 
 /// The largest power of two smaller than `count`, which must be at least 2.
-fn split(count: u64) -> u64 {
+pub(crate) fn split(count: u64) -> u64 {
     1 << (count - 1).ilog2()
 }
 
@@ -263,6 +263,22 @@ impl Prover {
         }
         check_consistency(&proof, old, &self.root(old)?, new, &self.root(new)?)?;
         Ok(proof)
+    }
+
+    /// The tree of the first `size` records, to go on from.
+    pub fn range(&mut self, size: u64) -> Result<CompactRange, ProofError> {
+        let after = self.segments.partition_point(|(_, range)| range.size() <= size);
+        let Some(at) = after.checked_sub(1) else {
+            return Err(ProofError::OutOfRange { index: size, size: 0 });
+        };
+        let mut range = self.segments[at].1.clone();
+        let wanted = (size - range.size()) as usize;
+        let leaves = self.load(at)?;
+        if leaves.len() < wanted {
+            return Err(ProofError::OutOfRange { index: size, size: range.size() + leaves.len() as u64 });
+        }
+        leaves.iter().take(wanted).for_each(|leaf| range.push(*leaf));
+        Ok(range)
     }
 
     /// The root of the leaves `low..high` as a tree of their own (RFC 6962 `MTH(D[low:high])`).
