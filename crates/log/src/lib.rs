@@ -11,8 +11,9 @@
 //! - **Others can check.** Checkpoints are C2SP signed notes, proofs are C2SP tlog-proof files, a content digest is a
 //!   plain HMAC-SHA256; see FORMAT.md for the bytes on disk.
 //!
-//! What is deliberately absent: the log knows nothing of JSON or of what a record means, it has no network, it never
-//! deletes, and nothing but this crate reads its files.
+//! What is deliberately absent: the log knows nothing of JSON or of what a record means, it has no network, and nothing
+//! but this crate reads its files. It deletes in two places only: a full segment whose compressed form was read back and
+//! compared (`sealed.rs`), and whole segments from the beginning when told to ([`Log::prune`]).
 //!
 //! # Use
 //! ```
@@ -57,9 +58,12 @@ mod group;
 mod lock;
 mod note;
 mod proof;
+mod pruned;
 mod reader;
 mod recovery;
 mod reserve;
+mod sealed;
+mod sealing;
 mod segment;
 mod tree;
 mod verify;
@@ -73,8 +77,11 @@ pub use note::{KeyError, NoteError, SignedCheckpoint, SigningKey, VerifierKey};
 pub use proof::{
     ProofError, Prover, TlogProof, check_consistency, check_inclusion, prove_consistency, prove_inclusion,
 };
-pub use reader::{Entry, ReadError, Reader, Records, RecordsRev};
+pub use pruned::{PruneError, Pruned};
+pub use reader::{Entry, ReadError, Reader, Records, RecordsRev, SegmentInfo};
 pub use recovery::{Damage, OpenError, Recovery, Torn};
+pub use sealed::{MAX_DICTIONARY_BYTES, SealedError, dictionary_digest, unseal};
+pub use sealing::seal_on;
 pub use segment::FORMAT_VERSION;
 pub use tree::{CompactRange, EMPTY_ROOT, Hash, content_digest, leaf_hash, node_hash};
 pub use verify::{

@@ -6,5 +6,7 @@ mod hostile;
 mod openssl;
 mod processes;
 mod proofs;
+mod pruned;
+mod sealed;
 mod sim_disk;
 mod tamper;
