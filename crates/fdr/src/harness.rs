@@ -197,12 +197,18 @@ impl Report {
     fn hooks(&mut self, agent: &dyn Agent, here: &Here<'_>, offers: &str, failure: &str) {
         let events = agent.events();
         let mut found = Vec::new();
-        let (mut places, mut off, mut locked) = (BTreeSet::new(), Vec::new(), false);
-        for Source { path, scope, facts } in sources(agent, here.place) {
-            let Ok(facts) = facts else { continue };
-            let is_managed = scope == Scope::Managed;
-            locked |= is_managed && facts.managed_only;
+        let (mut places, mut off) = (BTreeSet::new(), Vec::new());
+        let read: Vec<_> = sources(agent, here.place)
+            .into_iter()
+            .filter_map(|Source { path, scope, facts }| Some((path, scope == Scope::Managed, facts.ok()?)))
+            .collect();
+        let locked = read.iter().any(|(_, is_managed, facts)| *is_managed && facts.managed_only);
+        for (path, is_managed, facts) in read {
             off.extend(facts.off.iter().map(|setting| format!("{setting} ({})", tilde(&path))));
+            // Under an administrator's lock the others don't run.
+            if locked && !is_managed {
+                continue;
+            }
             if !facts.hooks.is_empty() {
                 places.insert(if is_managed { "managed settings".to_owned() } else { tilde(&path) });
             }
@@ -230,7 +236,11 @@ impl Report {
                 what,
                 "what is not recorded can't be reconstructed",
                 &["800-53 AU-2", "800-53 AU-12", "EU AI Act Art. 12"],
-                format!("fdr install {runtime}"),
+                if locked {
+                    format!("sudo fdr install {runtime} --managed")
+                } else {
+                    format!("fdr install {runtime}")
+                },
             );
         } else if !places.contains("managed settings") {
             let can = agent.files(Scope::Managed, here.place).is_some();

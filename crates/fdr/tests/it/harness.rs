@@ -147,6 +147,25 @@ fn the_commands_put_right_what_they_are_given_for() {
 }
 
 #[test]
+fn hooks_that_an_administrator_locks_out_do_not_count() {
+    let machine = weak_machine();
+    let fdr = |arguments: &[&str]| {
+        let mut command = machine.command(program::fdr());
+        command.arg("--home").arg(machine.path("fdr")).args(arguments).output().unwrap()
+    };
+    let installed = fdr(&["install", "claude-code"]);
+    assert!(installed.status.success(), "{installed:?}");
+    let is_said = |fix: &str| {
+        machine.weak("claude-code").iter().any(|(what, command)| what.contains("recorded") && command == fix)
+    };
+    assert!(!is_said("fdr install claude-code"));
+    let managed = machine.path("root/etc/claude-code/managed-settings.json");
+    fs::create_dir_all(managed.parent().unwrap()).unwrap();
+    fs::write(managed, r#"{"allowManagedHooksOnly": true}"#).unwrap();
+    assert!(is_said("sudo fdr install claude-code --managed"), "{:#?}", machine.weak("claude-code"));
+}
+
+#[test]
 fn a_settings_file_that_cant_be_read_is_said() {
     let machine = Machine::new(&[("home/.claude/settings.json", "{ not json")]);
     let weak = machine.weak("claude-code");
