@@ -37,6 +37,12 @@ pub struct Status {
     pub connections: u64,
     /// Groups written since it started.
     pub groups: u64,
+    /// Full segments compressed since it started.
+    #[serde(default)]
+    pub sealed_segments: u64,
+    /// Why a full segment could not be compressed; it stays as it is.
+    #[serde(default)]
+    pub seal_problem: Option<String>,
     /// Digest of the policy set in force.
     pub policy: Option<String>,
     /// Why none is, or why the newest one was refused.
@@ -105,6 +111,9 @@ pub fn status(home: &Home, json: bool, out: &mut dyn Write) -> anyhow::Result<u8
             status.records - size.min(status.records)
         )?,
         None => writeln!(out, "checkpoint    none yet")?,
+    }
+    if let Some(problem) = &status.seal_problem {
+        writeln!(out, "SEALING       a full segment can't be compressed: {}", crate::text::line(problem))?;
     }
     let refused =
         if status.policy_problem.is_empty() { "" } else { "; the newest was REFUSED: fdr policy check" };

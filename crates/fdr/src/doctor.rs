@@ -9,6 +9,7 @@ use crate::agents::{AGENTS, Agent, Facts, Hook, Note, Place, Scope, SettingsErro
 use crate::control::{self, Status};
 use crate::home::Home;
 use crate::install::{self, RootArg};
+use crate::retain;
 use crate::settings_file::tilde;
 use crate::text::{self, Look, LookArgs, Tone};
 use crate::trail::Trail;
@@ -109,6 +110,7 @@ pub fn run(args: &DoctorArgs, home: &Home, out: &mut dyn Write) -> anyhow::Resul
     check_data(home, status.as_ref(), &mut checks);
     check_policy(home, &mut checks);
     check_records(home, &mut checks)?;
+    check_retention(home, status.as_ref(), &mut checks);
     check_agents(home, &args.root, &mut checks)?;
 
     let problems = checks.0.iter().filter(|check| check.is_problem()).count();
@@ -240,6 +242,30 @@ fn check_policy(home: &Home, checks: &mut Checks) {
             let error = error.to_string();
             let first = error.lines().next().unwrap_or_default();
             checks.look(SUBJECT, format!("{names} can't be used: {first}"), "fdr policy check");
+        }
+    }
+}
+
+/// Whether full segments are compressed, the log begins where a record says so, and nothing is kept for too long.
+fn check_retention(home: &Home, status: Option<&Status>, checks: &mut Checks) {
+    const SUBJECT: &str = "retention";
+    if let Some(problem) = status.and_then(|status| status.seal_problem.as_ref()) {
+        checks.look("sealing", format!("a full segment can't be compressed: {problem}"), "df -h");
+    }
+    let Ok(reader) = fdr_log::Reader::open(&home.log()) else { return };
+    if let Some(pruned) = reader.pruned()
+        && retain::Prunings::read(&home.log()).of(pruned).is_none()
+    {
+        let text = format!("records before {} are gone, and no record says why", pruned.first_index);
+        checks.look(SUBJECT, text, "fdr verify");
+    }
+    let Ok(config) = crate::config::Config::load(home) else { return };
+    let oldest = reader.segments().ok().and_then(|segments| Some(segments.first()?.created_wall_ns));
+    if let (Some(most), Some(oldest)) = (config.retain.keep_at_most_days, oldest) {
+        let days = text::now().0.saturating_sub(oldest) / 86_400_000_000_000;
+        if days > u64::from(most) {
+            let text = format!("the oldest records are of {days} days ago, keep_at_most_days is {most}");
+            checks.fix(SUBJECT, text, "fdr retain plan");
         }
     }
 }

@@ -84,6 +84,8 @@ pub struct Recorder {
     started: Timestamp,
     connections: AtomicUsize,
     stopping: AtomicBool,
+    /// Held while holds are changed or the log is pruned: neither may come between the other's look and deed.
+    retaining: Mutex<()>,
 }
 
 /// How an action that a person has to approve waits; see [`Config`].
@@ -160,8 +162,12 @@ impl Recorder {
         let machine = Machine::new();
         let content_key = home.content_key()?;
         let origin = config.origin.clone().unwrap_or_else(|| format!("fdr/{}", machine.host()));
-        let (log, recovery) = Log::open(&home.log(), Options::new(origin, home.signing_key()?))
-            .map_err(|error| open_error(&home, error))?;
+        let options = Options {
+            seal: config.seal(),
+            segment_bytes: config.segment_bytes(),
+            ..Options::new(origin, home.signing_key()?)
+        };
+        let (log, recovery) = Log::open(&home.log(), options).map_err(|error| open_error(&home, error))?;
         std::fs::write(home.dir().join(fdr_hook::FAILURE_FILE), config.failure().as_str())
             .with_context(|| format!("can't write in {}", home.dir().display()))?;
         std::fs::write(home.public_key(), format!("{}\n", log.verifier()))?;
@@ -200,6 +206,7 @@ impl Recorder {
             clock,
             connections: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
+            retaining: Mutex::default(),
         };
         recorder.record_start(&recovery, newest)?;
         if let Some(offer) = offer {
@@ -265,6 +272,48 @@ impl Recorder {
         };
         pending.wait()?;
         Ok(())
+    }
+
+    /// Records something about the recorder itself with content, and waits until it is durable.
+    pub(crate) fn record_own_with(
+        &self,
+        body: Body,
+        role: &str,
+        media: &str,
+        bytes: Vec<u8>,
+    ) -> anyhow::Result<()> {
+        let pending = {
+            let mut order = self.order();
+            let (source, seq) = order.next_own();
+            let mut record = self.own_record(&mut order.state, body, None);
+            let (reference, content) = self.content_key.seal("", role, media, bytes);
+            record.content.push(reference);
+            self.submit(source, seq, vec![record.to_line()], vec![content])?
+        };
+        pending.wait()?;
+        Ok(())
+    }
+
+    /// The recorder's folder.
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// One change of what is kept at a time.
+    pub(crate) fn retaining(&self) -> MutexGuard<'_, ()> {
+        self.retaining.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes the segments before one, when a checkpoint covers everything recorded so far.
+    pub(crate) fn prune_log(&self, first_segment: u64) -> anyhow::Result<()> {
+        self.with_log(Log::sync_checkpoint)?;
+        self.with_log(|log| Ok(log.prune(first_segment)))??;
+        Ok(())
+    }
+
+    /// A dictionary that the log's segments are compressed with since this was asked last.
+    pub(crate) fn take_dictionary(&self) -> Option<Arc<[u8]>> {
+        self.with_log(|log| Ok(log.take_dictionary())).ok().flatten()
     }
 
     /// Records which policy set is in force from here on, with its whole text.
@@ -741,7 +790,7 @@ impl Recorder {
 
     fn status(&self) -> Vec<u8> {
         let checkpoint = self.with_log(|log| Ok(log.checkpoint())).unwrap_or_default();
-        let groups = self.with_log(|log| Ok(log.stats().groups)).unwrap_or_default();
+        let stats = self.with_log(|log| Ok(log.stats())).unwrap_or_default();
         let desk = self.decider.desk();
         let waiting = |request: &&fdr_policy::approvals::Request| {
             request.standing == fdr_policy::approvals::Standing::Waiting
@@ -758,7 +807,9 @@ impl Recorder {
             checkpoint: checkpoint.map(|checkpoint| checkpoint.size()),
             spooled: spool::waiting(self.home.dir()).map_or(0, |waiting| waiting.len() as u64),
             connections: self.connections.load(Ordering::Relaxed) as u64,
-            groups,
+            groups: stats.groups,
+            sealed_segments: stats.sealed_segments,
+            seal_problem: stats.seal_error,
             policy: self.decider.set().map(|set| set.hash().to_owned()),
             policy_problem: self.decider.problem(),
             approvals,
@@ -1108,6 +1159,9 @@ fn housekeeping(recorder: &Recorder) {
         }
         if let Err(error) = recorder.watch_policies() {
             crate::text::say!("warning: can't read the policies again: {error:#}");
+        }
+        if let Err(error) = recorder.watch_dictionaries() {
+            crate::text::say!("warning: can't record a dictionary: {error:#}");
         }
     }
 }

@@ -29,9 +29,10 @@ const MAX_RAW_BLOCK_BYTES: usize = MAX_GROUP_BYTES;
 const BLOCK_TARGET_BYTES: usize = 256 * 1024;
 /// How long a trained dictionary is, in bytes.
 const DICTIONARY_BYTES: usize = 32 * 1024;
-/// How much of a segment a dictionary is trained on, in bytes, and how much of one record or content.
+/// How much of a segment a dictionary is trained on, in bytes; in samples of this size, so many of one content.
 const TRAINING_BYTES: usize = 4 * 1024 * 1024;
 const SAMPLE_BYTES: usize = 8 * 1024;
+const MAX_CHUNKS: usize = 8;
 /// Fewer samples make no dictionary.
 const MIN_SAMPLES: usize = 64;
 /// A dictionary is trained anew when a segment compresses worse than the one it was trained on, by this factor.
@@ -674,10 +675,12 @@ fn samples(window: &mut SegmentWindow) -> io::Result<Vec<Vec<u8>>> {
                     Frame::Content(content) => content.bytes,
                     Frame::Checkpoint(note) => note,
                 };
-                let sample = &sample[..sample.len().min(SAMPLE_BYTES)];
-                if sample.len() >= 8 {
-                    bytes += sample.len();
-                    all.push(sample.to_vec());
+                for sample in sample.chunks(SAMPLE_BYTES).take(MAX_CHUNKS) {
+                    // What is random (a sealed content, say) has nothing to teach.
+                    if sample.len() >= 8 && zstd::bulk::compress(sample, 1)?.len() * 10 < sample.len() * 9 {
+                        bytes += sample.len();
+                        all.push(sample.to_vec());
+                    }
                 }
             }
         }

@@ -16,6 +16,7 @@ mod opencode;
 mod policy;
 mod program;
 mod reconcile;
+mod retain;
 mod run;
 mod runtimes;
 mod runtimes_faults;
