@@ -49,7 +49,8 @@
 //!
 //! # Files
 //! The flow is submit ([`Log`], `committer.rs`) → group (`group.rs`) → segment (`segment.rs`, zeroed ahead by
-//! `reserve.rs`) → disk (`disk.rs`, the one seam). `recovery.rs` opens, `reader.rs` reads, `verify.rs` checks, `proof.rs`
+//! `reserve.rs`) → disk (`disk.rs`, the one seam). Full segments are compressed by
+//! `sealing.rs` (`sealed.rs`, `regroup.rs`) and removed from the beginning by `pruned.rs`. `recovery.rs` opens, `reader.rs` reads, `verify.rs` checks, `proof.rs`
 //! proves, `note.rs` signs, `tree.rs` hashes.
 
 mod committer;
@@ -61,6 +62,7 @@ mod proof;
 mod pruned;
 mod reader;
 mod recovery;
+mod regroup;
 mod reserve;
 mod sealed;
 mod sealing;
@@ -80,7 +82,7 @@ pub use proof::{
 pub use pruned::{PruneError, Pruned};
 pub use reader::{Entry, ReadError, Reader, Records, RecordsRev, SegmentInfo};
 pub use recovery::{Damage, OpenError, Recovery, Torn};
-pub use sealed::{MAX_DICTIONARY_BYTES, SealedError, dictionary_digest, unseal};
+pub use sealed::{MAX_DICTIONARY_BYTES, SealedError, dictionary_digest, seal_bytes, unseal};
 pub use sealing::seal_on;
 pub use segment::FORMAT_VERSION;
 pub use tree::{CompactRange, EMPTY_ROOT, Hash, content_digest, leaf_hash, node_hash};

@@ -10,12 +10,13 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
 use crate::disk::{Access, AlignedBuffer, BLOCK_BYTES, Disk, DiskFile};
 use crate::group::{Frame, Frames, GroupHeader, MAX_GROUP_BYTES};
+use crate::regroup::{restore, shorten};
 use crate::segment::{
     MAX_SEGMENT_BYTES, SegmentHeader, SegmentWindow, array, is_zero, read_u32, read_u64, segment_name,
 };
@@ -50,6 +51,7 @@ const CRC_AT: usize = BLOCK_BYTES - 4;
 const ENTRY_BYTES: usize = 16;
 const METHOD_STORED: u8 = 0;
 const METHOD_ZSTD: u8 = 1;
+const METHOD_REGROUPED: u8 = 2;
 
 /// What is wrong with a sealed segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,6 +81,7 @@ struct Header {
     dictionary_hash: Hash,
     dictionary_bytes: u32,
     packed_dictionary_bytes: u32,
+    packed_dictionary_crc: u32,
     blocks: u32,
     table_at: u64,
 }
@@ -97,6 +100,7 @@ impl Header {
         block[96..100].copy_from_slice(&self.dictionary_bytes.to_le_bytes());
         block[100..104].copy_from_slice(&self.packed_dictionary_bytes.to_le_bytes());
         block[104..112].copy_from_slice(&self.table_at.to_le_bytes());
+        block[112..116].copy_from_slice(&self.packed_dictionary_crc.to_le_bytes());
         let crc = crc32c::crc32c(&block[..CRC_AT]);
         block[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
         block
@@ -125,8 +129,9 @@ impl Header {
             dictionary_bytes: read_u32(block, 96),
             packed_dictionary_bytes: read_u32(block, 100),
             table_at: read_u64(block, 104),
+            packed_dictionary_crc: read_u32(block, 112),
         };
-        if !is_zero(&block[112..CRC_AT]) {
+        if !is_zero(&block[116..CRC_AT]) {
             return Err(invalid("unused bytes of the sealed segment's header are not zero"));
         }
         let table_bytes = u64::from(header.blocks) * ENTRY_BYTES as u64;
@@ -186,7 +191,7 @@ fn read_table(header: &Header, table: &[u8]) -> io::Result<Vec<Entry>> {
         if !sound {
             return Err(invalid("a block of the sealed segment has lengths that cannot be"));
         }
-        if method > METHOD_ZSTD {
+        if method > METHOD_REGROUPED {
             return Err(invalid("a block of the sealed segment is packed in a way that is not known here"));
         }
         entries.push(Entry { raw_at, raw_bytes, at, packed_bytes, crc: read_u32(row, 8), method });
@@ -324,6 +329,9 @@ impl SealedFile {
         // The room is fixed, whatever the frame claims to hold.
         let mut raw = vec![0; entry.raw_bytes];
         match state.decompressor.decompress_to_buffer(&packed, &mut raw[..]) {
+            Ok(count) if entry.method == METHOD_REGROUPED => {
+                restore(&raw[..count], entry.raw_bytes).map_err(invalid)
+            }
             Ok(count) if count == entry.raw_bytes => Ok(raw),
             Ok(_) => Err(invalid("it decompresses to another length")),
             Err(_) => Err(invalid("it cannot be decompressed")),
@@ -337,6 +345,9 @@ fn read_dictionary(file: &dyn DiskFile, header: &Header) -> io::Result<Vec<u8>> 
         return Ok(Vec::new());
     }
     let packed = read_exactly(file, BLOCK_BYTES as u64, header.packed_dictionary_bytes as usize)?;
+    if crc32c::crc32c(&packed) != header.packed_dictionary_crc {
+        return Err(invalid("the dictionary of the sealed segment does not match its checksum"));
+    }
     let dictionary = zstd::bulk::decompress(&packed, header.dictionary_bytes as usize)
         .map_err(|_| invalid("the dictionary of the sealed segment cannot be decompressed"))?;
     if dictionary_digest(&dictionary) != header.dictionary_hash {
@@ -388,27 +399,38 @@ impl DiskFile for SealedFile {
     }
 }
 
-/// Bytes in memory, read as a file.
-struct Bytes(Vec<u8>);
+/// Bytes in memory as a file.
+struct Bytes(Mutex<Vec<u8>>);
+
+impl Bytes {
+    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl DiskFile for Bytes {
     fn size_bytes(&self) -> io::Result<u64> {
-        Ok(self.0.len() as u64)
+        Ok(self.lock().len() as u64)
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let from = self.0.len().min(offset as usize);
-        let count = buffer.len().min(self.0.len() - from);
-        buffer[..count].copy_from_slice(&self.0[from..from + count]);
+        let bytes = self.lock();
+        let from = bytes.len().min(offset as usize);
+        let count = buffer.len().min(bytes.len() - from);
+        buffer[..count].copy_from_slice(&bytes[from..from + count]);
         Ok(count)
     }
 
-    fn write_durable(&self, _: &[u8], _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    fn write_durable(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let (mut all, from) = (self.lock(), offset as usize);
+        let end = all.len().max(from + bytes.len());
+        all.resize(end, 0);
+        all[from..from + bytes.len()].copy_from_slice(bytes);
+        Ok(())
     }
 
-    fn write_lazily(&self, _: &[u8], _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    fn write_lazily(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_durable(bytes, offset)
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -423,7 +445,7 @@ impl DiskFile for Bytes {
 /// The first thing that is wrong; also that the whole does not match its hash.
 pub fn unseal(bytes: &[u8], each: &mut dyn FnMut(&[u8])) -> Result<(), SealedError> {
     let mut whole = || -> io::Result<()> {
-        let file: Arc<dyn DiskFile> = Arc::new(Bytes(bytes.to_vec()));
+        let file: Arc<dyn DiskFile> = Arc::new(Bytes(Mutex::new(bytes.to_vec())));
         let header = Header::decode(bytes)?;
         let sealed = SealedFile::with_header(file, header, false)?;
         let mut state = sealed.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -442,6 +464,24 @@ pub fn unseal(bytes: &[u8], each: &mut dyn FnMut(&[u8])) -> Result<(), SealedErr
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<SealedError>());
         *inner.unwrap_or(&SealedError("it cannot be read"))
     })
+}
+
+/// The sealed form of a segment file's bytes, full or not, with a dictionary of its own: what [`unseal`] reads.
+///
+/// # Errors
+/// When the bytes begin with no segment header, or are no whole number of blocks.
+pub fn seal_bytes(segment: &[u8]) -> io::Result<Vec<u8>> {
+    let number = read_u64(segment.get(..BLOCK_BYTES).unwrap_or(&[0; 24]), 16);
+    let mut window = SegmentWindow::new(Arc::new(Bytes(Mutex::new(segment.to_vec()))), 1024 * 1024)?;
+    let raw_bytes = raw_length(&mut window, number)?;
+    let mut sealer = Sealer::default();
+    sealer.train(&mut window)?;
+    let file = Arc::new(Bytes(Mutex::default()));
+    match sealer.pack_into(file.clone(), &mut window, number, raw_bytes, &mut || true) {
+        Ok(_) => Ok(std::mem::take(&mut *file.lock())),
+        Err(NotSealed::Failed(error)) => Err(error),
+        Err(NotSealed::Stopped) => Err(io::ErrorKind::Interrupted.into()),
+    }
 }
 
 /// A dictionary in use, and how well it did on the segment that it was trained on.
@@ -578,7 +618,22 @@ impl Sealer {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
-        let mut output = Output::new(disk.open(&name, Access::Create)?);
+        let file = disk.open(&name, Access::Create)?;
+        let file_bytes = self.pack_into(file, window, number, raw_bytes, pace)?;
+        disk.sync_names()?;
+        Ok(file_bytes)
+    }
+
+    /// Writes the sealed form of a segment into an empty file; returns its length.
+    fn pack_into(
+        &self,
+        file: Arc<dyn DiskFile>,
+        window: &mut SegmentWindow,
+        number: u64,
+        raw_bytes: u64,
+        pace: Pace<'_>,
+    ) -> Result<u64, NotSealed> {
+        let mut output = Output::new(file);
         let dictionary = self.trained.as_ref().map(|trained| trained.bytes.as_ref()).unwrap_or_default();
         let mut compressor = zstd::bulk::Compressor::with_dictionary(LEVEL, dictionary)?;
         let packed_dictionary =
@@ -587,6 +642,8 @@ impl Sealer {
         output.push(&packed_dictionary)?;
         let mut hasher = Sha256::new();
         let mut table = Vec::new();
+        let header = SegmentHeader::decode(window.bytes(0, BLOCK_BYTES)?, number);
+        let mut range = header.ok().map(|header| header.range);
         let mut position = 0;
         while position < raw_bytes {
             if !pace() {
@@ -598,12 +655,17 @@ impl Sealer {
                 return Err(invalid("the segment became shorter while it was read").into());
             }
             hasher.update(raw);
-            let packed = compressor.compress(raw)?;
-            let (method, bytes) = if packed.len() < raw.len() {
-                (METHOD_ZSTD, packed.as_slice())
-            } else {
-                (METHOD_STORED, raw)
+            let short = range.as_mut().and_then(|range| shorten(raw, range));
+            let packed = compressor.compress(short.as_deref().unwrap_or(raw))?;
+            let (method, bytes) = match &short {
+                _ if packed.len() >= raw.len() => (METHOD_STORED, raw),
+                Some(_) => (METHOD_REGROUPED, packed.as_slice()),
+                None => (METHOD_ZSTD, packed.as_slice()),
             };
+            if short.is_none() {
+                // Where the tree stands is known again in the next segment.
+                range = None;
+            }
             table.extend_from_slice(&(raw.len() as u32).to_le_bytes());
             table.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
             table.extend_from_slice(&crc32c::crc32c(bytes).to_le_bytes());
@@ -618,6 +680,7 @@ impl Sealer {
             dictionary_hash: if dictionary.is_empty() { [0; 32] } else { dictionary_digest(dictionary) },
             dictionary_bytes: dictionary.len() as u32,
             packed_dictionary_bytes: packed_dictionary.len() as u32,
+            packed_dictionary_crc: crc32c::crc32c(&packed_dictionary),
             blocks: (table.len() / ENTRY_BYTES) as u32,
             table_at: output.position,
         };
@@ -625,7 +688,6 @@ impl Sealer {
         output.push(&table)?;
         output.push(&crc.to_le_bytes())?;
         output.finish(&header.encode())?;
-        disk.sync_names()?;
         Ok(header.file_bytes())
     }
 }
