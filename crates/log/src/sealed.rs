@@ -26,8 +26,8 @@ use crate::tree::Hash;
 pub const MAX_DICTIONARY_BYTES: usize = 112 * 1024;
 /// The longest block before compression, in bytes: a group fits.
 const MAX_RAW_BLOCK_BYTES: usize = MAX_GROUP_BYTES;
-/// A block is closed when it has this many bytes.
-const BLOCK_TARGET_BYTES: usize = 256 * 1024;
+/// A block is closed when it has this many bytes. Of single events, 4 KiB each, some 150 KiB are left to compress.
+const BLOCK_TARGET_BYTES: usize = 1024 * 1024;
 /// How long a trained dictionary is, in bytes.
 const DICTIONARY_BYTES: usize = 32 * 1024;
 /// How much of a segment a dictionary is trained on, in bytes; in samples of this size, so many of one content.
@@ -38,8 +38,13 @@ const MAX_CHUNKS: usize = 8;
 const MIN_SAMPLES: usize = 64;
 /// A dictionary is trained anew when a segment compresses worse than the one it was trained on, by this factor.
 const DEGRADED: f64 = 1.15;
-/// The level of zstd; BENCHMARKS.md has what others give.
-pub(crate) const LEVEL: i32 = 12;
+/// The level of zstd, and the one for a sealer that is far behind; BENCHMARKS.md has what they give.
+const LEVEL: i32 = 19;
+const LEVEL_BEHIND: i32 = 3;
+/// How many segments that wait are far behind.
+const FAR_BEHIND: usize = 8;
+/// Written at a time, in bytes: a large write would hold up those of the log.
+const WRITE_BYTES: usize = 128 * 1024;
 /// Decompressed blocks that an open file keeps.
 const CACHED_BLOCKS: usize = 4;
 /// What verification is given in place of a block that cannot be decompressed: no header and no zero.
@@ -520,12 +525,19 @@ pub(crate) type Pace<'a> = &'a mut dyn FnMut() -> bool;
 #[derive(Default)]
 pub(crate) struct Sealer {
     trained: Option<Trained>,
+    /// More segments wait than one can take time for.
+    hurried: bool,
     looked_for_one: bool,
     /// Trained and not handed out yet.
     pub(crate) new_dictionary: Option<Arc<[u8]>>,
 }
 
 impl Sealer {
+    /// Says how many segments wait.
+    pub(crate) fn waiting(&mut self, segments: usize) {
+        self.hurried = segments > FAR_BEHIND;
+    }
+
     /// Replaces the full segment `number` with its sealed form. A crash at any point leaves a log that reads as before.
     pub(crate) fn seal(&mut self, disk: &dyn Disk, number: u64, pace: Pace<'_>) -> Result<Sealed, NotSealed> {
         let source = disk.open(&segment_name(number), Access::Recover)?;
@@ -572,7 +584,7 @@ impl Sealer {
         let mut packed = self.pack(disk, &mut window, number, raw_bytes, pace)?;
         let ratio = |packed: u64| packed as f64 / raw_bytes.max(1) as f64;
         let known = self.trained.as_ref().map_or(f64::MAX, |trained| trained.ratio);
-        if !fresh && ratio(packed) > known * DEGRADED {
+        if !fresh && !self.hurried && ratio(packed) > known * DEGRADED {
             let before = self.trained.clone();
             self.train(&mut window)?;
             packed = self.pack(disk, &mut window, number, raw_bytes, pace)?;
@@ -634,8 +646,9 @@ impl Sealer {
         pace: Pace<'_>,
     ) -> Result<u64, NotSealed> {
         let mut output = Output::new(file);
+        let level = if self.hurried { LEVEL_BEHIND } else { LEVEL };
         let dictionary = self.trained.as_ref().map(|trained| trained.bytes.as_ref()).unwrap_or_default();
-        let mut compressor = zstd::bulk::Compressor::with_dictionary(LEVEL, dictionary)?;
+        let mut compressor = zstd::bulk::Compressor::with_dictionary(level, dictionary)?;
         let packed_dictionary =
             if dictionary.is_empty() { Vec::new() } else { zstd::bulk::compress(dictionary, 19)? };
         output.push(&[0; BLOCK_BYTES])?; // the header, written when all is known
@@ -815,13 +828,13 @@ struct Output {
 
 impl Output {
     fn new(file: Arc<dyn DiskFile>) -> Output {
-        Output { file, buffer: AlignedBuffer::with_capacity(BLOCK_TARGET_BYTES), position: 0, written: 0 }
+        Output { file, buffer: AlignedBuffer::with_capacity(2 * WRITE_BYTES), position: 0, written: 0 }
     }
 
     fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.buffer.extend(bytes);
         self.position += bytes.len() as u64;
-        if self.buffer.len() >= BLOCK_TARGET_BYTES {
+        if self.buffer.len() >= WRITE_BYTES {
             self.flush()?;
         }
         Ok(())
@@ -831,8 +844,10 @@ impl Output {
     fn flush(&mut self) -> io::Result<()> {
         let whole = self.buffer.len() / BLOCK_BYTES * BLOCK_BYTES;
         if whole > 0 {
-            self.file.write_lazily(&self.buffer[..whole], self.written)?;
-            self.written += whole as u64;
+            for piece in self.buffer[..whole].chunks(WRITE_BYTES) {
+                self.file.write_lazily(piece, self.written)?;
+                self.written += piece.len() as u64;
+            }
             let rest = self.buffer.len() - whole;
             self.buffer.copy_within(whole.., 0);
             self.buffer.resize(rest);

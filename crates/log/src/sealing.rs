@@ -147,7 +147,9 @@ impl Sealing {
         busy: &dyn Fn() -> bool,
     ) -> Result<(), NotSealed> {
         let mut failure = None;
-        for number in unsealed(disk)?.into_iter().filter(|number| *number < active) {
+        let numbers: Vec<u64> = unsealed(disk)?.into_iter().filter(|number| *number < active).collect();
+        for (at, &number) in numbers.iter().enumerate() {
+            sealer.waiting(numbers.len() - at);
             let mut last = Instant::now();
             let sealed = sealer.seal(disk, number, &mut || {
                 let worked = last.elapsed();

@@ -256,7 +256,7 @@ fn every_flipped_byte_of_a_sealed_segment_is_found_and_the_rest_is_read() {
 #[test]
 fn a_damaged_block_costs_its_own_records_only() {
     let disk = SimDisk::new();
-    let (log, _) = Log::open_on(disk.clone(), Options { segment_bytes: 2 << 20, ..options() }).unwrap();
+    let (log, _) = Log::open_on(disk.clone(), Options { segment_bytes: 8 << 20, ..options() }).unwrap();
     fill(&log, 0, 1);
     log.close().unwrap();
     seal_on(disk.as_ref()).unwrap();
