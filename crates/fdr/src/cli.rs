@@ -2,8 +2,8 @@
 
 use crate::home::Home;
 use crate::{
-    approvals, cat, config, control, demo, doctor, harness, import, install, intent, mcp_proxy, normalize,
-    policy, query, reconcile, recorder, replay, retain, run, sessions, show, tail, verify,
+    approvals, cat, config, control, demo, doctor, export, harness, import, install, intent, mcp_proxy,
+    normalize, policy, query, reconcile, recorder, replay, retain, run, sessions, show, tail, verify,
 };
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;
@@ -56,6 +56,8 @@ enum Command {
     Checkpoint,
     /// Write a proof that a record is in the log.
     Prove(verify::ProveArgs),
+    /// Write the log in a form that other people's tools read.
+    Export(export::ExportArgs),
     /// Check, test and explain policies.
     Policy(policy::PolicyArgs),
     /// Declare and show what a session is about.
@@ -128,6 +130,7 @@ impl Cli {
             Command::Verify(args) => verify::verify(&args, &home, out),
             Command::Checkpoint => control::checkpoint(&home, out),
             Command::Prove(args) => verify::prove(&args, &home, out),
+            Command::Export(args) => export::run(&args, &home, out),
             Command::Policy(args) => policy::run(args, &home, out),
             Command::Intent(args) => intent::run(args, &home, out),
             Command::Approvals(args) => approvals::run(args, &home, out),

@@ -15,6 +15,7 @@ mod control;
 mod demo;
 mod dictionary;
 mod doctor;
+mod export;
 mod filter;
 mod harness;
 mod held;

@@ -49,9 +49,9 @@
 //!
 //! # Files
 //! The flow is submit ([`Log`], `committer.rs`) → group (`group.rs`) → segment (`segment.rs`, zeroed ahead by
-//! `reserve.rs`) → disk (`disk.rs`, the one seam). Full segments are compressed by
-//! `sealing.rs` (`sealed.rs`, `regroup.rs`) and removed from the beginning by `pruned.rs`. `recovery.rs` opens, `reader.rs` reads, `verify.rs` checks, `proof.rs`
-//! proves, `note.rs` signs, `tree.rs` hashes.
+//! `reserve.rs`) → disk (`disk.rs`, the one seam). Full segments are compressed by `sealing.rs` (`sealed.rs`,
+//! `regroup.rs`) and removed from the beginning by `pruned.rs`. `recovery.rs` opens, `reader.rs` reads, `verify.rs`
+//! checks, `proof.rs` proves, `tiles.rs` exports, `note.rs` signs, `tree.rs` hashes.
 
 mod committer;
 pub mod disk;
@@ -67,6 +67,7 @@ mod reserve;
 mod sealed;
 mod sealing;
 mod segment;
+mod tiles;
 mod tree;
 mod verify;
 mod wait;
@@ -85,6 +86,7 @@ pub use recovery::{Damage, OpenError, Recovery, Torn};
 pub use sealed::{MAX_DICTIONARY_BYTES, SealedError, dictionary_digest, seal_bytes, unseal};
 pub use sealing::seal_on;
 pub use segment::FORMAT_VERSION;
+pub use tiles::{ExportError, Exported, export_tiles};
 pub use tree::{CompactRange, EMPTY_ROOT, Hash, content_digest, leaf_hash, node_hash};
 pub use verify::{
     Agreement, CheckedRecord, Compared, MAX_LISTED_DAMAGES, Progress, Report, TornTail, VerifyError, Visitor,

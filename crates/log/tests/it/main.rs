@@ -10,3 +10,4 @@ mod pruned;
 mod sealed;
 mod sim_disk;
 mod tamper;
+mod verifiers;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fdr_log::{
-    Agreement, Hash, Log, OpenError, Prover, PruneError, ReadError, Reader, SignedCheckpoint,
-    check_consistency, check_inclusion, leaf_hash, seal_on, verify_on,
+    Agreement, ExportError, Hash, Log, OpenError, Prover, PruneError, ReadError, Reader, SignedCheckpoint,
+    check_consistency, check_inclusion, export_tiles, leaf_hash, seal_on, verify_on,
 };
 
 use crate::append::{batch, options};
@@ -89,6 +89,9 @@ fn what_is_kept_reads_and_proves_byte_for_byte_as_before() {
         let backwards = reader.records_rev(u64::MAX).map(|entry| entry.unwrap().bytes);
         assert!(backwards.eq(records.iter().rev().cloned()));
         assert!(matches!(reader.record(first - 1), Err(ReadError::Pruned { first: said }) if said == first));
+        let out = tempfile::tempdir().unwrap();
+        let exported = export_tiles(&reader, kept.last().unwrap(), out.path(), &mut |_| {});
+        assert!(matches!(exported, Err(ExportError::Read(ReadError::Pruned { .. }))), "{exported:?}");
         assert!(matches!(reader.content(0, &[0; 32]), Err(ReadError::Pruned { .. })));
 
         let mut prover = Prover::open_on(disk.clone()).unwrap();
