@@ -155,10 +155,10 @@ fn sealing(home: &Path, time: Duration) {
                 let dir = home.join(format!("{round}.{at}.{on}"));
                 let key = || SigningKey::from_seed(&[1; 32]);
                 let options = |seal| Options { seal, ..Options::new("bench.example/log", key()) };
-                // Six full segments wait when it begins.
+                // Ten full segments wait when it begins: more than a sealer takes time for, so it hurries.
                 let (log, _) = Log::open(&dir, options(false)).unwrap();
                 let mut pending = std::collections::VecDeque::new();
-                for seq in (0..).take_while(|_| log.stats().segment < 6) {
+                for seq in (0..).take_while(|_| log.stats().segment < 10) {
                     pending.push_back(log.submit(batch(1, seq * 64, 64)).unwrap());
                     if pending.len() > 32 {
                         pending.pop_front().map(Pending::wait).transpose().unwrap();
@@ -313,5 +313,24 @@ fn main() {
     let began = Instant::now();
     fdr_log::prove_inclusion(&dir, 123_456, 1_000_000).unwrap();
     row("prove inclusion of one", began.elapsed());
+    let began = Instant::now();
+    let disk = fdr_log::disk::Directory::new(&dir, true);
+    let count = fdr_log::seal_on(&disk).unwrap();
+    row(&format!("seal {count} segments"), began.elapsed());
+    for name in ["verify, sealed", "verify, sealed, again"] {
+        let began = Instant::now();
+        assert!(verify(&dir, &key, &[], &mut |_| {}).unwrap().is_intact());
+        row(name, began.elapsed());
+    }
+    let reader = Reader::open(&dir).unwrap();
+    let began = Instant::now();
+    assert_eq!(reader.records(0).filter(|entry| entry.is_ok()).count(), 1_000_000);
+    row("read all, sealed", began.elapsed());
+    let began = Instant::now();
+    fdr_log::prove_inclusion(&dir, 123_456, 1_000_000).unwrap();
+    row("prove inclusion of one, sealed", began.elapsed());
+    let began = Instant::now();
+    (0..100).for_each(|n| assert_eq!(reader.record(n * 9_973).unwrap().index, n * 9_973));
+    row("read 100 at random, sealed", began.elapsed());
     println!("\nmemory after appending: {rss:.0} MiB; peak of the whole run {:.0} MiB", memory_mib("VmHWM"));
 }
