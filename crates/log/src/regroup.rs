@@ -37,6 +37,8 @@ struct Known {
     /// Where groups of this block end: size and root.
     ends: HashMap<u64, Hash>,
     digests: Vec<Hash>,
+    /// Where the newest of each digest is: only for the writer of a block.
+    places: HashMap<Hash, usize>,
     sources: Vec<[u8; 16]>,
     /// The source and number of the last record.
     last: (usize, u64),
@@ -51,6 +53,7 @@ impl Known {
             origin,
             ends,
             digests: Vec::new(),
+            places: HashMap::new(),
             sources: Vec::new(),
             last: (usize::MAX, 0),
         }
@@ -179,7 +182,7 @@ fn shorten_group(group: &[u8], header: &GroupHeader, known: &mut Known, streams:
                 known.last = (source, record.seq);
                 streams.number(record.position.into());
                 streams.number(record.batch_records.into());
-                let taken_out = take_digests_out(record.bytes, &known.digests, &mut streams.records);
+                let taken_out = take_digests_out(record.bytes, &known.places, &mut streams.records);
                 streams.number(record.bytes.len() as u64);
                 streams.number(taken_out.len() as u64);
                 for (at, digest) in taken_out {
@@ -200,6 +203,7 @@ fn shorten_group(group: &[u8], header: &GroupHeader, known: &mut Known, streams:
                     streams.random.extend_from_slice(&content.digest);
                 }
                 streams.contents.extend_from_slice(content.bytes);
+                known.places.insert(content.digest, known.digests.len());
                 known.digests.push(content.digest);
             }
             Frame::Checkpoint(note) => match signature_of(note, known) {
@@ -233,7 +237,7 @@ fn signature_of(note: &[u8], known: &Known) -> Option<(u64, Vec<u8>)> {
 
 /// Appends a record without the digests, in hexadecimal, of contents seen; returns where they were, counted from the end
 /// of the one before, and which.
-fn take_digests_out(record: &[u8], digests: &[Hash], to: &mut Vec<u8>) -> Vec<(usize, usize)> {
+fn take_digests_out(record: &[u8], places: &HashMap<Hash, usize>, to: &mut Vec<u8>) -> Vec<(usize, usize)> {
     let mut taken_out = Vec::new();
     let (mut copied, mut run) = (0, 0);
     for at in 0..record.len() {
@@ -242,8 +246,7 @@ fn take_digests_out(record: &[u8], digests: &[Hash], to: &mut Vec<u8>) -> Vec<(u
             continue;
         }
         let start = at + 1 - 64;
-        let found = from_hex(&record[start..=at])
-            .and_then(|digest| digests.iter().rposition(|known| *known == digest));
+        let found = from_hex(&record[start..=at]).and_then(|digest| places.get(&digest).copied());
         if let Some(found) = found {
             to.extend_from_slice(&record[copied..start]);
             taken_out.push((start - copied, found));

@@ -236,9 +236,6 @@ pub(crate) struct SealedFile {
 struct State {
     decompressor: zstd::bulk::Decompressor<'static>,
     cache: VecDeque<(usize, Arc<Vec<u8>>)>,
-    /// Blocks hashed so far, as long as they came in order.
-    hashed: usize,
-    hasher: Sha256,
     faults: Vec<SealedFault>,
 }
 
@@ -275,26 +272,14 @@ impl SealedFile {
         let state = State {
             decompressor: zstd::bulk::Decompressor::with_dictionary(&dictionary)?,
             cache: VecDeque::new(),
-            hashed: 0,
-            hasher: Sha256::new(),
             faults: Vec::new(),
         };
         Ok(SealedFile { file, header, entries, lenient, state: Mutex::new(state) })
     }
 
-    /// The faults met so far, if it was opened as `lenient`; and, once all of it was read in order, whether it hashes to
-    /// what the header says.
+    /// The faults met so far, if it was opened as `lenient`.
     pub(crate) fn take_faults(&self) -> Vec<SealedFault> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut faults = std::mem::take(&mut state.faults);
-        if faults.is_empty() && state.hashed == self.entries.len() {
-            let found: Hash = state.hasher.clone().finalize().into();
-            if found != self.header.raw_hash {
-                let what = "the sealed segment does not match the hash in its header".to_owned();
-                faults.push(SealedFault { offset: 0, what });
-            }
-        }
-        faults
+        std::mem::take(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner).faults)
     }
 
     /// Decompresses block `at`.
@@ -311,10 +296,6 @@ impl SealedFile {
             }
             unpacked => unpacked?,
         };
-        if state.hashed == at {
-            state.hasher.update(&raw);
-            state.hashed += 1;
-        }
         let raw = Arc::new(raw);
         if state.cache.len() >= CACHED_BLOCKS {
             state.cache.pop_front();
@@ -797,6 +778,7 @@ fn compare(
     if sealed.header.raw_bytes != raw_bytes {
         return Err(invalid("what was sealed is of another length than the segment").into());
     }
+    let mut hasher = Sha256::new();
     for at in 0..sealed.entries.len() {
         if !pace() {
             return Err(NotSealed::Stopped);
@@ -809,11 +791,12 @@ fn compare(
         if window.bytes(entry.raw_at, entry.raw_bytes)? != block.as_slice() {
             return Err(invalid("what was sealed reads back as other bytes than the segment").into());
         }
+        hasher.update(block.as_slice());
     }
-    match sealed.take_faults().pop() {
-        None => Ok(Sealed { raw_bytes, file_bytes }),
-        Some(_) => Err(invalid("what was sealed does not match its hash").into()),
+    if <Hash>::from(hasher.finalize()) != sealed.header.raw_hash {
+        return Err(invalid("what was sealed does not match its hash").into());
     }
+    Ok(Sealed { raw_bytes, file_bytes })
 }
 
 /// Writes a file from front to back in whole blocks, and its first block last.
