@@ -167,3 +167,92 @@ fn goes(
         sessions: before.difference(&after).cloned().collect(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::holds::Hold;
+    use super::*;
+    use fdr_log::{Batch, Content, Log, Options, SigningKey};
+
+    /// A log of several segments; session `a` in the first records, `b` after them, `c` all along.
+    fn reader(dir: &std::path::Path) -> Reader {
+        let key = SigningKey::from_seed(&[1; 32]);
+        let options = Options { segment_bytes: 256 * 1024, seal: false, ..Options::new("plan.example", key) };
+        let (log, _) = Log::open(dir, options).unwrap();
+        for seq in 0..120u64 {
+            let session = match seq {
+                seq if seq % 10 == 0 => "c",
+                seq if seq < 20 => "a",
+                _ => "b",
+            };
+            let line = serde_json::json!({
+                "ts": text(seq), "session": session, "kind": "prompt",
+                "principal": { "id": if seq < 50 { "uid:1" } else { "uid:2" }, "name": "alice" },
+            });
+            let contents = vec![Content { salt: [seq as u8; 16], bytes: vec![7; 9000] }];
+            log.append(Batch { source: [1; 16], seq, records: vec![line.to_string().into()], contents })
+                .unwrap();
+        }
+        log.close().unwrap();
+        Reader::open(dir).unwrap()
+    }
+
+    fn text(seq: u64) -> String {
+        Timestamp(1_000_000_000 * seq).to_string()
+    }
+
+    #[test]
+    fn whole_segments_go_when_the_longest_rule_is_over_and_nothing_holds_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let reader = reader(dir.path());
+        let segments = reader.segments().unwrap();
+        let newest = segments.last().unwrap();
+        let settings: Settings = toml::from_str("rules = ['pci-dss', 'eu-ai-act']").unwrap();
+        let in_days = |days: u64| Timestamp(newest.created_wall_ns + days * NANOS_PER_DAY + 1);
+        let plan = |days, holds: &[Held]| {
+            Plan::make(&reader, &settings, &Holds(holds.to_vec()), in_days(days)).unwrap()
+        };
+        assert_eq!(plan(365, &[]).goes, None);
+        let all = plan(366, &[]).goes.unwrap();
+        assert_eq!((all.first_segment, all.first_index), (newest.number, newest.first_index));
+        assert_eq!((all.segments, all.records), (newest.number, newest.first_index));
+        assert_eq!(all.root, hex(&newest.root));
+        assert_eq!(all.sessions, ["a"], "of the others something is left");
+        let without_rule =
+            Plan::make(&reader, &Settings::default(), &Holds::default(), in_days(9000)).unwrap();
+        assert_eq!((without_rule.period, without_rule.goes), (None, None));
+
+        let held = |session: Option<&str>, subject: Option<&str>, from: Option<u64>, to: Option<u64>| Held {
+            hold: Hold {
+                id: "h".to_owned(),
+                session: session.map(str::to_owned),
+                subject: subject.map(str::to_owned),
+                from: from.map(|seq| Timestamp(1_000_000_000 * seq)),
+                to: to.map(|seq| Timestamp(1_000_000_000 * seq)),
+                authority: String::new(),
+                reason: String::new(),
+            },
+            since: Timestamp(0),
+            index: 0,
+        };
+        let before = |index: u64| {
+            segments.iter().rev().find(|segment| segment.first_index <= index).unwrap().first_index
+        };
+        for (hold, first) in [
+            (held(Some("b"), None, None, None), 21),
+            (held(None, Some("uid:2"), None, None), 50),
+            (held(None, None, Some(70), Some(80)), 70),
+            (held(Some("c"), Some("uid:2"), Some(55), None), 60),
+        ] {
+            let plan = plan(366, &[hold]);
+            assert_eq!(plan.held, Some(("h".to_owned(), first)));
+            let kept = plan.goes.map_or(0, |goes| goes.first_index);
+            assert_eq!(kept, before(first), "the segment of record {first} stays, and those before it go");
+        }
+        for hold in [held(None, None, None, None), held(None, Some("alice"), None, None)] {
+            assert_eq!(plan(366, &[hold]).goes, None);
+        }
+        let elsewhere = plan(366, &[held(Some("x"), None, None, None)]);
+        assert_eq!((elsewhere.held, elsewhere.goes.unwrap().first_index), (None, newest.first_index));
+    }
+}
