@@ -1,6 +1,7 @@
 //! The thread that seals full segments while the log is written.
 //!
-//! It must cost no ack anything: it runs at the lowest priority, and while batches wait it sleeps longer than it works.
+//! It must cost no ack anything: it runs at the lowest priority, and while batches wait it sleeps nine times as long as it works.
+//! A log that is written without pause for hours is sealed when there is a pause; its segments wait.
 //! Whatever goes wrong (the disk is full, say) leaves the segment as it is, is told in [`Stats`](crate::Stats), and is
 //! tried again later; the log goes on.
 
@@ -14,8 +15,8 @@ use crate::sealed::{NotSealed, Sealer, sealed_name, unfinished_name};
 use crate::segment::{SegmentHeader, open_segment, segment_number, segment_numbers};
 
 /// While batches wait, it sleeps this many times as long as it worked, and never longer than this at a time.
-const SLEEPS: u32 = 3;
-const LONGEST_SLEEP: Duration = Duration::from_millis(500);
+const SLEEPS: u32 = 9;
+const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 /// When to try again what failed.
 const RETRY: Duration = Duration::from_secs(60);
 
