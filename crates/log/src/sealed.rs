@@ -46,7 +46,7 @@ const FAR_BEHIND: usize = 8;
 /// Written at a time, in bytes: a large write would hold up those of the log.
 const WRITE_BYTES: usize = 128 * 1024;
 /// Decompressed blocks that an open file keeps.
-const CACHED_BLOCKS: usize = 4;
+const CACHED_BLOCKS: usize = 2;
 /// What verification is given in place of a block that cannot be decompressed: no header and no zero.
 const FILLER: u8 = 0xff;
 
@@ -522,22 +522,28 @@ impl Sealer {
     /// Replaces the full segment `number` with its sealed form. A crash at any point leaves a log that reads as before.
     pub(crate) fn seal(&mut self, disk: &dyn Disk, number: u64, pace: Pace<'_>) -> Result<Sealed, NotSealed> {
         let source = disk.open(&segment_name(number), Access::Recover)?;
-        // Both there: a crash came between the new name and the removal. What is there is looked at all the same.
-        let there = disk.open(&sealed_name(number), Access::Recover).ok();
-        let sealed = match there.map(|file| compare(source.clone(), file, number, pace)) {
-            Some(Ok(sealed)) => sealed,
-            Some(Err(NotSealed::Stopped)) => return Err(NotSealed::Stopped),
-            _ => {
-                let sealed = self.write(disk, &source, number, pace);
-                if sealed.is_err() {
-                    // Whatever it was, the segment stays; what was begun is in nobody's way.
-                    let _ = disk.remove(&unfinished_name(number));
-                }
-                let sealed = sealed?;
-                disk.rename(&unfinished_name(number), &sealed_name(number))?;
-                sealed
+        match disk.open(&sealed_name(number), Access::Recover) {
+            // Both there: a crash came between the new name and the removal. What is there was compared before it got
+            // that name, and is compared again; if it differs, somebody put one of them there, and both stay.
+            Ok(file) => {
+                let sealed = compare(source, file, number, pace)?;
+                return Sealer::replace(disk, number, sealed);
             }
-        };
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+        let sealed = self.write(disk, &source, number, pace);
+        if sealed.is_err() {
+            // Whatever it was, the segment stays; what was begun is in nobody's way.
+            let _ = disk.remove(&unfinished_name(number));
+        }
+        let sealed = sealed?;
+        disk.rename(&unfinished_name(number), &sealed_name(number))?;
+        Sealer::replace(disk, number, sealed)
+    }
+
+    /// Removes the segment, when its sealed form has its name durably.
+    fn replace(disk: &dyn Disk, number: u64, sealed: Sealed) -> Result<Sealed, NotSealed> {
         disk.sync_names()?;
         disk.remove(&segment_name(number))?;
         disk.sync_names()?;

@@ -364,3 +364,24 @@ fn any_bytes_behind_a_header_come_back_as_they_were() {
     assert!(seal_bytes(&good[..5000]).is_err());
     assert!(seal_bytes(&good[4096..]).is_err());
 }
+
+#[test]
+fn a_segment_beside_another_sealed_form_stays_and_both_are_kept() {
+    let disk = written(2);
+    let original = disk.files()["00000000.seg"].clone();
+    seal_on(disk.as_ref()).unwrap();
+    // Somebody puts the segment back, with a byte changed: it is what is read, and found damaged.
+    let mut files = disk.files();
+    let mut changed = original.clone();
+    changed[5000] ^= 1;
+    files.insert("00000000.seg".to_owned(), changed);
+    let disk = SimDisk::with(files.clone());
+    assert!(seal_on(disk.as_ref()).unwrap_err().to_string().contains("other bytes"));
+    assert_eq!(disk.files(), files);
+    assert!(!verify(disk.as_ref()).is_intact());
+    // The same bytes are a crash between two steps.
+    files.insert("00000000.seg".to_owned(), original);
+    let disk = SimDisk::with(files);
+    assert_eq!(seal_on(disk.as_ref()).unwrap(), 1);
+    assert!(!disk.files().contains_key("00000000.seg"));
+}
