@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
@@ -46,7 +46,7 @@ const FAR_BEHIND: usize = 8;
 /// Written at a time, in bytes: a large write would hold up those of the log.
 const WRITE_BYTES: usize = 128 * 1024;
 /// Decompressed blocks that an open file keeps.
-const CACHED_BLOCKS: usize = 2;
+const CACHED_BLOCKS: usize = 3;
 /// What verification is given in place of a block that cannot be decompressed: no header and no zero.
 const FILLER: u8 = 0xff;
 
@@ -229,14 +229,21 @@ pub(crate) struct SealedFile {
     entries: Vec<Entry>,
     /// Give [`FILLER`] for a block that is damaged, and remember the fault, in place of an error.
     lenient: bool,
-    /// Held while a block is decompressed.
+    /// Held while a block is decompressed; taken before `state`.
+    decompressor: Mutex<zstd::bulk::Decompressor<'static>>,
+    /// Held only to look and to put in.
     state: Mutex<State>,
+    /// Somebody went on to another block, or no more will be asked for.
+    moved: Condvar,
 }
 
+#[derive(Default)]
 struct State {
-    decompressor: zstd::bulk::Decompressor<'static>,
     cache: VecDeque<(usize, Arc<Vec<u8>>)>,
     faults: Vec<SealedFault>,
+    /// The block that was asked for last.
+    at: usize,
+    finished: bool,
 }
 
 /// A damage to a sealed segment that does not keep the rest from being read.
@@ -269,34 +276,67 @@ impl SealedFile {
         }
         let entries = read_table(&header, table)?;
         let dictionary = read_dictionary(file.as_ref(), &header)?;
-        let state = State {
-            decompressor: zstd::bulk::Decompressor::with_dictionary(&dictionary)?,
-            cache: VecDeque::new(),
-            faults: Vec::new(),
-        };
-        Ok(SealedFile { file, header, entries, lenient, state: Mutex::new(state) })
+        let decompressor = Mutex::new(zstd::bulk::Decompressor::with_dictionary(&dictionary)?);
+        let (state, moved) = (Mutex::default(), Condvar::new());
+        Ok(SealedFile { file, header, entries, lenient, decompressor, state, moved })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Blocks are put in whole or not at all.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The faults met so far, if it was opened as `lenient`.
     pub(crate) fn take_faults(&self) -> Vec<SealedFault> {
-        std::mem::take(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner).faults)
+        std::mem::take(&mut self.state().faults)
     }
 
-    /// Decompresses block `at`.
-    fn block(&self, state: &mut State, at: usize) -> io::Result<Arc<Vec<u8>>> {
-        if let Some((_, block)) = state.cache.iter().find(|(cached, _)| *cached == at) {
-            return Ok(block.clone());
+    /// For a thread beside one that reads from front to back: decompresses each block before it is asked for, until
+    /// [`finish`](Self::finish).
+    pub(crate) fn read_ahead(&self) {
+        for at in 0..self.entries.len() {
+            let mut state = self.state();
+            while !state.finished && state.at + 1 < at {
+                state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.finished {
+                return;
+            }
+            drop(state);
+            // Who asks for it meets the error again.
+            let _ = self.block(at);
+        }
+    }
+
+    /// Nothing more will be asked for.
+    pub(crate) fn finish(&self) {
+        self.state().finished = true;
+        self.moved.notify_all();
+    }
+
+    /// Decompresses block `at`, unless it is at hand.
+    fn block(&self, at: usize) -> io::Result<Arc<Vec<u8>>> {
+        let cached =
+            || self.state().cache.iter().find(|(cached, _)| *cached == at).map(|(_, block)| block.clone());
+        if let Some(block) = cached() {
+            return Ok(block);
+        }
+        let mut decompressor = self.decompressor.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another may have done it meanwhile.
+        if let Some(block) = cached() {
+            return Ok(block);
         }
         let entry = self.entries[at];
-        let raw = match self.unpack(state, &entry) {
+        let (raw, fault) = match self.unpack(&mut decompressor, &entry) {
             Err(error) if self.lenient && error.kind() == io::ErrorKind::InvalidData => {
                 let what = format!("block {at} of the sealed segment: {error}");
-                state.faults.push(SealedFault { offset: entry.raw_at, what });
-                vec![FILLER; entry.raw_bytes]
+                (vec![FILLER; entry.raw_bytes], Some(SealedFault { offset: entry.raw_at, what }))
             }
-            unpacked => unpacked?,
+            unpacked => (unpacked?, None),
         };
         let raw = Arc::new(raw);
+        let mut state = self.state();
+        state.faults.extend(fault);
         if state.cache.len() >= CACHED_BLOCKS {
             state.cache.pop_front();
         }
@@ -304,7 +344,11 @@ impl SealedFile {
         Ok(raw)
     }
 
-    fn unpack(&self, state: &mut State, entry: &Entry) -> io::Result<Vec<u8>> {
+    fn unpack(
+        &self,
+        decompressor: &mut zstd::bulk::Decompressor<'static>,
+        entry: &Entry,
+    ) -> io::Result<Vec<u8>> {
         let packed = read_exactly(self.file.as_ref(), entry.at, entry.packed_bytes)?;
         if crc32c::crc32c(&packed) != entry.crc {
             return Err(invalid("it does not match its checksum"));
@@ -314,7 +358,7 @@ impl SealedFile {
         }
         // The room is fixed, whatever the frame claims to hold.
         let mut raw = vec![0; entry.raw_bytes];
-        match state.decompressor.decompress_to_buffer(&packed, &mut raw[..]) {
+        match decompressor.decompress_to_buffer(&packed, &mut raw[..]) {
             Ok(count) if entry.method == METHOD_REGROUPED => {
                 restore(&raw[..count], entry.raw_bytes).map_err(invalid)
             }
@@ -354,8 +398,6 @@ impl DiskFile for SealedFile {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut filled = 0;
-        // A panic in here is none of a half-made block: those are put into the cache when they are whole.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         while filled < buffer.len() {
             let at = offset + filled as u64;
             let after = self.entries.partition_point(|entry| entry.raw_at <= at);
@@ -364,7 +406,10 @@ impl DiskFile for SealedFile {
             if skip >= self.entries[number].raw_bytes {
                 break;
             }
-            let block = self.block(&mut state, number)?;
+            if std::mem::replace(&mut self.state().at, number) != number {
+                self.moved.notify_all();
+            }
+            let block = self.block(number)?;
             let count = (buffer.len() - filled).min(block.len() - skip);
             buffer[filled..filled + count].copy_from_slice(&block[skip..skip + count]);
             filled += count;
@@ -434,10 +479,10 @@ pub fn unseal(bytes: &[u8], each: &mut dyn FnMut(&[u8])) -> Result<(), SealedErr
         let file: Arc<dyn DiskFile> = Arc::new(Bytes(Mutex::new(bytes.to_vec())));
         let header = Header::decode(bytes)?;
         let sealed = SealedFile::with_header(file, header, false)?;
-        let mut state = sealed.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut decompressor = sealed.decompressor.lock().unwrap_or_else(PoisonError::into_inner);
         let mut hasher = Sha256::new();
         for entry in &sealed.entries {
-            let raw = sealed.unpack(&mut state, entry)?;
+            let raw = sealed.unpack(&mut decompressor, entry)?;
             hasher.update(&raw);
             each(&raw);
         }
@@ -790,10 +835,7 @@ fn compare(
             return Err(NotSealed::Stopped);
         }
         let entry = sealed.entries[at];
-        let block = {
-            let mut state = sealed.state.lock().unwrap_or_else(PoisonError::into_inner);
-            sealed.block(&mut state, at)?
-        };
+        let block = sealed.block(at)?;
         if window.bytes(entry.raw_at, entry.raw_bytes)? != block.as_slice() {
             return Err(invalid("what was sealed reads back as other bytes than the segment").into());
         }

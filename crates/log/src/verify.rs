@@ -510,8 +510,19 @@ impl Walk<'_, '_> {
     /// Walks one segment: header, groups, zero tail.
     fn segment(&mut self, number: u64, newest: bool) -> io::Result<()> {
         let (file, sealed) = self.open(number)?;
-        let walked = SegmentWindow::new(file, READ_CHUNK_BYTES)
-            .and_then(|window| self.walk_segment(window, number, newest));
+        let walk = || {
+            let window = SegmentWindow::new(file, READ_CHUNK_BYTES)?;
+            self.walk_segment(window, number, newest)
+        };
+        // Decompressing takes longer than hashing: it goes ahead on a thread of its own.
+        let walked = match &sealed {
+            None => walk(),
+            Some(sealed) => std::thread::scope(|scope| {
+                let _finish = Finish(sealed);
+                scope.spawn(|| sealed.read_ahead());
+                walk()
+            }),
+        };
         // What was given in the place of a damaged block has been found damaged too; here is why.
         for fault in sealed.iter().flat_map(|sealed| sealed.take_faults()) {
             self.damage(0..0, number, fault.offset, &fault.what);
@@ -1073,6 +1084,15 @@ impl Walk<'_, '_> {
             report.root = Some(EMPTY_ROOT);
         }
         (report, checker)
+    }
+}
+
+/// Lets the thread that reads ahead end, whatever happens to the one that walks.
+struct Finish<'a>(&'a SealedFile);
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        self.0.finish();
     }
 }
 
