@@ -428,3 +428,100 @@ fn put_digests_in(input: &mut Input<'_>, digests: &[Hash]) -> Result<Vec<u8>, &'
     bytes.extend_from_slice(take(&mut input.records, rest)?);
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::note::{SignedCheckpoint, SigningKey, hex};
+
+    /// Groups as a recorder writes them: a record that names its content's digest, and the checkpoint of the group before.
+    fn block() -> (Vec<u8>, CompactRange) {
+        let key = SigningKey::from_seed(&[1; 32]);
+        let mut chain =
+            Chain { next_group: 7, previous_hash: [7; 32], range: CompactRange::new(), salt: [1; 16] };
+        (0..5).for_each(|n| chain.range.push([n; 32]));
+        let before = chain.range.clone();
+        let mut builder = GroupBuilder::new();
+        let mut raw = Vec::new();
+        for n in 0..12u64 {
+            builder.clear();
+            let mut range = chain.range.clone();
+            if n % 3 > 0 {
+                let root = range.root();
+                let note = SignedCheckpoint::sign(&key, "log.example/x", range.size(), &root).unwrap();
+                builder.checkpoint(note.note().as_bytes());
+            }
+            let bytes = vec![n as u8; 300 + n as usize];
+            let digest = content_digest(&[n as u8; 16], &bytes);
+            let chunk =
+                ContentFrame { digest, salt: [n as u8; 16], total_bytes: 900, offset: 3, bytes: &bytes };
+            let whole = ContentFrame { total_bytes: bytes.len() as u64, offset: 0, ..chunk };
+            builder.content(if n == 5 { &chunk } else { &whole });
+            let text = format!(
+                "{{\"n\":{n},\"content\":\"{0}\",\"again\":\"{0}ab\",\"x\":\"{1}\"}}",
+                hex(&digest),
+                hex(&[9; 40])
+            );
+            for position in 0..2 {
+                let (source, seq) = ([(n % 4) as u8; 16], 1000 - n);
+                let record = RecordFrame { source, seq, position, batch_records: 2, bytes: text.as_bytes() };
+                let leaf = leaf_hash(record.bytes);
+                builder.record(&record, &leaf);
+                range.push(leaf);
+            }
+            let root = range.root();
+            let (group, hash) = builder.finish(&chain, &range, &root, 0, 1_000_000 - n);
+            raw.extend_from_slice(group);
+            (chain.previous_hash, chain.range) = (hash, range);
+            chain.next_group += 1;
+        }
+        (raw, before)
+    }
+
+    #[test]
+    fn a_block_comes_back_bit_for_bit_without_its_hashes() {
+        let (raw, before) = block();
+        let mut range = before.clone();
+        let short = shorten(&raw, &mut range).unwrap();
+        assert_eq!(range.size(), before.size() + 24);
+        assert!(restore(&short, raw.len()).unwrap() == raw);
+        // Each content once, each record without the digest that is named twice, and no root or group hash.
+        assert!(short.len() < 12 * (312 + 2 * 180 + 150), "{} bytes", short.len());
+        // Any change to what is computed again is noticed, and the block is packed as it is.
+        for at in (0..raw.len()).step_by(97).filter(|at| raw[*at] != 0) {
+            let mut changed = raw.clone();
+            changed[at] ^= 1;
+            if let Some(short) = shorten(&changed, &mut before.clone()) {
+                assert!(restore(&short, raw.len()).unwrap() == changed, "byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn hostile_streams_are_refused_within_bounds() {
+        let (raw, before) = block();
+        let short = shorten(&raw, &mut before.clone()).unwrap();
+        let mut state = 1u64;
+        let mut die = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize
+        };
+        for round in 0..20_000 {
+            let mut bytes = short.clone();
+            for _ in 0..1 + round % 4 {
+                // Most of what decides is in the lengths and numbers.
+                let within = if die() % 4 == 0 { bytes.len() } else { 600.min(bytes.len()) };
+                let at = die() % within;
+                bytes[at] = if die() % 2 == 0 { 0xff } else { die() as u8 };
+            }
+            if round % 7 == 0 {
+                bytes.truncate(die() % (bytes.len() + 1));
+            }
+            if let Ok(restored) = restore(&bytes, raw.len()) {
+                assert_eq!(restored.len(), raw.len());
+            }
+            let _ = restore(&bytes, 4096);
+        }
+        assert!(restore(&[], 4096).is_err());
+    }
+}
