@@ -10,12 +10,11 @@
 
 use std::collections::HashMap;
 
-use crate::disk::BLOCK_BYTES;
 use crate::group::{
     Chain, ContentFrame, Frame, Frames, GroupBuilder, GroupHeader, MAX_GROUP_BYTES, RecordFrame,
 };
 use crate::note::{decode_base64, encode_base64, encode_hash};
-use crate::segment::{SegmentHeader, array, read_u32};
+use crate::segment::{array, read_u32};
 use crate::tree::{CompactRange, Hash, content_digest, leaf_hash};
 
 const LENGTHS_BYTES: usize = 16;
@@ -102,8 +101,7 @@ impl Streams {
 /// `None`: it is not made of whole groups, or does not come out as it was.
 pub(crate) fn shorten(raw: &[u8], range: &mut CompactRange) -> Option<Vec<u8>> {
     let before = range.clone();
-    let mut position = if SegmentHeader::is_one(raw) { BLOCK_BYTES } else { 0 };
-    let first = GroupHeader::decode(raw.get(position..)?).ok()?;
+    let first = GroupHeader::decode(raw).ok()?;
     let chain = Chain {
         next_group: first.number,
         previous_hash: first.previous_hash,
@@ -114,9 +112,7 @@ pub(crate) fn shorten(raw: &[u8], range: &mut CompactRange) -> Option<Vec<u8>> {
         return None;
     }
     let mut streams = Streams::default();
-    let origin = first_origin(raw, position);
-    streams.number(u64::from(position > 0));
-    streams.records.extend_from_slice(&raw[..position]);
+    let origin = first_origin(raw);
     streams.number(chain.next_group);
     streams.number(chain.range.size());
     streams.number(origin.len() as u64);
@@ -125,6 +121,7 @@ pub(crate) fn shorten(raw: &[u8], range: &mut CompactRange) -> Option<Vec<u8>> {
     streams.random.extend_from_slice(&chain.salt);
     chain.range.peaks().iter().for_each(|peak| streams.random.extend_from_slice(peak));
     let mut known = Known::new(chain, origin);
+    let mut position = 0;
     while position < raw.len() {
         let header = GroupHeader::decode(&raw[position..]).ok()?;
         let group = raw.get(position..position + header.total_bytes())?;
@@ -140,7 +137,8 @@ pub(crate) fn shorten(raw: &[u8], range: &mut CompactRange) -> Option<Vec<u8>> {
 }
 
 /// The first line of the first note in a block.
-fn first_origin(raw: &[u8], mut position: usize) -> String {
+fn first_origin(raw: &[u8]) -> String {
+    let mut position = 0;
     while let Some(header) = raw.get(position..).and_then(|rest| GroupHeader::decode(rest).ok()) {
         let Some(group) = raw.get(position..position + header.total_bytes()) else { break };
         for placed in Frames::new(group, &header).flatten() {
@@ -325,9 +323,6 @@ impl<'a> Input<'a> {
 pub(crate) fn restore(short: &[u8], raw_bytes: usize) -> Result<Vec<u8>, &'static str> {
     let mut input = Input::new(short)?;
     let mut raw = Vec::with_capacity(raw_bytes);
-    if input.number()? > 0 {
-        raw.extend_from_slice(take(&mut input.records, BLOCK_BYTES)?);
-    }
     let next_group = input.number()?;
     let size = input.number()?;
     let origin = input.length()?;

@@ -222,6 +222,8 @@ fn read_exactly(file: &dyn DiskFile, offset: u64, len: usize) -> io::Result<Vec<
     Ok(buffer[skip..skip + len].to_vec())
 }
 
+type Decompressor = zstd::bulk::Decompressor<'static>;
+
 /// A sealed segment, read as the segment that it was.
 pub(crate) struct SealedFile {
     file: Arc<dyn DiskFile>,
@@ -229,8 +231,9 @@ pub(crate) struct SealedFile {
     entries: Vec<Entry>,
     /// Give [`FILLER`] for a block that is damaged, and remember the fault, in place of an error.
     lenient: bool,
-    /// Held while a block is decompressed; taken before `state`.
-    decompressor: Mutex<zstd::bulk::Decompressor<'static>>,
+    /// Held while a block is decompressed; taken before `state`. Made with the dictionary when it is needed: who wants a
+    /// header needs none.
+    decompressor: Mutex<Option<Decompressor>>,
     /// Held only to look and to put in.
     state: Mutex<State>,
     /// Somebody went on to another block, or no more will be asked for.
@@ -255,7 +258,7 @@ pub(crate) struct SealedFault {
 }
 
 impl SealedFile {
-    /// Opens the sealed segment `number`: its header, dictionary and table are read and checked.
+    /// Opens the sealed segment `number`: its header and table are read and checked.
     pub(crate) fn open(file: Arc<dyn DiskFile>, number: u64, lenient: bool) -> io::Result<SealedFile> {
         let header = Header::decode(&read_exactly(file.as_ref(), 0, BLOCK_BYTES)?)?;
         if header.number != number {
@@ -275,9 +278,7 @@ impl SealedFile {
             return Err(invalid("bytes behind the table of the sealed segment are not zero"));
         }
         let entries = read_table(&header, table)?;
-        let dictionary = read_dictionary(file.as_ref(), &header)?;
-        let decompressor = Mutex::new(zstd::bulk::Decompressor::with_dictionary(&dictionary)?);
-        let (state, moved) = (Mutex::default(), Condvar::new());
+        let (decompressor, state, moved) = (Mutex::default(), Mutex::default(), Condvar::new());
         Ok(SealedFile { file, header, entries, lenient, decompressor, state, moved })
     }
 
@@ -344,11 +345,7 @@ impl SealedFile {
         Ok(raw)
     }
 
-    fn unpack(
-        &self,
-        decompressor: &mut zstd::bulk::Decompressor<'static>,
-        entry: &Entry,
-    ) -> io::Result<Vec<u8>> {
+    fn unpack(&self, decompressor: &mut Option<Decompressor>, entry: &Entry) -> io::Result<Vec<u8>> {
         let packed = read_exactly(self.file.as_ref(), entry.at, entry.packed_bytes)?;
         if crc32c::crc32c(&packed) != entry.crc {
             return Err(invalid("it does not match its checksum"));
@@ -356,6 +353,13 @@ impl SealedFile {
         if entry.method == METHOD_STORED {
             return Ok(packed);
         }
+        let decompressor = match decompressor {
+            Some(decompressor) => decompressor,
+            None => {
+                let dictionary = read_dictionary(self.file.as_ref(), &self.header)?;
+                decompressor.insert(Decompressor::with_dictionary(&dictionary)?)
+            }
+        };
         // The room is fixed, whatever the frame claims to hold.
         let mut raw = vec![0; entry.raw_bytes];
         match decompressor.decompress_to_buffer(&packed, &mut raw[..]) {
@@ -700,14 +704,16 @@ impl Sealer {
                 return Err(invalid("the segment became shorter while it was read").into());
             }
             hasher.update(raw);
-            let short = range.as_mut().and_then(|range| shorten(raw, range));
-            let packed = compressor.compress(short.as_deref().unwrap_or(raw))?;
+            let is_header = position == 0;
+            let short = if is_header { None } else { range.as_mut().and_then(|range| shorten(raw, range)) };
+            let packed =
+                if is_header { Vec::new() } else { compressor.compress(short.as_deref().unwrap_or(raw))? };
             let (method, bytes) = match &short {
-                _ if packed.len() >= raw.len() => (METHOD_STORED, raw),
+                _ if is_header || packed.len() >= raw.len() => (METHOD_STORED, raw),
                 Some(_) => (METHOD_REGROUPED, packed.as_slice()),
                 None => (METHOD_ZSTD, packed.as_slice()),
             };
-            if short.is_none() {
+            if short.is_none() && !is_header {
                 // Where the tree stands is known again in the next segment.
                 range = None;
             }
@@ -750,10 +756,10 @@ fn raw_length(window: &mut SegmentWindow, number: u64) -> io::Result<u64> {
 /// How long the block at `position` is: whole groups, as many as fill it; what is no group is cut by length.
 fn block_length(window: &mut SegmentWindow, position: u64, raw_bytes: u64) -> io::Result<usize> {
     let left = (raw_bytes - position) as usize;
-    let mut count = 0;
     if position == 0 {
-        count = BLOCK_BYTES;
+        return Ok(BLOCK_BYTES); // the segment's header, which is read for its own sake
     }
+    let mut count = 0;
     while count < BLOCK_TARGET_BYTES.min(left) {
         let header = GroupHeader::decode(window.bytes(position + count as u64, BLOCK_BYTES)?);
         let next = header.map_or(BLOCK_BYTES, |header| header.total_bytes());

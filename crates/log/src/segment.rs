@@ -116,11 +116,6 @@ impl SegmentHeader {
         block
     }
 
-    /// Whether bytes begin as a header does.
-    pub(crate) fn is_one(bytes: &[u8]) -> bool {
-        bytes.len() >= BLOCK_BYTES && bytes.starts_with(MAGIC)
-    }
-
     /// Reads a header block and checks everything that can be checked in it alone.
     pub(crate) fn decode(block: &[u8], number: u64) -> Result<SegmentHeader, Fault> {
         let fault = |offset: usize, what: &'static str| Fault { offset: offset as u64, what };
