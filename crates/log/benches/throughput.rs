@@ -322,7 +322,9 @@ fn main() {
         assert!(verify(&dir, &key, &[], &mut |_| {}).unwrap().is_intact());
         row(name, began.elapsed());
     }
+    let began = Instant::now();
     let reader = Reader::open(&dir).unwrap();
+    row("open for reading, sealed", began.elapsed());
     let began = Instant::now();
     assert_eq!(reader.records(0).filter(|entry| entry.is_ok()).count(), 1_000_000);
     row("read all, sealed", began.elapsed());
