@@ -550,7 +550,7 @@ fn check_agent(
         }
         let theirs = hook.home.as_ref().map(PathBuf::from);
         let is_ours = match &theirs {
-            Some(dir) => dir == home.dir(),
+            Some(dir) => dir == home.front(),
             None => home.is_default(),
         };
         if !is_ours {
@@ -560,7 +560,7 @@ fn check_agent(
             };
             checks.look(
                 subject,
-                format!("its hooks record to {place}, not to {}", tilde(home.dir())),
+                format!("its hooks record to {place}, not to {}", tilde(home.front())),
                 command,
             );
         }
@@ -593,7 +593,7 @@ fn version_number(text: &str) -> &str {
 }
 
 fn fdr(home: &Home) -> String {
-    if home.is_default() { "fdr".to_owned() } else { format!("fdr --home {}", shell(home.dir())) }
+    if home.is_default() { "fdr".to_owned() } else { format!("fdr --home {}", shell(home.front())) }
 }
 
 /// The program that hooks call: there, executable, of this version.
