@@ -25,4 +25,5 @@ mod runtimes_reconcile;
 mod runtimes_run;
 mod runtimes_together;
 mod scripted_llm;
+mod system;
 mod views;
