@@ -8,3 +8,4 @@ mod processes;
 mod proofs;
 mod sim_disk;
 mod tamper;
+mod verifiers;
