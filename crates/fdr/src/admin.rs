@@ -37,7 +37,7 @@ pub enum Ask {
 pub fn ask<T: DeserializeOwned>(home: &Home, ask: &Ask) -> anyhow::Result<T> {
     let deadline = Instant::now() + TIMEOUT;
     let program = std::env::current_exe().context("can't tell which program this is")?;
-    let client = Client::connect_or_start_with(home.dir(), &program, deadline);
+    let client = Client::connect_or_start_with(home.front(), &program, deadline);
     let mut client = client.context("the recorder can't be reached")?;
     let mut request = Request::control(Op::Admin);
     request.payload = serde_json::to_vec(ask)?;

@@ -3,7 +3,7 @@
 use crate::home::Home;
 use crate::{
     approvals, cat, config, control, demo, doctor, export, harness, import, install, intent, mcp_proxy,
-    normalize, policy, query, reconcile, recorder, replay, retain, run, sessions, show, tail, verify,
+    normalize, policy, query, reconcile, recorder, replay, retain, run, sessions, show, tail, verify, watch,
 };
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;
@@ -80,6 +80,8 @@ enum Command {
         #[arg(long)]
         background: bool,
     },
+    /// Hand the transcripts of your agents to the machine's recorder, which can't read them.
+    Watch(watch::WatchArgs),
     /// Say whether the recorder runs, and how it is.
     Status {
         /// Print JSON.
@@ -138,7 +140,8 @@ impl Cli {
             Command::Retain(args) => retain::run(args, &home, out),
             Command::Import(args) => import::run(&args, &home, out),
             Command::Normalize(args) => normalize::run(&args, out),
-            Command::McpProxy(args) => mcp_proxy::run(&args, dir),
+            Command::McpProxy(args) => mcp_proxy::run(&args, home.front()),
+            Command::Watch(args) => watch::run(&args, &home),
             Command::Serve { background } => serve(home, background, out),
             Command::Status { json } => control::status(&home, json, out),
             Command::Stop => control::stop(&home, out),

@@ -27,6 +27,9 @@ pub struct Config {
     pub approval_wait_s: Option<u32>,
     /// Login names of those who may approve. Default: everybody who can reach the recorder.
     pub approvers: Vec<String>,
+    /// Whether only another user than the one whose agent asks may approve and declare an intent.
+    /// Default: yes for the machine's recorder, no for a user's own.
+    pub approvers_differ: Option<bool>,
     /// A command, with its arguments, that is run for every request for approval; it gets the
     /// request as JSON on its standard input.
     pub notify: Vec<String>,
@@ -93,6 +96,11 @@ approval_wait_s = 300
 
 # Login names of those who may approve; everybody who can reach the recorder, if empty.
 approvers = []
+
+# Whether only another user than the one whose agent asks may approve, and declare an intent: a
+# program of an agent can pass for its user. Default: true for the machine's recorder
+# (fdr install --system), false for your own.
+#approvers_differ = true
 
 # Run for every request for approval, which it gets as JSON on its standard input.
 #notify = [\"notify-send\", \"fdr: approval needed\"]

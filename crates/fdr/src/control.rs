@@ -56,7 +56,7 @@ pub struct Status {
 }
 
 fn call(home: &Home, op: Op) -> anyhow::Result<Option<Response>> {
-    let Ok(mut client) = Client::connect(home.dir()) else { return Ok(None) };
+    let Ok(mut client) = Client::connect(home.front()) else { return Ok(None) };
     let response = client.call(&Request::control(op), Some(Instant::now() + STOP_TIMEOUT))?;
     if !response.recorded {
         bail!("{}", String::from_utf8_lossy(&response.stderr));

@@ -184,8 +184,11 @@ fn check_recorder(home: &Home, checks: &mut Checks) -> Option<Status> {
             let text = format!("{text}; it is fdr {}, this is {}", status.version, env!("CARGO_PKG_VERSION"));
             checks.fix(SUBJECT, text, "fdr stop");
         }
-    } else if !checks.0.iter().any(Check::is_problem) {
+    } else if home.system().is_none() && !checks.0.iter().any(Check::is_problem) {
         checks.ok(SUBJECT, format!("not running, the next event starts it{free}"));
+    }
+    if status.is_none() && home.system().is_some() {
+        checks.look(SUBJECT, "the machine's recorder does not answer", "systemctl status fdr");
     }
     if let Some(free) = disk.filter(|free| *free < MIN_FREE_BYTES) {
         checks.look("disk", format!("only {} free in {}", text::bytes(free), tilde(home.dir())), "df -h");
@@ -202,7 +205,17 @@ fn check_data(home: &Home, status: Option<&Status>, checks: &mut Checks) {
     };
     let before = checks.0.len();
     let me = rustix::process::geteuid().as_raw();
-    if metadata.uid() != me {
+    if let Some(system) = home.system() {
+        if metadata.uid() != system.uid {
+            let text = format!("{} belongs to uid {}, not to the recorder", tilde(dir), metadata.uid());
+            checks.look(SUBJECT, text, "sudo fdr install --system");
+        }
+        if let Some(weak) = install::changed_by_others(&home.front().join(fdr_hook::system::FILE)) {
+            let text = format!("{} can be changed by others than root", tilde(&weak));
+            checks.look(SUBJECT, text, format!("ls -ld {}", shell(&weak)));
+        }
+        checks.note(SUBJECT, "transcripts are handed over by each user's fdr watch, or by fdr import");
+    } else if metadata.uid() != me {
         let text = format!("{} belongs to uid {}, not to you (uid {me})", tilde(dir), metadata.uid());
         checks.look(SUBJECT, text, format!("ls -ld {}", shell(dir)));
     }
@@ -576,7 +589,7 @@ fn check_agent(
         }
         let theirs = hook.home.as_ref().map(PathBuf::from);
         let is_ours = match &theirs {
-            Some(dir) => dir == home.dir(),
+            Some(dir) => dir == home.front(),
             None => home.is_default(),
         };
         if !is_ours {
@@ -586,7 +599,7 @@ fn check_agent(
             };
             checks.look(
                 subject,
-                format!("its hooks record to {place}, not to {}", tilde(home.dir())),
+                format!("its hooks record to {place}, not to {}", tilde(home.front())),
                 command,
             );
         }
@@ -619,7 +632,7 @@ fn version_number(text: &str) -> &str {
 }
 
 fn fdr(home: &Home) -> String {
-    if home.is_default() { "fdr".to_owned() } else { format!("fdr --home {}", shell(home.dir())) }
+    if home.is_default() { "fdr".to_owned() } else { format!("fdr --home {}", shell(home.front())) }
 }
 
 /// The program that hooks call: there, executable, of this version.
