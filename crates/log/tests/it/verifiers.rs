@@ -162,7 +162,7 @@ const DAMAGES: &[Damage] = &[
     ("a byte of the last bundle", |c| c.edit(PART, |b| b[30] ^= 0x20), "tile"),
     ("a record's length made longer", |c| c.edit(FULL, |b| b[0] = 0xff), "cut off"),
     ("a record's length made shorter", |c| c.edit(FULL, |b| b[1] -= 1), ""),
-    ("the last byte of a bundle cut off", |c| c.edit(FULL, |b| drop(b.pop())), "cut off"),
+    ("the last byte of a bundle cut off", |c| c.edit(FULL, |b| b.truncate(b.len() - 1)), "cut off"),
     ("a bundle emptied", |c| c.edit(FULL, Vec::clear), "entries/002"),
     ("a record added", |c| c.records(FULL, |r| r.push(b"{}".to_vec())), "holds"),
     ("a record added to the last bundle", |c| c.records(PART, |r| r.push(b"{}".to_vec())), "holds"),
