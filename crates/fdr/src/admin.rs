@@ -3,6 +3,8 @@
 
 use crate::home::Home;
 use crate::recorder::Recorder;
+use crate::retain::PruneOrder;
+use crate::retain::holds::Change;
 use crate::surroundings;
 use anyhow::{Context, bail, ensure};
 use fdr_hook::client::Client;
@@ -22,6 +24,10 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub enum Ask {
     /// Record that content is given out, before it is.
     Access(Access),
+    /// Put or release a legal hold.
+    Hold(Change),
+    /// Remove what may go.
+    Prune(PruneOrder),
 }
 
 /// Has the recorder do something, which is started if none runs.
@@ -31,7 +37,7 @@ pub enum Ask {
 pub fn ask<T: DeserializeOwned>(home: &Home, ask: &Ask) -> anyhow::Result<T> {
     let deadline = Instant::now() + TIMEOUT;
     let program = std::env::current_exe().context("can't tell which program this is")?;
-    let client = Client::connect_or_start_with(home.dir(), &program, deadline);
+    let client = Client::connect_or_start_with(home.front(), &program, deadline);
     let mut client = client.context("the recorder can't be reached")?;
     let mut request = Request::control(Op::Admin);
     request.payload = serde_json::to_vec(ask)?;
@@ -58,6 +64,8 @@ impl Recorder {
                 self.record_own_observed(Body::Access(access), observed)?;
                 serde_json::to_vec(&())?
             }
+            Ask::Hold(change) => serde_json::to_vec(&self.change_hold(&change, observed)?)?,
+            Ask::Prune(order) => serde_json::to_vec(&self.prune(&order, observed)?)?,
         })
     }
 

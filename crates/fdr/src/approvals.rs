@@ -141,7 +141,7 @@ fn answer(home: &Home, ask: &Ask, out: &mut dyn Write) -> anyhow::Result<u8> {
 /// # Errors
 /// When no recorder runs, or it refuses; with its words.
 pub fn send(home: &Home, op: Op, ask: &impl serde::Serialize) -> anyhow::Result<Vec<u8>> {
-    let client = Client::connect(home.dir());
+    let client = Client::connect(home.front());
     let mut client = client.with_context(|| {
         format!("no recorder runs in {}\n  to start one:  fdr serve", home.dir().display())
     })?;

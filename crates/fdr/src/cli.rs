@@ -3,7 +3,7 @@
 use crate::home::Home;
 use crate::{
     approvals, cat, config, control, demo, doctor, export, harness, import, install, intent, mcp_proxy,
-    normalize, policy, query, reconcile, recorder, replay, run, sessions, show, tail, verify,
+    normalize, policy, query, reconcile, recorder, replay, retain, run, sessions, show, tail, verify, watch,
 };
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;
@@ -66,6 +66,8 @@ enum Command {
     Approvals(approvals::ApprovalsArgs),
     /// Decide on the recorded actions again, under another policy set, and say what changes.
     Replay(replay::ReplayArgs),
+    /// Say how long records are kept, hold them, and remove what may go.
+    Retain(retain::RetainArgs),
     /// Take in the transcripts that an agent keeps on disk.
     Import(import::ImportArgs),
     /// Say what a command or a payload means in canonical words.
@@ -78,6 +80,8 @@ enum Command {
         #[arg(long)]
         background: bool,
     },
+    /// Hand the transcripts of your agents to the machine's recorder, which can't read them.
+    Watch(watch::WatchArgs),
     /// Say whether the recorder runs, and how it is.
     Status {
         /// Print JSON.
@@ -133,9 +137,11 @@ impl Cli {
             Command::Intent(args) => intent::run(args, &home, out),
             Command::Approvals(args) => approvals::run(args, &home, out),
             Command::Replay(args) => replay::run(&args, &home, out),
+            Command::Retain(args) => retain::run(args, &home, out),
             Command::Import(args) => import::run(&args, &home, out),
             Command::Normalize(args) => normalize::run(&args, out),
-            Command::McpProxy(args) => mcp_proxy::run(&args, dir),
+            Command::McpProxy(args) => mcp_proxy::run(&args, home.front()),
+            Command::Watch(args) => watch::run(&args, &home),
             Command::Serve { background } => serve(home, background, out),
             Command::Status { json } => control::status(&home, json, out),
             Command::Stop => control::stop(&home, out),

@@ -2,6 +2,7 @@
 //! an unknown key is an error, so that a typing mistake is not taken for a setting.
 
 use crate::home::Home;
+use crate::retain;
 use anyhow::Context;
 use fdr_hook::{Failure, MAX_APPROVAL_WAIT_S};
 use fdr_policy::Source;
@@ -26,6 +27,9 @@ pub struct Config {
     pub approval_wait_s: Option<u32>,
     /// Login names of those who may approve. Default: everybody who can reach the recorder.
     pub approvers: Vec<String>,
+    /// Whether only another user than the one whose agent asks may approve and declare an intent.
+    /// Default: yes for the machine's recorder, no for a user's own.
+    pub approvers_differ: Option<bool>,
     /// A command, with its arguments, that is run for every request for approval; it gets the
     /// request as JSON on its standard input.
     pub notify: Vec<String>,
@@ -36,6 +40,12 @@ pub struct Config {
     pub transcripts: Option<bool>,
     /// Name of this log in its checkpoints, without spaces and `+`. Default: `fdr/<host name>`.
     pub origin: Option<String>,
+    /// Whether full segments of the log are compressed in the background. Default: yes.
+    pub seal: Option<bool>,
+    /// Size of new segments in MiB, 1 to 1024. The log is compressed and pruned by whole segments. Default: 32.
+    pub segment_mib: Option<u32>,
+    /// How long records are kept.
+    pub retain: retain::Settings,
 }
 
 /// See [`Config::approvals`].
@@ -87,6 +97,11 @@ approval_wait_s = 300
 # Login names of those who may approve; everybody who can reach the recorder, if empty.
 approvers = []
 
+# Whether only another user than the one whose agent asks may approve, and declare an intent: a
+# program of an agent can pass for its user. Default: true for the machine's recorder
+# (fdr install --system), false for your own.
+#approvers_differ = true
+
 # Run for every request for approval, which it gets as JSON on its standard input.
 #notify = [\"notify-send\", \"fdr: approval needed\"]
 
@@ -101,6 +116,20 @@ transcripts = true
 # Name of this log in its signed checkpoints, without spaces and '+'. Default: fdr/<host name>.
 # It is fixed when the log is made.
 #origin = \"fdr/devbox\"
+
+# Whether full segments of the log are compressed in the background. What is read, proven and
+# verified stays the same.
+seal = true
+
+# Size of new segments in MiB, 1 to 1024. The log is compressed and pruned by whole segments.
+segment_mib = 32
+
+# How long records are kept. Nothing is removed but by `fdr retain apply`, and nothing at all as long
+# as no rule says how long; the longest decides. See: fdr retain rules, fdr retain plan.
+[retain]
+#rules = [\"pci-dss\", \"eu-ai-act\"]
+#keep_days = 400
+#keep_at_most_days = 1000
 ";
 
 impl Config {
@@ -120,6 +149,12 @@ impl Config {
                     "{}: approval_wait_s must be from 1 to {MAX_APPROVAL_WAIT_S}",
                     path.display()
                 );
+                config.retain.check().with_context(|| path.display().to_string())?;
+                anyhow::ensure!(
+                    config.segment_mib.is_none_or(|mib| (1..=1024).contains(&mib)),
+                    "{}: segment_mib must be from 1 to 1024",
+                    path.display()
+                );
                 Ok(config)
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Config::default()),
@@ -130,6 +165,16 @@ impl Config {
     /// Whether transcripts are read as they grow.
     pub fn transcripts(&self) -> bool {
         self.transcripts.unwrap_or(true)
+    }
+
+    /// Whether full segments are compressed.
+    pub fn seal(&self) -> bool {
+        self.seal.unwrap_or(true)
+    }
+
+    /// Size of new segments, in bytes.
+    pub fn segment_bytes(&self) -> u64 {
+        u64::from(self.segment_mib.unwrap_or(32)) << 20
     }
 
     /// How long an action waits for approval, in seconds.
@@ -161,6 +206,8 @@ mod tests {
         let config: Config = toml::from_str(EXAMPLE).unwrap();
         assert_eq!((config.mode, config.failure()), (Mode::Observe, Failure::Open));
         let default = Config::default();
+        assert_eq!((config.seal(), config.segment_bytes()), (default.seal(), default.segment_bytes()));
+        assert_eq!(config.retain, default.retain);
         assert_eq!(config.approval_wait_s(), default.approval_wait_s());
         assert_eq!((config.approvals, &config.approvers), (default.approvals, &default.approvers));
         let home = Home::find(Some(std::path::Path::new("/x"))).unwrap();

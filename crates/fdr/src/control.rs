@@ -37,6 +37,12 @@ pub struct Status {
     pub connections: u64,
     /// Groups written since it started.
     pub groups: u64,
+    /// Full segments compressed since it started.
+    #[serde(default)]
+    pub sealed_segments: u64,
+    /// Why a full segment could not be compressed; it stays as it is.
+    #[serde(default)]
+    pub seal_problem: Option<String>,
     /// Digest of the policy set in force.
     pub policy: Option<String>,
     /// Why none is, or why the newest one was refused.
@@ -50,7 +56,7 @@ pub struct Status {
 }
 
 fn call(home: &Home, op: Op) -> anyhow::Result<Option<Response>> {
-    let Ok(mut client) = Client::connect(home.dir()) else { return Ok(None) };
+    let Ok(mut client) = Client::connect(home.front()) else { return Ok(None) };
     let response = client.call(&Request::control(op), Some(Instant::now() + STOP_TIMEOUT))?;
     if !response.recorded {
         bail!("{}", String::from_utf8_lossy(&response.stderr));
@@ -105,6 +111,9 @@ pub fn status(home: &Home, json: bool, out: &mut dyn Write) -> anyhow::Result<u8
             status.records - size.min(status.records)
         )?,
         None => writeln!(out, "checkpoint    none yet")?,
+    }
+    if let Some(problem) = &status.seal_problem {
+        writeln!(out, "SEALING       a full segment can't be compressed: {}", crate::text::line(problem))?;
     }
     let refused =
         if status.policy_problem.is_empty() { "" } else { "; the newest was REFUSED: fdr policy check" };

@@ -9,6 +9,7 @@ use crate::agents::{AGENTS, Agent, Facts, Hook, Note, Place, Scope, SettingsErro
 use crate::control::{self, Status};
 use crate::home::Home;
 use crate::install::{self, RootArg};
+use crate::retain;
 use crate::settings_file::tilde;
 use crate::text::{self, Look, LookArgs, Tone};
 use crate::trail::Trail;
@@ -109,6 +110,7 @@ pub fn run(args: &DoctorArgs, home: &Home, out: &mut dyn Write) -> anyhow::Resul
     check_data(home, status.as_ref(), &mut checks);
     check_policy(home, &mut checks);
     check_records(home, &mut checks)?;
+    check_retention(home, status.as_ref(), &mut checks);
     check_agents(home, &args.root, &mut checks)?;
 
     let problems = checks.0.iter().filter(|check| check.is_problem()).count();
@@ -182,8 +184,11 @@ fn check_recorder(home: &Home, checks: &mut Checks) -> Option<Status> {
             let text = format!("{text}; it is fdr {}, this is {}", status.version, env!("CARGO_PKG_VERSION"));
             checks.fix(SUBJECT, text, "fdr stop");
         }
-    } else if !checks.0.iter().any(Check::is_problem) {
+    } else if home.system().is_none() && !checks.0.iter().any(Check::is_problem) {
         checks.ok(SUBJECT, format!("not running, the next event starts it{free}"));
+    }
+    if status.is_none() && home.system().is_some() {
+        checks.look(SUBJECT, "the machine's recorder does not answer", "systemctl status fdr");
     }
     if let Some(free) = disk.filter(|free| *free < MIN_FREE_BYTES) {
         checks.look("disk", format!("only {} free in {}", text::bytes(free), tilde(home.dir())), "df -h");
@@ -200,7 +205,17 @@ fn check_data(home: &Home, status: Option<&Status>, checks: &mut Checks) {
     };
     let before = checks.0.len();
     let me = rustix::process::geteuid().as_raw();
-    if metadata.uid() != me {
+    if let Some(system) = home.system() {
+        if metadata.uid() != system.uid {
+            let text = format!("{} belongs to uid {}, not to the recorder", tilde(dir), metadata.uid());
+            checks.look(SUBJECT, text, "sudo fdr install --system");
+        }
+        if let Some(weak) = install::changed_by_others(&home.front().join(fdr_hook::system::FILE)) {
+            let text = format!("{} can be changed by others than root", tilde(&weak));
+            checks.look(SUBJECT, text, format!("ls -ld {}", shell(&weak)));
+        }
+        checks.note(SUBJECT, "transcripts are handed over by each user's fdr watch, or by fdr import");
+    } else if metadata.uid() != me {
         let text = format!("{} belongs to uid {}, not to you (uid {me})", tilde(dir), metadata.uid());
         checks.look(SUBJECT, text, format!("ls -ld {}", shell(dir)));
     }
@@ -240,6 +255,30 @@ fn check_policy(home: &Home, checks: &mut Checks) {
             let error = error.to_string();
             let first = error.lines().next().unwrap_or_default();
             checks.look(SUBJECT, format!("{names} can't be used: {first}"), "fdr policy check");
+        }
+    }
+}
+
+/// Whether full segments are compressed, the log begins where a record says so, and nothing is kept for too long.
+fn check_retention(home: &Home, status: Option<&Status>, checks: &mut Checks) {
+    const SUBJECT: &str = "retention";
+    if let Some(problem) = status.and_then(|status| status.seal_problem.as_ref()) {
+        checks.look("sealing", format!("a full segment can't be compressed: {problem}"), "df -h");
+    }
+    let Ok(reader) = fdr_log::Reader::open(&home.log()) else { return };
+    if let Some(pruned) = reader.pruned()
+        && retain::Prunings::read(&home.log()).of(pruned).is_none()
+    {
+        let text = format!("records before {} are gone, and no record says why", pruned.first_index);
+        checks.look(SUBJECT, text, "fdr verify");
+    }
+    let Ok(config) = crate::config::Config::load(home) else { return };
+    let oldest = reader.segments().ok().and_then(|segments| Some(segments.first()?.created_wall_ns));
+    if let (Some(most), Some(oldest)) = (config.retain.keep_at_most_days, oldest) {
+        let days = text::now().0.saturating_sub(oldest) / 86_400_000_000_000;
+        if days > u64::from(most) {
+            let text = format!("the oldest records are of {days} days ago, keep_at_most_days is {most}");
+            checks.fix(SUBJECT, text, "fdr retain plan");
         }
     }
 }
@@ -550,7 +589,7 @@ fn check_agent(
         }
         let theirs = hook.home.as_ref().map(PathBuf::from);
         let is_ours = match &theirs {
-            Some(dir) => dir == home.dir(),
+            Some(dir) => dir == home.front(),
             None => home.is_default(),
         };
         if !is_ours {
@@ -560,7 +599,7 @@ fn check_agent(
             };
             checks.look(
                 subject,
-                format!("its hooks record to {place}, not to {}", tilde(home.dir())),
+                format!("its hooks record to {place}, not to {}", tilde(home.front())),
                 command,
             );
         }
@@ -593,7 +632,7 @@ fn version_number(text: &str) -> &str {
 }
 
 fn fdr(home: &Home) -> String {
-    if home.is_default() { "fdr".to_owned() } else { format!("fdr --home {}", shell(home.dir())) }
+    if home.is_default() { "fdr".to_owned() } else { format!("fdr --home {}", shell(home.front())) }
 }
 
 /// The program that hooks call: there, executable, of this version.

@@ -306,7 +306,9 @@ impl Recorder {
         let (id, answer, is_granted) = match &ask {
             Ask::List => {
                 let desk = self.decider.desk();
-                let all: Vec<Shown> = desk.approvals.requests().into_iter().map(shown).collect();
+                let mut all: Vec<Shown> = desk.approvals.requests().into_iter().map(shown).collect();
+                drop(desk);
+                all.retain(|request| self.may_see(stream, &request.session));
                 return Ok(serde_json::to_vec(&all)?);
             }
             Ask::Grant { id, reason, minutes, reach } => {
@@ -327,6 +329,9 @@ impl Recorder {
         let observed = self.person(stream)?;
         let by = self.name_of(&observed);
         let asked = self.decider.desk().approvals.answerable(id, &by)?.clone();
+        if is_granted {
+            self.differs(&asked.session, &observed)?;
+        }
         let answer = Approval {
             by: Some(DecidedBy::Approver),
             tool: asked.approval.tool.clone(),
@@ -407,6 +412,7 @@ impl Recorder {
         let set = || -> anyhow::Result<Vec<u8>> {
             let declare: Declare = serde_json::from_slice(&request.payload)?;
             let observed = self.person(stream)?;
+            self.differs(&declare.session, &observed)?;
             let env = self.env_of(&declare.cwd);
             let repo = env.repo.clone().unwrap_or_else(|| declare.cwd.clone());
             let place = Place { cwd: &declare.cwd, home: &request.home, repo: &repo };

@@ -14,17 +14,20 @@
 //! stopped         size of the log at the last orderly stop
 //! ```
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+use fdr_hook::system::System;
 use fdr_log::SigningKey;
 use fdr_record::ContentKey;
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Paths below the recorder's folder.
 #[derive(Clone, Debug)]
 pub struct Home {
     dir: PathBuf,
+    /// The folder by which clients know the machine's recorder, and what it tells.
+    system: Option<(PathBuf, System)>,
 }
 
 impl Home {
@@ -38,7 +41,21 @@ impl Home {
             None => fdr_hook::default_home()
                 .context("neither FDR_HOME nor HOME is set\n  give the recorder's folder with --home")?,
         };
-        Ok(Home { dir: std::path::absolute(dir)? })
+        let dir = std::path::absolute(dir)?;
+        Ok(match System::of(&dir) {
+            Some(system) => Home { dir: system.home.clone(), system: Some((dir, system)) },
+            None => Home { dir, system: None },
+        })
+    }
+
+    /// The folder that clients name: the recorder's own, unless that is the machine's.
+    pub fn front(&self) -> &Path {
+        self.system.as_ref().map_or(&self.dir, |(front, _)| front)
+    }
+
+    /// What there is to know of the machine's recorder, if this is its.
+    pub fn system(&self) -> Option<&System> {
+        self.system.as_ref().map(|(_, system)| system)
     }
 
     /// The folder itself.
@@ -58,12 +75,12 @@ impl Home {
 
     /// The configuration.
     pub fn config(&self) -> PathBuf {
-        self.dir.join("config.toml")
+        self.front().join("config.toml")
     }
 
     /// The socket.
     pub fn socket(&self) -> PathBuf {
-        self.dir.join(fdr_hook::client::SOCKET)
+        self.system().map_or_else(|| self.dir.join(fdr_hook::client::SOCKET), |system| system.socket.clone())
     }
 
     /// Left behind by an orderly stop.
@@ -79,6 +96,14 @@ impl Home {
         for dir in [&self.dir, &self.dir.join("keys")] {
             fdr_hook::client::create_home(dir).with_context(|| format!("can't make {}", dir.display()))?;
         }
+        let mode = std::fs::metadata(&self.dir)?.permissions().mode();
+        ensure!(
+            mode & 0o022 == 0,
+            "{} can be written by others (mode {:03o}), who could change what is recorded\n  to put it right:  chmod 700 {}",
+            self.dir.display(),
+            mode & 0o777,
+            self.dir.display()
+        );
         Ok(())
     }
 
@@ -126,6 +151,7 @@ impl Home {
 /// When there is no log, or it can't be read.
 pub fn open_reader(home: &Home) -> anyhow::Result<fdr_log::Reader> {
     let log = home.log();
+    refuse_others(home.dir())?;
     if !log.is_dir() {
         bail!(
             "there is no log in {}\n  to record your agents:   fdr install --all\n  to see how it works:     fdr demo",
@@ -133,4 +159,19 @@ pub fn open_reader(home: &Home) -> anyhow::Result<fdr_log::Reader> {
         );
     }
     fdr_log::Reader::open(&log).with_context(|| format!("can't read the log in {}", log.display()))
+}
+
+/// Says what to do when a recorder's folder is not this user's to read.
+///
+/// # Errors
+/// When it is not.
+pub fn refuse_others(dir: &Path) -> anyhow::Result<()> {
+    match std::fs::metadata(dir.join("log")) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => bail!(
+            "the records in {} are not this user's to read: root and the recorder's own user read them\n  \
+             to read them:  sudo -u fdr fdr …",
+            dir.display()
+        ),
+        _ => Ok(()),
+    }
 }

@@ -40,7 +40,7 @@ pub fn run(args: &ImportArgs, home: &Home, out: &mut dyn Write) -> anyhow::Resul
             readable.join(", ")
         );
     }
-    let mut client = Client::connect_or_start(home.dir(), Instant::now() + START_TIMEOUT)?;
+    let mut client = Client::connect_or_start(home.front(), Instant::now() + START_TIMEOUT)?;
     let source = spool::new_source()?;
     let mut files: Vec<Transcript> = Vec::new();
     for path in paths(&args.files)? {

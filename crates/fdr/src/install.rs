@@ -7,6 +7,7 @@
 use crate::agents::{AGENTS, Agent, HOOK_PROGRAM, Hook, Place, Scope, agent};
 use crate::home::Home;
 use crate::settings_file::{SettingsFile, tilde};
+use crate::system::Setup;
 use crate::text;
 use anyhow::{Context, bail};
 use clap::Args;
@@ -54,6 +55,9 @@ pub struct InstallArgs {
     /// Show what would change, and change nothing.
     #[arg(long)]
     dry_run: bool,
+    /// With --system: the group whose members' agents are recorded.
+    #[arg(long, requires = "system", value_name = "NAME", default_value = "fdr-users")]
+    group: String,
     /// The program that the hooks call, instead of the fdr-hook beside this program.
     #[arg(long, value_name = "FILE")]
     hook_path: Option<PathBuf>,
@@ -69,6 +73,12 @@ pub struct UninstallArgs {
     /// Show what would change, and change nothing.
     #[arg(long)]
     dry_run: bool,
+    /// With --system: the group whose members' agents are recorded.
+    #[arg(long, requires = "system", value_name = "NAME", default_value = "fdr-users")]
+    group: String,
+    /// With --system: remove what was recorded too, and the users.
+    #[arg(long, requires = "system")]
+    purge: bool,
 }
 
 /// Which runtimes.
@@ -81,6 +91,9 @@ struct WhichArgs {
     /// Every runtime that is on this machine.
     #[arg(long)]
     all: bool,
+    /// No runtime, but a recorder of the machine's own, under a user of its own (root).
+    #[arg(long)]
+    system: bool,
 }
 
 /// Which settings.
@@ -158,7 +171,21 @@ const NAME_WIDTH: usize = 12;
 /// # Errors
 /// When the settings can't be read, understood or written; they are then as they were.
 pub fn install(args: &InstallArgs, home: &Home, out: &mut dyn Write) -> anyhow::Result<u8> {
+    if args.which.system {
+        return setup(&args.scope, &args.group, args.dry_run).install(out);
+    }
     let hook = hook(args.hook_path.as_deref(), home)?;
+    if let Some(weak) = home
+        .system()
+        .and_then(|_| changed_by_others(Path::new(&hook.program)))
+        .filter(|weak| systems_root(weak, &args.scope.root.root))
+    {
+        bail!(
+            "{} can be changed by others than root, and with it what the hooks do\n  install from where \
+             fdr install --system put the programs:  /usr/local/lib/fdr/fdr install …",
+            weak.display()
+        );
+    }
     let (place, scope) = (args.scope.root.place()?, args.scope.scope());
     let one = |agent: &dyn Agent, out: &mut dyn Write| {
         let changes = added(agent, scope, &place, &hook, args.lock)?;
@@ -175,6 +202,9 @@ pub fn install(args: &InstallArgs, home: &Home, out: &mut dyn Write) -> anyhow::
 /// # Errors
 /// When the settings can't be read, understood or written; they are then as they were.
 pub fn uninstall(args: &UninstallArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
+    if args.which.system {
+        return setup(&args.scope, &args.group, args.dry_run).uninstall(args.purge, out);
+    }
     let (place, scope) = (args.scope.root.place()?, args.scope.scope());
     let one = |agent: &dyn Agent, out: &mut dyn Write| {
         let changes = removed(agent, scope, &place)?;
@@ -185,6 +215,15 @@ pub fn uninstall(args: &UninstallArgs, out: &mut dyn Write) -> anyhow::Result<u8
         }
     };
     each(&args.which, &place, &one, out)
+}
+
+fn setup<'a>(scope: &'a ScopeArgs, group: &'a str, dry_run: bool) -> Setup<'a> {
+    Setup { root: &scope.root.root, group, dry_run }
+}
+
+/// Whether what is weak is the machine's, and not a folder that the root for tests and images is in.
+pub fn systems_root(weak: &Path, root: &Path) -> bool {
+    fs::canonicalize(root).is_ok_and(|root| weak.starts_with(root))
 }
 
 /// Says who may do it, where it was not this user.
@@ -546,7 +585,7 @@ fn remove_empty(mut dir: Option<&Path>, place: &Place<'_>) {
 /// # Errors
 /// When there is no such program.
 pub fn hook(program: Option<&Path>, home: &Home) -> anyhow::Result<Hook> {
-    let home_named = if home.is_default() { None } else { Some(utf8(home.dir().to_owned())?) };
+    let home_named = if home.is_default() { None } else { Some(utf8(home.front().to_owned())?) };
     Ok(Hook { program: utf8(hook_program(program)?)?, home: home_named })
 }
 

@@ -256,6 +256,12 @@ pub fn sentence(row: &Row, places: &Places) -> String {
                 gap.unwrap_or_default()
             )
         }
+        Body::LogPruned(body) => format!(
+            "records before {} removed by the rule {}, on the authority of {}",
+            text::count(body.first_index),
+            text::line(&body.rule),
+            text::line(&body.authority)
+        ),
         body => text::line(&serde_json::to_string(body).unwrap_or_default()),
     }
 }

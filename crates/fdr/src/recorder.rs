@@ -54,6 +54,8 @@ const ATTACHMENT_BYTES: u64 = 1 << 20;
 /// The most that the records of one message may take together, in bytes; the log takes about
 /// 4 MiB with their frames.
 const MAX_BATCH_BYTES: usize = 7 << 19;
+/// How many messages of the spool are taken in before the recorder looks after other things.
+const MAX_SPOOLED_AT_ONCE: usize = 4_096;
 /// A connection's thread needs little.
 const STACK_BYTES: usize = 1 << 20;
 
@@ -62,7 +64,7 @@ pub type Clock = Box<dyn Fn() -> (Timestamp, u64) + Send + Sync>;
 
 /// The recorder while it runs.
 pub struct Recorder {
-    home: Home,
+    pub(crate) home: Home,
     mode: Mode,
     /// Decides on actions.
     pub(crate) decider: Arc<Decider>,
@@ -84,6 +86,8 @@ pub struct Recorder {
     started: Timestamp,
     connections: AtomicUsize,
     stopping: AtomicBool,
+    /// Held while holds are changed or the log is pruned: neither may come between the other's look and deed.
+    retaining: Mutex<()>,
 }
 
 /// How an action that a person has to approve waits; see [`Config`].
@@ -92,12 +96,15 @@ pub(crate) struct ApprovalSettings {
     pub(crate) route: Route,
     pub(crate) wait_s: u32,
     pub(crate) approvers: Vec<String>,
+    pub(crate) approvers_differ: bool,
     pub(crate) notify: Vec<String>,
 }
 
 /// What only one message at a time may touch.
 struct Order {
     state: State,
+    /// Of each session, the user whose agent told of it first.
+    owners: HashMap<String, u32>,
     /// Messages answered lately.
     answered: Answered,
     /// Messages whose records are on their way to the disk. One that its hook gave up on may come
@@ -112,6 +119,14 @@ struct Order {
 }
 
 impl Order {
+    /// Remembers whose session a record is about.
+    fn learn(&mut self, record: &Record) {
+        let uid = record.observed.as_ref().and_then(|observed| observed.uid);
+        if let (Some(session), Some(uid), Some(_)) = (&record.session, uid, &record.claimed) {
+            self.owners.entry(session.clone()).or_insert(uid);
+        }
+    }
+
     /// Sender and number of the next message of the recorder itself.
     fn next_own(&mut self) -> ([u8; 16], u64) {
         let seq = self.own_seq;
@@ -160,10 +175,14 @@ impl Recorder {
         let machine = Machine::new();
         let content_key = home.content_key()?;
         let origin = config.origin.clone().unwrap_or_else(|| format!("fdr/{}", machine.host()));
-        let (log, recovery) = Log::open(&home.log(), Options::new(origin, home.signing_key()?))
-            .map_err(|error| open_error(&home, error))?;
-        std::fs::write(home.dir().join(fdr_hook::FAILURE_FILE), config.failure().as_str())
-            .with_context(|| format!("can't write in {}", home.dir().display()))?;
+        let options = Options {
+            seal: config.seal(),
+            segment_bytes: config.segment_bytes(),
+            ..Options::new(origin, home.signing_key()?)
+        };
+        let (log, recovery) = Log::open(&home.log(), options).map_err(|error| open_error(&home, error))?;
+        std::fs::write(home.front().join(fdr_hook::FAILURE_FILE), config.failure().as_str())
+            .with_context(|| format!("can't write in {}", home.front().display()))?;
         std::fs::write(home.public_key(), format!("{}\n", log.verifier()))?;
         let decider = Arc::new(Decider::new(&home, config));
         let offer = decider.offer();
@@ -172,6 +191,7 @@ impl Recorder {
         }
         let mut order = Order {
             state: State::with_judge(Box::new(Bench(Arc::clone(&decider)))),
+            owners: HashMap::new(),
             answered: Answered::default(),
             under_way: HashSet::new(),
             last_time: None,
@@ -181,13 +201,13 @@ impl Recorder {
         let newest = replay(&home, config.mode, &recovery, &mut order)?;
         let recorder = Recorder {
             started: clock().0,
-            home,
             mode: config.mode,
             decider,
             approvals: ApprovalSettings {
                 route: config.approvals,
                 wait_s: config.approval_wait_s(),
                 approvers: config.approvers.clone(),
+                approvers_differ: config.approvers_differ.unwrap_or(home.system().is_some()),
                 notify: config.notify.clone(),
             },
             notifying: Arc::default(),
@@ -200,6 +220,8 @@ impl Recorder {
             clock,
             connections: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
+            retaining: Mutex::default(),
+            home,
         };
         recorder.record_start(&recovery, newest)?;
         if let Some(offer) = offer {
@@ -265,6 +287,48 @@ impl Recorder {
         };
         pending.wait()?;
         Ok(())
+    }
+
+    /// Records something about the recorder itself with content, and waits until it is durable.
+    pub(crate) fn record_own_with(
+        &self,
+        body: Body,
+        role: &str,
+        media: &str,
+        bytes: Vec<u8>,
+    ) -> anyhow::Result<()> {
+        let pending = {
+            let mut order = self.order();
+            let (source, seq) = order.next_own();
+            let mut record = self.own_record(&mut order.state, body, None);
+            let (reference, content) = self.content_key.seal("", role, media, bytes);
+            record.content.push(reference);
+            self.submit(source, seq, vec![record.to_line()], vec![content])?
+        };
+        pending.wait()?;
+        Ok(())
+    }
+
+    /// The recorder's folder.
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// One change of what is kept at a time.
+    pub(crate) fn retaining(&self) -> MutexGuard<'_, ()> {
+        self.retaining.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes the segments before one, when a checkpoint covers everything recorded so far.
+    pub(crate) fn prune_log(&self, first_segment: u64) -> anyhow::Result<()> {
+        self.with_log(Log::sync_checkpoint)?;
+        self.with_log(|log| Ok(log.prune(first_segment)))??;
+        Ok(())
+    }
+
+    /// A dictionary that the log's segments are compressed with since this was asked last.
+    pub(crate) fn take_dictionary(&self) -> Option<Arc<[u8]>> {
+        self.with_log(|log| Ok(log.take_dictionary())).ok().flatten()
     }
 
     /// Records which policy set is in force from here on, with its whole text.
@@ -449,13 +513,19 @@ impl Recorder {
                 "a program that an agent started may not do this; do it from a terminal of your own",
             ));
         }
+        if request.op == Op::Stop && !self.may_all(stream) {
+            return Some(Response::failed("only root and the recorder's own user may stop it"));
+        }
         Some(match request.op {
             Op::Event => return self.record(request, stream, None),
             Op::Import => self.import(&request, stream),
             Op::Approvals => self.answer_approvals(&request, stream),
             Op::Intent => self.answer_intent(&request, stream),
             Op::Admin => self.answer_admin(&request, stream),
-            Op::Status => Response { stdout: self.status(), recorded: true, ..Response::default() },
+            Op::Transcripts => self.answer_transcripts(stream),
+            Op::Status => {
+                Response { stdout: self.status(self.may_all(stream)), recorded: true, ..Response::default() }
+            }
             Op::Checkpoint => match self.with_log(Log::sync_checkpoint) {
                 Ok(checkpoint) => Response {
                     stdout: checkpoint.note().as_bytes().to_vec(),
@@ -517,11 +587,22 @@ impl Recorder {
     }
 
     fn record(&self, request: Request, stream: Option<&UnixStream>, span: Option<Span>) -> Option<Response> {
+        self.record_of(request, stream, span, None)
+    }
+
+    /// The same; of a message without a connection, `left_by` is the user who left it in the spool.
+    fn record_of(
+        &self,
+        request: Request,
+        stream: Option<&UnixStream>,
+        span: Option<Span>,
+        left_by: Option<u32>,
+    ) -> Option<Response> {
         let key = (request.source, request.seq);
         let (now, mono) = (self.clock)();
         let mut observed = match stream {
             Some(stream) => surroundings::peer(stream, now),
-            None => Observed { received: Some(now), ..Observed::default() },
+            None => Observed { uid: left_by, received: Some(now), ..Observed::default() },
         };
         // A proxy hands over its own spooled messages itself, in their order.
         observed.late = request.spooled != 0 || stream.is_none() && span.is_none();
@@ -559,11 +640,15 @@ impl Recorder {
                 drop(order);
                 return self.respond(&answer, stream);
             }
-            self.remember_session(&mut order.state, &request, &scrubbed.bytes);
+            self.remember_session(&mut order, &request, &scrubbed.bytes);
+            let foreign = self.foreign(&order, &request, &scrubbed.bytes, arrival.observed.uid);
             let jump = self
                 .clock_jump(&mut order, now, mono)
                 .map(|gap| self.own_record(&mut order.state, gap, None));
             let made = catch_unwind(AssertUnwindSafe(|| {
+                if foreign.is_some() {
+                    return Captured::default();
+                }
                 capture(&request, span, &scrubbed.bytes, &arrival, &mut order.state)
             }));
             let mut instead = |reason: &str| {
@@ -575,13 +660,20 @@ impl Recorder {
                 }
                 captured
             };
-            let mut captured = made.unwrap_or_else(|_| instead("fdr failed on it; please report this"));
+            let mut captured = match (made, &foreign) {
+                (Err(_), _) => instead("fdr failed on it; please report this"),
+                (Ok(_), Some(reason)) => instead(reason),
+                (Ok(captured), None) => captured,
+            };
             mark_late(&mut captured.records, &request);
             let mut lines = lines(&captured.records);
             if !fits(&lines) {
                 captured = instead("its records would be too large");
                 mark_late(&mut captured.records, &request);
                 lines = self::lines(&captured.records);
+            }
+            for record in &captured.records {
+                order.learn(record);
             }
             lines.splice(0..0, jump.as_ref().map(Record::to_line));
             if lines.is_empty() {
@@ -670,16 +762,16 @@ impl Recorder {
 
     /// A session that is not known is looked for in the log, so that its records are numbered
     /// and linked on.
-    fn remember_session(&self, state: &mut State, request: &Request, payload: &[u8]) {
+    fn remember_session(&self, order: &mut Order, request: &Request, payload: &[u8]) {
         if self.size() <= REPLAYED_RECORDS {
             return;
         }
         let Some(session) = session_of(request, payload) else { return };
-        if state.knows(&session) {
+        if order.state.knows(&session) {
             return;
         }
         let Ok(reader) = Reader::open(&self.home.log()) else { return };
-        state.forget(&session);
+        order.state.forget(&session);
         let named = memchr::memmem::Finder::new(session.as_bytes());
         // What can't be read any more is not there to be known.
         for entry in reader.records(0).map_while(Result::ok) {
@@ -687,10 +779,31 @@ impl Recorder {
                 && let Ok(record) = Record::parse(&entry.bytes)
                 && record.session.as_deref() == Some(session.as_str())
             {
-                state.observe(&record);
+                order.state.observe(&record);
+                order.learn(&record);
             }
         }
-        state.is_whole(&session);
+        order.state.is_whole(&session);
+    }
+
+    /// Why a message is not taken for one about its session: another user tells of it than the one
+    /// whose agent it belongs to.
+    fn foreign(&self, order: &Order, request: &Request, payload: &[u8], uid: Option<u32>) -> Option<String> {
+        self.home.system()?;
+        let uid = uid.filter(|uid| *uid != 0)?;
+        let session = if request.runtime.starts_with("mcp:") {
+            request.variable(mcp::SESSION_VARIABLE)?.to_owned()
+        } else {
+            (fdr_capture::runtime(&request.runtime)?.session_of)(&request.event, payload)?.0
+        };
+        let owner = *order.owners.get(&session)?;
+        (owner != uid)
+            .then(|| format!("uid {uid} tells of session {session}, which is an agent's of uid {owner}"))
+    }
+
+    /// The user whose agent a session is.
+    pub(crate) fn owner_of(&self, session: &str) -> Option<u32> {
+        self.order().owners.get(session).copied()
     }
 
     fn clock_jump(&self, order: &mut Order, now: Timestamp, mono: u64) -> Option<Body> {
@@ -739,9 +852,10 @@ impl Recorder {
         Some(self.scrubber.scrub(&bytes, &self.content_key).bytes.into_owned())
     }
 
-    fn status(&self) -> Vec<u8> {
+    /// How the recorder is; what agents did is not told to everybody.
+    fn status(&self, whole: bool) -> Vec<u8> {
         let checkpoint = self.with_log(|log| Ok(log.checkpoint())).unwrap_or_default();
-        let groups = self.with_log(|log| Ok(log.stats().groups)).unwrap_or_default();
+        let stats = self.with_log(|log| Ok(log.stats())).unwrap_or_default();
         let desk = self.decider.desk();
         let waiting = |request: &&fdr_policy::approvals::Request| {
             request.standing == fdr_policy::approvals::Standing::Waiting
@@ -756,25 +870,32 @@ impl Recorder {
             mode: self.mode,
             records: self.size(),
             checkpoint: checkpoint.map(|checkpoint| checkpoint.size()),
-            spooled: spool::waiting(self.home.dir()).map_or(0, |waiting| waiting.len() as u64),
+            spooled: spool::waiting(self.home.front()).map_or(0, |waiting| waiting.len() as u64),
             connections: self.connections.load(Ordering::Relaxed) as u64,
-            groups,
+            groups: stats.groups,
+            sealed_segments: stats.sealed_segments,
+            seal_problem: stats.seal_error,
             policy: self.decider.set().map(|set| set.hash().to_owned()),
             policy_problem: self.decider.problem(),
             approvals,
             tampering,
-            newest_tampering,
+            newest_tampering: newest_tampering.filter(|_| whole),
         };
         serde_json::to_vec(&status).unwrap_or_default()
     }
 
     /// Takes in what was spooled while no recorder could be reached.
     fn ingest_spool(&self) -> anyhow::Result<()> {
-        let waiting = spool::waiting(self.home.dir())?;
+        let mut waiting = spool::waiting(self.home.front())?;
+        // What one user leaves must not keep the others' waiting for ever.
+        waiting.truncate(MAX_SPOOLED_AT_ONCE);
         let mut oldest = u64::MAX;
         let mut taken = 0;
         for path in waiting {
-            let bytes = std::fs::read(&path).with_context(|| format!("can't read {}", path.display()))?;
+            let (bytes, left_by) = match left(&path) {
+                Ok(left) => left,
+                Err(why) => (why.into_bytes(), surroundings::owner(&path)),
+            };
             let decoded = wire::read_frame(&mut bytes.as_slice())
                 .and_then(|body| Request::decode(&body.unwrap_or_default()));
             let request = decoded.unwrap_or_else(|error| {
@@ -788,7 +909,7 @@ impl Recorder {
                 request
             });
             oldest = oldest.min(if request.spooled == 0 { u64::MAX } else { request.spooled });
-            let response = self.record(request, None, None).context("the recorder ends")?;
+            let response = self.record_of(request, None, None, left_by).context("the recorder ends")?;
             anyhow::ensure!(response.recorded, "{}", String::from_utf8_lossy(&response.stderr));
             std::fs::remove_file(&path)?;
             taken += 1;
@@ -805,6 +926,14 @@ impl Recorder {
         }
         Ok(())
     }
+}
+
+/// A message in the spool, and the user whose file it is.
+fn left(path: &Path) -> Result<(Vec<u8>, Option<u32>), String> {
+    // Anybody may have put anything there: neither a link nor a second name of another's file counts.
+    let (bytes, uid) = surroundings::read_own(path, wire::MAX_FRAME_BYTES as u64 + 8)
+        .map_err(|error| format!("{} can't be taken in: {error}", path.display()))?;
+    Ok((bytes, Some(uid)))
 }
 
 /// Says of records about a spooled message when it was spooled, and what its hook did then.
@@ -884,6 +1013,7 @@ fn replay(
             newest = Some(record.ts);
             held = held_before(&record, mode).or(held);
             order.state.observe(&record);
+            order.learn(&record);
         }
         let answer = Answer { index, count: entry.batch_records, reply: Reply::default(), held };
         order.answered.insert(key, answer);
@@ -962,19 +1092,31 @@ fn open_error(home: &Home, error: OpenError) -> anyhow::Error {
 /// When the log or the socket can't be opened, and when the log can't be written any more.
 pub fn serve(home: Home, config: &Config, announce: &mut dyn FnMut(&Recorder)) -> anyhow::Result<()> {
     let clock: Clock = Box::new(|| (surroundings::wall_clock(), surroundings::boot_clock()));
+    keep_memory_private();
+    let handed = fdr_hook::handed::listener();
+    let is_handed = handed.is_some();
     let recorder = Arc::new(Recorder::open(home, config, clock)?);
-    let listener = bind(&recorder.home)?;
+    let listener = match handed {
+        Some(listener) => {
+            // A command of the configuration must not answer in the recorder's place.
+            rustix::io::fcntl_setfd(&listener, rustix::io::FdFlags::CLOEXEC)?;
+            listener
+        }
+        None => bind(&recorder.home)?,
+    };
     // One message that can't be taken in must not keep the recorder from starting.
     if let Err(error) = recorder.ingest_spool() {
         crate::text::say!("warning: can't take in the spool: {error:#}");
     }
     announce(&recorder);
+    tell_systemd("READY=1");
     stop_on_signals(Arc::downgrade(&recorder))?;
     let housekeeper = std::thread::spawn({
         let recorder = Arc::clone(&recorder);
         move || housekeeping(&recorder)
     });
-    let watcher = config.transcripts().then(|| {
+    // The machine's recorder can't read its users' files, who hand them over: see watch.rs.
+    let watcher = (config.transcripts() && recorder.home.system().is_none()).then(|| {
         let recorder = Arc::clone(&recorder);
         std::thread::spawn(move || watch_transcripts(&recorder))
     });
@@ -1001,7 +1143,9 @@ pub fn serve(home: Home, config: &Config, announce: &mut dyn FnMut(&Recorder)) -
         thread.thread().unpark();
         let _ = thread.join();
     }
-    let _ = std::fs::remove_file(recorder.home.socket());
+    if !is_handed {
+        let _ = std::fs::remove_file(recorder.home.socket());
+    }
     finish(&recorder)
 }
 
@@ -1023,8 +1167,35 @@ fn bind(home: &Home) -> anyhow::Result<UnixListener> {
     let _ = std::fs::remove_file(&path);
     let listener =
         UnixListener::bind(&path).with_context(|| format!("can't listen on {}", path.display()))?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    let mode = match home.system() {
+        Some(system) => {
+            std::os::unix::fs::chown(&path, None, Some(system.gid))
+                .with_context(|| format!("can't give {} to the group {}", path.display(), system.group))?;
+            0o660
+        }
+        None => 0o600,
+    };
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))?;
     Ok(listener)
+}
+
+/// No other program of the same user reads the keys out of this one's memory, or stops it with a
+/// debugger: prctl(2), PR_SET_DUMPABLE.
+fn keep_memory_private() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
+
+/// Tells systemd how the service is (sd_notify(3)), if it started this one.
+fn tell_systemd(state: &str) {
+    let Some(path) =
+        std::env::var_os("NOTIFY_SOCKET").filter(|path| path.as_encoded_bytes().starts_with(b"/"))
+    else {
+        return;
+    };
+    if let Ok(socket) = std::os::unix::net::UnixDatagram::unbound() {
+        let _ = socket.send_to(state.as_bytes(), path);
+    }
 }
 
 fn converse(recorder: &Recorder, mut stream: UnixStream) {
@@ -1094,6 +1265,9 @@ fn watch_transcripts(recorder: &Recorder) {
 fn housekeeping(recorder: &Recorder) {
     while !recorder.stopping.load(Ordering::SeqCst) {
         std::thread::park_timeout(SPOOL_INTERVAL);
+        // Whoever waits for the order of records for ever is not alive.
+        drop(recorder.order());
+        tell_systemd("WATCHDOG=1");
         if !recorder.stopping.load(Ordering::SeqCst) && !recorder.home.socket().exists() {
             // Nobody can reach this recorder any more, nor would it hear that it should stop.
             crate::text::say!(
@@ -1108,6 +1282,9 @@ fn housekeeping(recorder: &Recorder) {
         }
         if let Err(error) = recorder.watch_policies() {
             crate::text::say!("warning: can't read the policies again: {error:#}");
+        }
+        if let Err(error) = recorder.watch_dictionaries() {
+            crate::text::say!("warning: can't record a dictionary: {error:#}");
         }
     }
 }

@@ -334,6 +334,29 @@ pub fn read_small(path: &Path, limit: u64) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// The user whose file this is.
+pub fn owner(path: &Path) -> Option<u32> {
+    Some(std::os::unix::fs::MetadataExt::uid(&std::fs::symlink_metadata(path).ok()?))
+}
+
+/// The content of a regular file of at most `limit` bytes that has no other name, and its owner. Follows
+/// no link and never blocks.
+///
+/// # Errors
+/// Those of reading it, and when it is none.
+pub fn read_own(path: &Path, limit: u64) -> std::io::Result<(Vec<u8>, u32)> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NOFOLLOW;
+    let file = rustix::fs::open(path, flags, Mode::empty())?;
+    let stat = rustix::fs::fstat(&file)?;
+    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    if !is_file || stat.st_nlink != 1 || stat.st_size as u64 > limit {
+        return Err(std::io::Error::other("not a file of its own, or too large"));
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::from(file).take(limit).read_to_end(&mut bytes)?;
+    Ok((bytes, stat.st_uid))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

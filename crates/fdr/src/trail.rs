@@ -57,6 +57,7 @@ impl Trail {
     /// # Errors
     /// When there is no log, or it can't be read.
     pub fn open_even_empty(home: &Path) -> anyhow::Result<Trail> {
+        crate::home::refuse_others(home)?;
         let dir = home.join("log");
         let reader = match Reader::open(&dir) {
             Ok(reader) => reader,

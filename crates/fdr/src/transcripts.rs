@@ -8,7 +8,7 @@ use crate::recorder::Recorder;
 use crate::surroundings;
 use crate::transcript_store::{self, Stamp};
 use fdr_capture::{Chunk, Piece};
-use fdr_hook::wire::{Op, Request, Response};
+use fdr_hook::wire::{self, Op, Request, Response};
 use fdr_record::{Body, Gap};
 use std::collections::{HashMap, VecDeque};
 use std::os::unix::fs::MetadataExt;
@@ -138,7 +138,14 @@ impl Recorder {
 
     /// Answers `fdr import`.
     pub(crate) fn import(&self, request: &Request, stream: Option<&UnixStream>) -> Response {
-        match self.take_transcript(&request.runtime, &request.event, &request.payload, 0, stream) {
+        let mut bytes = request.payload.as_slice();
+        let is_watched = request.variable(wire::WATCHED_VARIABLE).is_some();
+        if is_watched {
+            // Whoever watches sends what has been there for a while.
+            let session = self.last_piece(&request.event).map(|piece| piece.session).unwrap_or_default();
+            bytes = &bytes[..self.ready(&session, bytes, 0, bytes.len() as u64, 0)];
+        }
+        match self.take_transcript(&request.runtime, &request.event, bytes, 0, stream) {
             Ok(taken) => {
                 Response { recorded: true, index: taken.index, count: taken.count, ..Response::default() }
             }

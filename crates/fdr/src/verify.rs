@@ -2,6 +2,7 @@
 //! check that?
 
 use crate::home::{Home, open_reader};
+use crate::retain::Prunings;
 use anyhow::{Context, bail};
 use fdr_log::{Agreement, Report, SignedCheckpoint, TlogProof, VerifierKey, VerifyError};
 use fdr_record::{ContentRef, RawRecord, hex};
@@ -50,13 +51,17 @@ pub fn check(
     against: &[SignedCheckpoint],
     progress: &mut dyn FnMut(fdr_log::Progress),
 ) -> Result<Report, VerifyError> {
+    let mut prunings = Prunings::default();
     let mut visit = |checked: &fdr_log::CheckedRecord<'_>| {
+        prunings.see(checked.index, checked.bytes);
         let missing = references(checked.bytes).into_iter().find(|content| {
             content.digest_bytes().is_none_or(|digest| !checked.contents.contains(&digest))
         })?;
         Some(format!("its content '{}' is missing or altered", missing.role))
     };
-    fdr_log::verify_with(log, key, against, progress, Some(&mut visit))
+    let mut report = fdr_log::verify_with(log, key, against, progress, Some(&mut visit))?;
+    prunings.settle(&mut report);
+    Ok(report)
 }
 
 /// What a record refers to. A record is written with its references last, so only these are
@@ -105,10 +110,13 @@ pub fn verify(args: &VerifyArgs, home: &Home, out: &mut dyn Write) -> anyhow::Re
         eprint!("\r\x1b[K");
     }
     if args.json {
-        serde_json::to_writer_pretty(&mut *out, &json(&report))?;
+        serde_json::to_writer_pretty(&mut *out, &json(&report, &log))?;
         writeln!(out)?;
     } else {
         print(&report, &key, key_from, out)?;
+        if let Some(line) = Prunings::read(&log).not_checked(&report) {
+            writeln!(out, "pruned        {line}")?;
+        }
     }
     Ok(u8::from(!report.is_intact()))
 }
@@ -170,6 +178,9 @@ pub fn print(report: &Report, key: &VerifierKey, key_from: &str, out: &mut dyn W
             Agreement::RootDiffers { .. } => {
                 "DISAGREES: what came before it is not what was signed then; the log was rewritten".to_owned()
             }
+            Agreement::Unknown if report.pruned.as_ref().is_some_and(|p| compared.size < p.first_index) => {
+                "can't be compared: what it covers was removed by pruning; give one that is newer".to_owned()
+            }
             Agreement::Unknown => "can't be compared, because of damage before it".to_owned(),
             Agreement::NotGenuine(error) => format!("is not genuine: {error}"),
         };
@@ -228,7 +239,19 @@ fn not_excluded(report: &Report) -> Vec<String> {
     lines
 }
 
-fn json(report: &Report) -> serde_json::Value {
+fn json(report: &Report, log: &Path) -> serde_json::Value {
+    let prunings = Prunings::read(log);
+    let pruned = report.pruned.as_ref().map(|pruned| {
+        let record = prunings.of(pruned);
+        serde_json::json!({
+            "first_index": pruned.first_index,
+            "first_segment": pruned.first_segment,
+            "root": hex(&pruned.root),
+            "record": record.map(|(index, ..)| index),
+            "ts": record.map(|(_, ts, _)| ts),
+            "body": record.map(|(.., body)| body),
+        })
+    });
     serde_json::json!({
         "result": if report.is_intact() { "intact" } else { "damaged" },
         "origin": report.origin,
@@ -236,6 +259,7 @@ fn json(report: &Report) -> serde_json::Value {
         "size": report.size,
         "root": report.root.map(|root| hex(&root)),
         "contents": report.contents,
+        "pruned": pruned,
         "segments": report.segments,
         "bytes": report.bytes,
         "checkpoints_good": report.checkpoints_good,

@@ -1,5 +1,7 @@
 //! The connection to the recorder, which is started on demand.
 
+use crate::handed;
+use crate::system::System;
 use crate::wire::{self, Request, Response};
 use std::fs::{File, TryLockError};
 use std::io;
@@ -13,6 +15,8 @@ pub const SOCKET: &str = "fdr.sock";
 
 /// How long to wait between two looks whether a started recorder listens.
 const POLL: Duration = Duration::from_millis(5);
+/// How long the machine's recorder may take to come back by itself.
+const RESTART: Duration = Duration::from_secs(1);
 
 /// The longest that the recorder is waited for where somebody has to decide first.
 const LONGEST_WAIT: Duration = Duration::from_secs(crate::MAX_APPROVAL_WAIT_S as u64);
@@ -49,9 +53,47 @@ impl Client {
     /// Connects to a recorder that is running already.
     ///
     /// # Errors
-    /// Those of connecting to a Unix socket.
+    /// Those of connecting to a Unix socket; `PermissionDenied` also if another user than the
+    /// machine's recorder listens in its place.
     pub fn connect(home: &Path) -> io::Result<Client> {
-        Ok(Client { stream: connect(&home.join(SOCKET))? })
+        match System::of(home) {
+            Some(system) => Client::connect_to(&system),
+            None => Ok(Client { stream: connect(&home.join(SOCKET))? }),
+        }
+    }
+
+    fn connect_to(system: &System) -> io::Result<Client> {
+        let stream = connect(&system.socket)?;
+        // Of a socket that systemd handed over, the listener is root.
+        match handed::peer_uid(&stream) {
+            Some(uid) if uid != 0 && uid != system.uid => Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!("uid {uid} listens on {}, which is not the recorder's", system.socket.display()),
+            )),
+            _ => Ok(Client { stream }),
+        }
+    }
+
+    /// The machine's recorder is never started from here, nor another one beside it.
+    fn connect_soon(system: &System, deadline: Instant) -> Result<Client, Error> {
+        let deadline = deadline.min(Instant::now() + RESTART);
+        loop {
+            match Client::connect_to(system) {
+                Ok(client) => return Ok(client),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    return Err(Error::Unreachable(format!(
+                        "the machine's recorder does not take this: {error}; is this user in the group {}?",
+                        system.group
+                    )));
+                }
+                Err(error) if Instant::now() >= deadline => {
+                    return Err(Error::Unreachable(format!(
+                        "the machine's recorder does not run: {error}; see: systemctl status fdr"
+                    )));
+                }
+                Err(_) => std::thread::sleep(POLL),
+            }
+        }
     }
 
     /// Connects, and starts the recorder if none is running; gives up at `deadline`.
@@ -69,6 +111,9 @@ impl Client {
     /// # Errors
     /// [`Error::Unreachable`] with the reason.
     pub fn connect_or_start_with(home: &Path, program: &Path, deadline: Instant) -> Result<Client, Error> {
+        if let Some(system) = System::of(home) {
+            return Client::connect_soon(&system, deadline);
+        }
         if let Ok(client) = Client::connect(home) {
             return Ok(client);
         }
@@ -180,6 +225,10 @@ fn start(home: &Path, program: &Path) -> io::Result<std::process::Child> {
     Command::new(program)
         .args(["serve", "--background", "--home"])
         .arg(home)
+        // What an agent had its own programs load is not for the recorder.
+        .env_remove("LD_PRELOAD")
+        .env_remove("LD_LIBRARY_PATH")
+        .env_remove("LD_AUDIT")
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

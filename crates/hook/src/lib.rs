@@ -4,19 +4,24 @@
 //!
 //! Links nothing but the standard library, because `fdr-hook` is started for every event of
 //! an agent and a program's size is paid at every start.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod client;
+pub mod handed;
 pub mod reply;
 pub mod spool;
+pub mod system;
 pub mod wire;
 
 use std::path::{Path, PathBuf};
 
-/// The recorder's folder: `$FDR_HOME`, else `$XDG_STATE_HOME/fdr`, else `~/.local/state/fdr`.
+/// The recorder's folder: `$FDR_HOME`, else that of the machine's recorder if `fdr install --system`
+/// made one, else `$XDG_STATE_HOME/fdr`, else `~/.local/state/fdr`.
 pub fn default_home() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let system = || Some(PathBuf::from(system::FRONT)).filter(|front| front.join(system::FILE).exists());
     set("FDR_HOME")
+        .or_else(system)
         .or_else(|| set("XDG_STATE_HOME").map(|state| state.join("fdr")))
         .or_else(|| set("HOME").map(|home| home.join(".local/state/fdr")))
 }

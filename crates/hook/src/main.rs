@@ -8,6 +8,7 @@
 
 use fdr_hook::client::{Client, Error};
 use fdr_hook::reply::{self, Reply};
+use fdr_hook::system::System;
 use fdr_hook::wire::{self, Request, Response};
 use fdr_hook::{Failure, default_home, spool};
 use std::io::{self, Read, Write};
@@ -156,10 +157,34 @@ fn record(
         answer = send(&request, home, deadline, waits);
     }
     match answer {
-        Ok(response) if response.recorded => Ok(response),
+        Ok(response) if response.recorded => {
+            watch(event, home);
+            Ok(response)
+        }
         Ok(response) => Err(keep(home, &mut request, &String::from_utf8_lossy(&response.stderr))),
         Err(error) => Err(keep(home, &mut request, &error.to_string())),
     }
+}
+
+/// The machine's recorder can't read this user's files: `fdr watch` hands it the transcripts. One is
+/// started with every session, and ends at once if there is one already.
+fn watch(event: &str, home: &Path) {
+    let event = event.to_ascii_lowercase();
+    if !["start", "created"].iter().any(|word| event.contains(word)) || System::of(home).is_none() {
+        return;
+    }
+    let Ok(program) = std::env::current_exe() else { return };
+    let null = std::process::Stdio::null;
+    let _ = std::process::Command::new(program.with_file_name("fdr"))
+        .args(["watch", "--background", "--home"])
+        .arg(home)
+        .current_dir("/")
+        .env_clear()
+        .envs(std::env::var_os("HOME").map(|home| ("HOME", home)))
+        .stdin(null())
+        .stdout(null())
+        .stderr(null())
+        .spawn();
 }
 
 fn send(

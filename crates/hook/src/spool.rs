@@ -1,9 +1,11 @@
 //! Messages that could not be given to a recorder, kept durably until one takes them.
 
 use crate::client::create_home;
+use crate::system::System;
 use crate::wire::Request;
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -31,19 +33,31 @@ pub fn new_source() -> io::Result<[u8; 16]> {
 /// # Errors
 /// Those of writing; the message is then nowhere.
 pub fn keep(home: &Path, request: &Request) -> io::Result<PathBuf> {
-    let folder = home.join(FOLDER);
-    create_home(&folder)?;
+    let system = System::of(home);
+    let folder = folder(home, system.as_ref());
+    if system.is_none() {
+        create_home(&folder)?;
+    }
     let mut request = request.clone();
     request.spooled = now_nanos();
     let source: String = request.source.iter().map(|byte| format!("{byte:02x}")).collect();
     let name = format!("{:020}-{source}-{}", request.spooled, request.seq);
     let (part, path) = (folder.join(format!("{name}.part")), folder.join(format!("{name}.msg")));
     let written = (|| {
-        let mut file = File::options().create_new(true).write(true).open(&part)?;
+        let mut file = File::options().create_new(true).write(true).mode(0o600).open(&part)?;
+        if system.is_some() {
+            // The folder gives it the recorder's group, which has to read it; nobody else does.
+            file.set_permissions(std::fs::Permissions::from_mode(0o640))?;
+        }
         file.write_all(&request.encode())?;
         file.sync_all()?;
         std::fs::rename(&part, &path)?;
-        File::open(&folder)?.sync_all()
+        match File::open(&folder) {
+            Ok(folder) => folder.sync_all(),
+            // A folder that can't be read can't be synced by itself; its file takes the name along.
+            Err(_) if system.is_some() => file.sync_all(),
+            Err(error) => Err(error),
+        }
     })();
     match written {
         Ok(()) => Ok(path),
@@ -54,12 +68,16 @@ pub fn keep(home: &Path, request: &Request) -> io::Result<PathBuf> {
     }
 }
 
+fn folder(home: &Path, system: Option<&System>) -> PathBuf {
+    system.map_or_else(|| home.join(FOLDER), |system| system.spool.clone())
+}
+
 /// The kept messages, oldest first.
 ///
 /// # Errors
 /// Those of reading the folder; a missing folder is an empty one.
 pub fn waiting(home: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match std::fs::read_dir(home.join(FOLDER)) {
+    let entries = match std::fs::read_dir(folder(home, System::of(home).as_ref())) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),

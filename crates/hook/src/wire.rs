@@ -13,6 +13,9 @@ pub const MAX_FRAME_BYTES: usize = 256 << 20;
 /// Variable of a spooled message by which a hook tells that it denied the call, and why.
 pub const DENIED_VARIABLE: &str = "FDR_HOOK_DENIED";
 
+/// Variable of an import that `fdr watch` sends: what follows in the transcript comes later.
+pub const WATCHED_VARIABLE: &str = "FDR_WATCHED";
+
 /// What a client asks of the recorder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
@@ -32,10 +35,21 @@ pub enum Op {
     Intent,
     /// Something that only the recorder's owner may do; the payload is JSON.
     Admin,
+    /// Name the transcripts of the sender's sessions, as JSON.
+    Transcripts,
 }
 
-const OPS: [Op; 8] =
-    [Op::Event, Op::Import, Op::Status, Op::Checkpoint, Op::Stop, Op::Approvals, Op::Intent, Op::Admin];
+const OPS: [Op; 9] = [
+    Op::Event,
+    Op::Import,
+    Op::Status,
+    Op::Checkpoint,
+    Op::Stop,
+    Op::Approvals,
+    Op::Intent,
+    Op::Admin,
+    Op::Transcripts,
+];
 
 /// One message to the recorder.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! How many durable records a second, how fast, against rivals on the same disk in the same run.
 //!
 //! `cargo bench -p fdr-log`; `FDR_BENCH_DIR` chooses the disk (default: the build's temporary directory), and
-//! `FDR_BENCH_SECONDS` the length of each run (default 3). Prints a Markdown table.
+//! `FDR_BENCH_SECONDS` the length of each run (default 3). Prints a Markdown table. With `FDR_BENCH_SEALING=1` only the
+//! appends are measured, beside a busy sealer and without one, in turns.
 
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -141,6 +142,65 @@ fn memory_mib(field: &str) -> f64 {
     line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
 }
 
+/// Appends beside a sealer that has more to do than it can, and without one; in turns, so that both meet the same noise.
+fn sealing(home: &Path, time: Duration) {
+    const ROUNDS: usize = 5;
+    const CASES: [(u64, usize); 4] = [(1, 1), (16, 1), (64, 1), (16, 64)];
+    let mut found: Vec<Vec<[f64; 3]>> = vec![Vec::new(); 2 * CASES.len()];
+    let mut sealed = 0;
+    for round in 0..ROUNDS {
+        for (at, case) in CASES.iter().enumerate() {
+            // Off first in one round, on first in the next.
+            for on in [round % 2 == 1, round % 2 == 0] {
+                let dir = home.join(format!("{round}.{at}.{on}"));
+                let key = || SigningKey::from_seed(&[1; 32]);
+                let options = |seal| Options { seal, ..Options::new("bench.example/log", key()) };
+                // Ten full segments wait when it begins: more than a sealer takes time for, so it hurries.
+                let (log, _) = Log::open(&dir, options(false)).unwrap();
+                let mut pending = std::collections::VecDeque::new();
+                for seq in (0..).take_while(|_| log.stats().segment < 10) {
+                    pending.push_back(log.submit(batch(1, seq * 64, 64)).unwrap());
+                    if pending.len() > 32 {
+                        pending.pop_front().map(Pending::wait).transpose().unwrap();
+                    }
+                }
+                drop(pending);
+                log.close().unwrap();
+                let (log, _) = Log::open(&dir, options(on)).unwrap();
+                while !log.stats().reserve_ready {
+                    std::thread::yield_now();
+                }
+                let (figures, _) = clients(&log, case.0, case.1, time);
+                let found = &mut found[2 * at + usize::from(on)];
+                found.push([figures.per_second, figures.at(0.5).into(), figures.at(0.99).into()]);
+                sealed += log.stats().sealed_segments;
+                drop(log);
+                std::fs::remove_dir_all(&dir).unwrap();
+            }
+        }
+    }
+    println!("median of {ROUNDS} runs each, in turns; {sealed} segments were sealed meanwhile\n");
+    println!("| clients x in flight | records/s off | on | on : off | p50 us off | on | p99 us off | on |");
+    println!("|---|---|---|---|---|---|---|---|");
+    let median = |runs: &[[f64; 3]], of: usize| {
+        let mut values: Vec<f64> = runs.iter().map(|run| run[of]).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    for (at, (count, in_flight)) in CASES.iter().enumerate() {
+        let [off, on] = [&found[2 * at], &found[2 * at + 1]];
+        let [rate_off, rate_on] = [median(off, 0), median(on, 0)];
+        println!(
+            "| {count} x {in_flight} | {rate_off:.0} | {rate_on:.0} | {:.2} | {:.0} | {:.0} | {:.0} | {:.0} |",
+            rate_on / rate_off,
+            median(off, 1),
+            median(on, 1),
+            median(off, 2),
+            median(on, 2)
+        );
+    }
+}
+
 fn main() {
     // `cargo test --benches` runs this too, with no wish to wait.
     if !std::env::args().any(|argument| argument == "--bench") {
@@ -154,6 +214,9 @@ fn main() {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     println!("1 KiB records, {cores} cores, {seconds} s a run, in {}\n", home.path().display());
 
+    if std::env::var_os("FDR_BENCH_SEALING").is_some() {
+        return sealing(home.path(), time);
+    }
     let opened = Instant::now();
     let (log, _) = Log::open(&home.path().join("log"), options()).unwrap();
     println!("open a new log: {:.1} ms\n", opened.elapsed().as_secs_f64() * 1e3);
@@ -250,5 +313,26 @@ fn main() {
     let began = Instant::now();
     fdr_log::prove_inclusion(&dir, 123_456, 1_000_000).unwrap();
     row("prove inclusion of one", began.elapsed());
+    let began = Instant::now();
+    let disk = fdr_log::disk::Directory::new(&dir, true);
+    let count = fdr_log::seal_on(&disk).unwrap();
+    row(&format!("seal {count} segments"), began.elapsed());
+    for name in ["verify, sealed", "verify, sealed, again"] {
+        let began = Instant::now();
+        assert!(verify(&dir, &key, &[], &mut |_| {}).unwrap().is_intact());
+        row(name, began.elapsed());
+    }
+    let began = Instant::now();
+    let reader = Reader::open(&dir).unwrap();
+    row("open for reading, sealed", began.elapsed());
+    let began = Instant::now();
+    assert_eq!(reader.records(0).filter(|entry| entry.is_ok()).count(), 1_000_000);
+    row("read all, sealed", began.elapsed());
+    let began = Instant::now();
+    fdr_log::prove_inclusion(&dir, 123_456, 1_000_000).unwrap();
+    row("prove inclusion of one, sealed", began.elapsed());
+    let began = Instant::now();
+    (0..100).for_each(|n| assert_eq!(reader.record(n * 9_973).unwrap().index, n * 9_973));
+    row("read 100 at random, sealed", began.elapsed());
     println!("\nmemory after appending: {rss:.0} MiB; peak of the whole run {:.0} MiB", memory_mib("VmHWM"));
 }

@@ -23,9 +23,13 @@ use crate::group::{
 };
 use crate::lock::{self, Lock};
 use crate::note::{SignedCheckpoint, SigningKey, VerifierKey, check_origin};
+use crate::pruned::{self, PruneError, Pruned};
 use crate::recovery::{CHECKPOINT_FILE, OpenError, Recovery, recover, set_aside};
 use crate::reserve::{Failure, Reserve};
-use crate::segment::{MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, SegmentHeader, SegmentWindow, segment_name};
+use crate::sealing::Sealing;
+use crate::segment::{
+    MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, SegmentHeader, SegmentWindow, open_segment, segment_name,
+};
 use crate::tree::{CompactRange, Hash, content_digest, leaf_hash};
 use crate::wait;
 use crate::window::{BatchKey, Stored, WINDOW_BATCHES, WINDOW_READ_BYTES, Window};
@@ -52,6 +56,8 @@ pub struct Options {
     /// Submitted bytes that may wait or be in work; further submits block. One larger batch is let in alone.
     /// Default 16 MiB.
     pub queue_bytes: usize,
+    /// Compress full segments in the background. What is read and proven stays the same. Default true.
+    pub seal: bool,
 }
 
 impl Options {
@@ -64,6 +70,7 @@ impl Options {
             checkpoint_interval: Duration::from_millis(100),
             direct: true,
             queue_bytes: 16 * 1024 * 1024,
+            seal: true,
         }
     }
 }
@@ -210,6 +217,14 @@ pub struct Stats {
     pub window_batches: usize,
     /// Size of the newest checkpoint.
     pub checkpoint_size: Option<u64>,
+    /// Segments sealed since opening.
+    pub sealed_segments: u64,
+    /// Their bytes before, zeros at the end not counted, and after.
+    pub sealed_raw_bytes: u64,
+    /// See `sealed_raw_bytes`.
+    pub sealed_bytes: u64,
+    /// Why a full segment could not be sealed; it stays as it is and is tried again.
+    pub seal_error: Option<String>,
     /// Why the last checkpoint could not be written.
     pub checkpoint_error: Option<String>,
     /// Free space of the file system in bytes, if known.
@@ -384,6 +399,7 @@ struct Shared {
     head: Mutex<Head>,
     head_changed: Condvar,
     reserve: Reserve,
+    sealing: Sealing,
     window_batches: AtomicUsize,
 }
 
@@ -419,6 +435,7 @@ impl Shared {
 pub struct Log {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    sealing: Option<JoinHandle<()>>,
     lock: Option<Lock>,
 }
 
@@ -466,6 +483,10 @@ impl Log {
         }
         let verifier = options.key.verifier(&options.origin)?;
         let found = recover(disk.as_ref(), &verifier)?;
+        if let Some(pruned) = &found.pruned {
+            // What a crash kept from being removed; in nobody's way, so the next opening may do it too.
+            let _ = pruned::remove_before(disk.as_ref(), pruned.first_segment);
+        }
         let torn = found.torn.map(|plan| set_aside(disk.as_ref(), &plan, wall_ns())).transpose()?;
         let created = found.newest.is_none();
         let (writer, batches, groups_checked, logged) = match found.newest {
@@ -508,12 +529,14 @@ impl Log {
         let recovery = Recovery {
             size,
             root,
+            first_index: found.pruned.as_ref().map_or(0, |pruned| pruned.first_index),
             created,
             segments: writer.number + 1,
             groups_checked,
             torn,
             elapsed: began.elapsed(),
         };
+        let sealing = Sealing::new(writer.number, options.seal);
         let shared = Arc::new(Shared {
             disk,
             options,
@@ -525,9 +548,10 @@ impl Log {
             head: Mutex::new(head),
             head_changed: Condvar::new(),
             reserve,
+            sealing,
             window_batches: AtomicUsize::new(0),
         });
-        let mut log = Log { shared: shared.clone(), threads: Vec::new(), lock };
+        let mut log = Log { shared: shared.clone(), threads: Vec::new(), sealing: None, lock };
         log.start("log-zero", {
             let shared = shared.clone();
             move || {
@@ -549,6 +573,17 @@ impl Log {
                 }
             }
         })?;
+        if shared.options.seal {
+            let shared = shared.clone();
+            let seal = move || {
+                let busy = || shared.queue().bytes > 0;
+                let run = || shared.sealing.run(shared.disk.as_ref(), &busy);
+                if std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err() {
+                    shared.sealing.fail("the sealing thread panicked; this is a bug in fdr-log");
+                }
+            };
+            log.sealing = Some(spawn("log-seal", seal)?);
+        }
         log.start("log-commit", move || {
             // A panic must reach those who wait, not leave them waiting for ever.
             let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -563,11 +598,7 @@ impl Log {
     }
 
     fn start(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {
-        let thread = std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(work)
-            .map_err(OpenError::io("starting a thread"))?;
-        self.threads.push(thread);
+        self.threads.push(spawn(name, work)?);
         Ok(())
     }
 
@@ -694,6 +725,7 @@ impl Log {
     pub fn stats(&self) -> Stats {
         let shared = &*self.shared;
         let queued_bytes = shared.queue().bytes;
+        let sealing = shared.sealing.state();
         let head = shared.head();
         Stats {
             size: head.size,
@@ -703,8 +735,46 @@ impl Log {
             checkpoint_size: head.checkpoint.as_ref().map(SignedCheckpoint::size),
             checkpoint_error: head.error.clone(),
             free_bytes: shared.disk.free_bytes(),
+            sealed_segments: sealing.segments,
+            sealed_raw_bytes: sealing.raw_bytes,
+            sealed_bytes: sealing.file_bytes,
+            seal_error: sealing.failure,
             ..head.stats.clone()
         }
+    }
+
+    /// Removes all segments before `first_segment`; see [`Pruned`] for what stays proven and what does not.
+    ///
+    /// The caller has recorded before, durably, that this will be done, by whom and why. Only full segments go, and only
+    /// records that the newest checkpoint covers; where `first_segment` begins in the middle of a content, nothing does.
+    ///
+    /// # Errors
+    /// When nothing was removed, or not everything: the rest then goes when the log is opened next.
+    pub fn prune(&self, first_segment: u64) -> Result<Pruned, PruneError> {
+        let shared = &*self.shared;
+        let (active, covered) = {
+            let head = shared.head();
+            (head.stats.segment, head.checkpoint.as_ref().map_or(0, SignedCheckpoint::size))
+        };
+        let pruned = pruned::plan(shared.disk.as_ref(), first_segment, active, covered)?;
+        pruned::mark(shared.disk.as_ref(), &pruned, &shared.verifier)?;
+        shared.sealing.pruned(first_segment);
+        pruned::remove_before(shared.disk.as_ref(), first_segment)?;
+        Ok(pruned)
+    }
+
+    /// Waits until every segment that is full by now was sealed, or could not be.
+    ///
+    /// # Errors
+    /// Why one could not be; it stays as it is, is read as before, and is tried again.
+    pub fn wait_sealed(&self) -> Result<(), String> {
+        self.shared.sealing.wait()
+    }
+
+    /// A dictionary that segments are compressed with since this was asked last, for keeping in the log. Every sealed
+    /// segment has its own copy, so nothing is lost with it.
+    pub fn take_dictionary(&self) -> Option<Arc<[u8]>> {
+        self.shared.sealing.take_dictionary()
     }
 
     /// Stores what was submitted, signs a last checkpoint, ends the threads and gives up the lock.
@@ -725,6 +795,7 @@ impl Log {
 
     fn shut_down(&mut self) {
         let shared = self.shared.clone();
+        shared.sealing.stop();
         shared.queue().closing = true;
         shared.work.notify_all();
         shared.space.notify_all();
@@ -739,6 +810,9 @@ impl Log {
                 _ => shared.reserve.stop(),
             }
             let _ = thread.join(); // panics are caught and told to those who wait
+        }
+        if let Some(thread) = self.sealing.take() {
+            let _ = thread.join();
         }
         self.lock = None;
     }
@@ -791,6 +865,11 @@ impl Drop for Log {
     fn drop(&mut self) {
         self.shut_down();
     }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
+    let builder = std::thread::Builder::new().name(name.to_owned());
+    builder.spawn(work).map_err(OpenError::io("starting a thread"))
 }
 
 /// Makes a directory with its parents, private and durable: a log whose directory is gone after a crash is gone.
@@ -872,7 +951,7 @@ fn remember(disk: &dyn Disk, newest: u64, batches: Vec<(BatchKey, Stored)>) -> W
 
 /// The batches of a sealed segment, by checksums alone, and how many bytes were read for it.
 fn batches_of(disk: &dyn Disk, segment: u64) -> io::Result<(Vec<(BatchKey, Stored)>, u64)> {
-    let mut window = SegmentWindow::new(disk.open(&segment_name(segment), Access::Read)?, 1024 * 1024)?;
+    let mut window = SegmentWindow::new(open_segment(disk, segment, Access::Read)?, 1024 * 1024)?;
     let mut position = BLOCK_BYTES as u64;
     let mut batches = Vec::new();
     while let Ok((header, bytes)) = window.group(position)? {
@@ -1155,7 +1234,7 @@ impl Committer<'_> {
     /// Reads a stored batch's leaf hashes and its group's tree size.
     fn read_stored(&self, stored: &Stored) -> io::Result<(Vec<Hash>, u64)> {
         let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-        let file = self.shared.disk.open(&segment_name(stored.segment), Access::Read)?;
+        let file = open_segment(self.shared.disk.as_ref(), stored.segment, Access::Read)?;
         let mut window = SegmentWindow::new(file, BLOCK_BYTES)?;
         let (header, bytes) = window.group(stored.group_offset)?.map_err(|fault| invalid(fault.what))?;
         let trailer = GroupTrailer::decode(bytes, &header).map_err(|fault| invalid(fault.what))?;
@@ -1201,6 +1280,7 @@ impl Committer<'_> {
                 .begin(&self.shared.verifier)
                 .map_err(|error| Trouble::Lost(format!("writing the header of segment {number}: {error}")))?;
             self.zeroed = zeroed;
+            self.shared.sealing.advance(number);
             end = self.writer.position + bytes as u64;
         }
         if end > self.zeroed {

@@ -44,6 +44,16 @@ pub trait Disk: Send + Sync {
     fn quarantine(&self, name: &str, bytes: &[u8]) -> io::Result<PathBuf>;
     /// Free space in bytes for an unprivileged user, where it is known.
     fn free_bytes(&self) -> Option<u64>;
+    /// Gives the file `from` the name `to`, at once; what had that name is gone. Durable after
+    /// [`sync_names`](Self::sync_names). Without it no segment is sealed.
+    fn rename(&self, _from: &str, _to: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Takes the name of a file away, durably after [`sync_names`](Self::sync_names); who has it open may read on.
+    /// Asked only for segments that were sealed, or pruned, and for files that were never finished.
+    fn remove(&self, _name: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// One file of a [`Disk`].
@@ -256,6 +266,14 @@ impl Disk for Directory {
             }
         }
         Err(io::Error::new(io::ErrorKind::AlreadyExists, "quarantine/ holds 1,000 copies under this name"))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        std::fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        std::fs::remove_file(self.path.join(name))
     }
 
     fn free_bytes(&self) -> Option<u64> {

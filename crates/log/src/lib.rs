@@ -11,8 +11,9 @@
 //! - **Others can check.** Checkpoints are C2SP signed notes, proofs are C2SP tlog-proof files, a content digest is a
 //!   plain HMAC-SHA256; see FORMAT.md for the bytes on disk.
 //!
-//! What is deliberately absent: the log knows nothing of JSON or of what a record means, it has no network, it never
-//! deletes, and nothing but this crate reads its files.
+//! What is deliberately absent: the log knows nothing of JSON or of what a record means, it has no network, and nothing
+//! but this crate reads its files. It deletes in two places only: a full segment whose compressed form was read back and
+//! compared (`sealed.rs`), and whole segments from the beginning when told to ([`Log::prune`]).
 //!
 //! # Use
 //! ```
@@ -48,9 +49,10 @@
 //!
 //! # Files
 //! The flow is submit ([`Log`], `committer.rs`) → group (`group.rs`) → segment (`segment.rs`, zeroed ahead by
-//! `reserve.rs`) → disk (`disk.rs`, the one seam). `recovery.rs` opens, `reader.rs` reads, `verify.rs` checks, `proof.rs`
-//! proves, `tiles.rs` exports, `note.rs` signs, `tree.rs` hashes. `witness.rs`, `cosignature.rs` and `growth.rs` are what
-//! a witness and its client need; they do no I/O.
+//! `reserve.rs`) → disk (`disk.rs`, the one seam). Full segments are compressed by `sealing.rs` (`sealed.rs`,
+//! `regroup.rs`) and removed from the beginning by `pruned.rs`. `recovery.rs` opens, `reader.rs` reads, `verify.rs`
+//! checks, `proof.rs` proves, `tiles.rs` exports, `note.rs` signs, `tree.rs` hashes. `witness.rs`, `cosignature.rs` and
+//! `growth.rs` are what a witness and its client need; they do no I/O.
 
 mod committer;
 pub mod cosignature;
@@ -60,9 +62,13 @@ pub mod growth;
 mod lock;
 mod note;
 mod proof;
+mod pruned;
 mod reader;
 mod recovery;
+mod regroup;
 mod reserve;
+mod sealed;
+mod sealing;
 mod segment;
 mod tiles;
 mod tree;
@@ -79,8 +85,11 @@ pub use note::{KeyError, NoteError, SignedCheckpoint, SigningKey, VerifierKey};
 pub use proof::{
     ProofError, Prover, TlogProof, check_consistency, check_inclusion, prove_consistency, prove_inclusion,
 };
-pub use reader::{Entry, ReadError, Reader, Records, RecordsRev};
+pub use pruned::{PruneError, Pruned};
+pub use reader::{Entry, ReadError, Reader, Records, RecordsRev, SegmentInfo};
 pub use recovery::{Damage, OpenError, Recovery, Torn};
+pub use sealed::{MAX_DICTIONARY_BYTES, SealedError, dictionary_digest, seal_bytes, unseal};
+pub use sealing::seal_on;
 pub use segment::FORMAT_VERSION;
 pub use tiles::{ExportError, Exported, export_tiles};
 pub use tree::{CompactRange, EMPTY_ROOT, Hash, content_digest, leaf_hash, node_hash};

@@ -13,8 +13,9 @@ use crate::note::{
     MAX_NOTE_BYTES, NoteError, SignedCheckpoint, VerifierKey, decode_base64, encode_base64, encode_hash,
     parse_decimal, parse_hash,
 };
+use crate::pruned;
 use crate::recovery::Damage;
-use crate::segment::{SegmentHeader, SegmentWindow, segment_name, segment_numbers};
+use crate::segment::{SegmentHeader, SegmentWindow, open_segment, segment_name, segment_numbers};
 use crate::tree::{CompactRange, EMPTY_ROOT, Hash, leaf_hash, node_hash};
 
 /// The longest extra data in a tlog-proof file, in bytes.
@@ -42,6 +43,12 @@ pub enum ProofError {
         what: String,
         /// What the system said.
         source: io::Error,
+    },
+    /// What the proof needs was removed by pruning.
+    #[error("the records before {first} were removed; only what lies at or behind it can be proven")]
+    Pruned {
+        /// The first record that is kept.
+        first: u64,
     },
     /// The stored bytes that the proof needs are damaged.
     #[error("the log is damaged: {0}")]
@@ -171,6 +178,21 @@ pub fn check_consistency(
     Ok(())
 }
 
+/// The subtree of `low..high` among the peaks of a tree, if it is one of them.
+fn peak(range: &CompactRange, low: u64, high: u64) -> Option<Hash> {
+    let mut start = 0;
+    let mut bits = range.size();
+    for peak in range.peaks() {
+        let leaves = 1u64.checked_shl(bits.checked_ilog2()?)?;
+        if (start, start + leaves) == (low, high) {
+            return Some(*peak);
+        }
+        start += leaves;
+        bits -= leaves;
+    }
+    None
+}
+
 /// Makes proofs from a log's stored records. Keeps the leaf hashes of one segment, so several proofs cost little more
 /// than one. Sees the records that were complete when it was opened, and perhaps later ones.
 pub struct Prover {
@@ -190,11 +212,14 @@ impl Prover {
     pub fn open_on(disk: Arc<dyn Disk>) -> Result<Prover, ProofError> {
         let listing = |source| ProofError::Io { what: "listing the log".to_owned(), source };
         let mut segments = Vec::new();
-        for number in segment_numbers(disk.as_ref()).map_err(listing)? {
+        let pruned = pruned::read(disk.as_ref()).map_err(listing)?.ok().flatten();
+        let first = pruned.map_or(0, |pruned| pruned.first_segment);
+        let numbers = segment_numbers(disk.as_ref()).map_err(listing)?;
+        for number in numbers.into_iter().filter(|number| *number >= first) {
             let name = segment_name(number);
             let read = || -> io::Result<Vec<u8>> {
                 let mut block = vec![0; BLOCK_BYTES];
-                let count = disk.open(&name, Access::Read)?.read_at(&mut block, 0)?;
+                let count = open_segment(disk.as_ref(), number, Access::Read)?.read_at(&mut block, 0)?;
                 block.truncate(count);
                 Ok(block)
             };
@@ -288,6 +313,13 @@ impl Prover {
         if low >= high {
             return Ok(EMPTY_ROOT);
         }
+        if let Some((_, kept)) = self.segments.first()
+            && high <= kept.size()
+            && (low, high) != (0, kept.size())
+        {
+            // Before the first record that is kept only the subtrees in its header are known.
+            return peak(kept, low, high).ok_or(ProofError::Pruned { first: kept.size() });
+        }
         // A segment that begins at `high` helps only from 0: elsewhere its last peak may reach back before `low`.
         let after = self
             .segments
@@ -339,7 +371,7 @@ impl Prover {
             let (number, before) = &self.segments[place];
             let name = segment_name(*number);
             let reading = |source| ProofError::Io { what: format!("reading {name}"), source };
-            let file = self.disk.open(&name, Access::Read).map_err(reading)?;
+            let file = open_segment(self.disk.as_ref(), *number, Access::Read).map_err(reading)?;
             let mut window = SegmentWindow::new(file, 1024 * 1024).map_err(reading)?;
             let mut position = BLOCK_BYTES as u64;
             let mut leaves = Vec::new();

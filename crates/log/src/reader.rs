@@ -11,15 +11,18 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::committer::Content;
-use crate::disk::{Access, BLOCK_BYTES, Directory, Disk};
+use crate::disk::{Access, BLOCK_BYTES, Directory, Disk, DiskFile};
 use crate::group::{Frame, Frames, HEADER_BYTES, RECORD_OVERHEAD, is_complete};
 use crate::note::{MAX_NOTE_BYTES, NoteError, SignedCheckpoint, VerifierKey};
+use crate::pruned::{self, PRUNED_FILE, Pruned};
 use crate::recovery::{CHECKPOINT_FILE, Damage, read_small};
-use crate::segment::{SegmentHeader, SegmentWindow, segment_name, segment_numbers};
+use crate::segment::{SegmentHeader, SegmentWindow, is_sealed, open_segment, segment_name, segment_numbers};
 use crate::tree::{Hash, content_digest};
 
 /// Group indexes of sealed segments that are kept.
 const KEPT_INDEXES: usize = 8;
+/// Sealed segments that are kept open.
+const KEPT_SEALED: usize = 4;
 /// How much is read at a time when reading on and on, in bytes.
 const SCAN_CHUNK_BYTES: usize = 512 * 1024;
 
@@ -47,6 +50,12 @@ pub enum ReadError {
         index: u64,
         /// How many records there are.
         size: u64,
+    },
+    /// The record was removed by pruning.
+    #[error("the records before {first} were removed (see fdr verify); the log begins with record {first}")]
+    Pruned {
+        /// The first record that is kept.
+        first: u64,
     },
     /// The checkpoint file is malformed.
     #[error("checkpoint file: {0}")]
@@ -103,6 +112,21 @@ struct Segment {
     first_index: Option<u64>,
 }
 
+/// A segment, as its header tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentInfo {
+    /// Its number.
+    pub number: u64,
+    /// Records before it.
+    pub first_index: u64,
+    /// When it was begun, by the writer's wall clock, in nanoseconds since 1970: everything before it is older.
+    pub created_wall_ns: u64,
+    /// The root of the records before it, as the header has it.
+    pub root: Hash,
+    /// Whether it is sealed.
+    pub sealed: bool,
+}
+
 /// What the reader knows of the log.
 struct View {
     /// All segments, ascending; the last is the newest with a good header.
@@ -122,6 +146,10 @@ struct View {
 pub struct Reader {
     disk: Arc<dyn Disk>,
     verifier: VerifierKey,
+    /// Where the log began when it was opened, if not with record 0.
+    pruned: Option<Pruned>,
+    /// Sealed segments used lately, open: each keeps a few of its blocks. Held to look only.
+    sealed: Mutex<VecDeque<(u64, Arc<dyn DiskFile>)>>,
     /// Held while the view is extended or an index is made.
     view: Mutex<View>,
 }
@@ -144,17 +172,16 @@ impl Reader {
 
     /// As [`open`](Self::open), on any [`Disk`].
     pub fn open_on(disk: Arc<dyn Disk>) -> Result<Reader, ReadError> {
-        let numbers = segment_numbers(disk.as_ref()).map_err(ReadError::io("listing the log"))?;
-        let mut segments = Vec::with_capacity(numbers.len());
-        let mut last_good = None;
-        for number in numbers {
-            let read = read_header(disk.as_ref(), number)?;
-            let first_index = read.as_ref().map(|(header, _)| header.range.size());
-            segments.push(Segment { number, first_index });
-            if let Some(read) = read {
-                last_good = Some((segments.len(), read));
+        let mut pruned = read_pruned(disk.as_ref())?;
+        let (mut segments, last_good) = loop {
+            let (segments, last_good) = read_headers(disk.as_ref(), pruned.as_ref())?;
+            // Segments may go while we look at them, but never before the file says so.
+            let now = read_pruned(disk.as_ref())?;
+            if now == pruned {
+                break (segments, last_good);
             }
-        }
+            pruned = now;
+        };
         let Some((count, (header, last_hash))) = last_good else {
             return Err(ReadError::NoLog("no segment has a header".to_owned()));
         };
@@ -169,7 +196,8 @@ impl Reader {
             last_hash,
             indexes: VecDeque::new(),
         };
-        let reader = Reader { disk, verifier: header.verifier, view: Mutex::new(view) };
+        let sealed = Mutex::default();
+        let reader = Reader { disk, verifier: header.verifier, pruned, sealed, view: Mutex::new(view) };
         reader.refresh()?;
         Ok(reader)
     }
@@ -182,6 +210,39 @@ impl Reader {
     /// How many records were complete at the last [`refresh`](Self::refresh).
     pub fn len(&self) -> u64 {
         self.view().size
+    }
+
+    /// The first record that is kept: 0, unless the log was pruned. [`len`](Self::len) counts from 0 all the same.
+    pub fn first_index(&self) -> u64 {
+        self.pruned.as_ref().map_or(0, |pruned| pruned.first_index)
+    }
+
+    /// Where the log begins, if it was pruned, as its file says: whether that was rightly done is for verification.
+    pub fn pruned(&self) -> Option<&Pruned> {
+        self.pruned.as_ref()
+    }
+
+    /// The segments known, ascending, the newest included.
+    pub fn segments(&self) -> Result<Vec<SegmentInfo>, ReadError> {
+        let known = self.view().segments.clone();
+        let mut infos = Vec::with_capacity(known.len());
+        for Segment { number, first_index } in known {
+            let Some(first_index) = first_index else { continue };
+            let Some((header, _)) = read_header(self.disk.as_ref(), number)? else { continue };
+            infos.push(SegmentInfo {
+                number,
+                first_index,
+                created_wall_ns: header.created_wall_ns,
+                root: header.range.root(),
+                sealed: is_sealed(self.disk.as_ref(), number),
+            });
+        }
+        Ok(infos)
+    }
+
+    /// Whether a log may begin with segment `number`: no content that it refers to begins before it.
+    pub fn may_begin_at(&self, number: u64) -> Result<bool, ReadError> {
+        pruned::begins_whole(self.disk.as_ref(), number).map_err(ReadError::io("reading the log"))
     }
 
     /// Whether there were none.
@@ -257,7 +318,7 @@ impl Reader {
         let end = self.len();
         Records {
             reader: self,
-            next: from.min(end),
+            next: from.max(self.first_index()).min(end),
             end,
             segment: None,
             queue: VecDeque::new(),
@@ -276,6 +337,9 @@ impl Reader {
         let size = self.len();
         if index >= size {
             return Err(ReadError::NoRecord { index, size });
+        }
+        if index < self.first_index() {
+            return Err(ReadError::Pruned { first: self.first_index() });
         }
         let (segment, places, at) = self.locate(index)?;
         let mut window = self.window(segment, BLOCK_BYTES)?;
@@ -298,6 +362,9 @@ impl Reader {
         let size = self.len();
         if record_index >= size {
             return Err(ReadError::NoRecord { index: record_index, size });
+        }
+        if record_index < self.first_index() {
+            return Err(ReadError::Pruned { first: self.first_index() });
         }
         let (mut segment, mut places, mut at) = self.locate(record_index)?;
         let mut chunks: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
@@ -339,7 +406,7 @@ impl Reader {
             }
             // One group back, as long as it is content-only.
             while at == 0 {
-                if segment == 0 {
+                if segment == self.pruned.as_ref().map_or(0, |pruned| pruned.first_segment) {
                     return Ok(None);
                 }
                 segment -= 1;
@@ -354,11 +421,48 @@ impl Reader {
     }
 
     fn window(&self, segment: u64, chunk_bytes: usize) -> Result<SegmentWindow, ReadError> {
-        let name = segment_name(segment);
-        self.disk
-            .open(&name, Access::Read)
-            .and_then(|file| SegmentWindow::new(file, chunk_bytes))
-            .map_err(ReadError::io(format!("opening {name}")))
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => match read_pruned(self.disk.as_ref()) {
+                Ok(Some(pruned)) if segment < pruned.first_segment => {
+                    ReadError::Pruned { first: pruned.first_index }
+                }
+                _ => ReadError::io(format!("opening {}", segment_name(segment)))(error),
+            },
+            io::ErrorKind::InvalidData => {
+                let (first, next) = self.indexes_of(segment);
+                ReadError::damaged(first..next, segment, 0, &error.to_string())
+            }
+            _ => ReadError::io(format!("opening {}", segment_name(segment)))(error),
+        };
+        let file = self.open_segment(segment).map_err(failed)?;
+        SegmentWindow::new(file, chunk_bytes).map_err(failed)
+    }
+
+    /// Opens a segment; a sealed one may be open still.
+    fn open_segment(&self, segment: u64) -> io::Result<Arc<dyn DiskFile>> {
+        let lock = || self.sealed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, file)) = lock().iter().find(|(number, _)| *number == segment) {
+            return Ok(file.clone());
+        }
+        let file = open_segment(self.disk.as_ref(), segment, Access::Read)?;
+        if is_sealed(self.disk.as_ref(), segment) {
+            let mut open = lock();
+            if open.len() >= KEPT_SEALED {
+                open.pop_front();
+            }
+            open.push_back((segment, file.clone()));
+        }
+        Ok(file)
+    }
+
+    /// The records that a segment has, as far as headers tell.
+    fn indexes_of(&self, segment: u64) -> (u64, u64) {
+        // Who extends the view holds it, and meets the newest segment only.
+        let Ok(view) = self.view.try_lock() else { return (0, u64::MAX) };
+        let before = view.segments.iter().take_while(|known| known.number <= segment);
+        let first = before.filter_map(|known| known.first_index).last().unwrap_or(0);
+        let after = view.segments.iter().find(|known| known.number > segment && known.first_index.is_some());
+        (first, after.and_then(|known| known.first_index).unwrap_or(view.size))
     }
 
     /// The segment, its groups, and which of them holds record `index`, which must be below the length.
@@ -480,18 +584,48 @@ fn remember(indexes: &mut VecDeque<(u64, Arc<Vec<GroupPlace>>)>, segment: u64, p
     indexes.push_back((segment, places));
 }
 
+/// Where the log begins, if not with record 0.
+fn read_pruned(disk: &dyn Disk) -> Result<Option<Pruned>, ReadError> {
+    let read = pruned::read(disk).map_err(ReadError::io("reading where the log begins"))?;
+    read.map_err(|what| {
+        let (file, what) = (PRUNED_FILE.to_owned(), what.to_owned());
+        ReadError::Damaged(Damage { indexes: 0..0, file, offset: 0, what })
+    })
+}
+
+/// How many segments there are up to the last good header, and that header with its chain hash.
+type LastGood = Option<(usize, (SegmentHeader, Hash))>;
+
+fn read_headers(disk: &dyn Disk, pruned: Option<&Pruned>) -> Result<(Vec<Segment>, LastGood), ReadError> {
+    let numbers = segment_numbers(disk).map_err(ReadError::io("listing the log"))?;
+    let first = pruned.map_or(0, |pruned| pruned.first_segment);
+    let mut segments = Vec::with_capacity(numbers.len());
+    let mut last_good = None;
+    for number in numbers.into_iter().filter(|number| *number >= first) {
+        let read = read_header(disk, number)?;
+        let first_index = read.as_ref().map(|(header, _)| header.range.size());
+        segments.push(Segment { number, first_index });
+        if let Some(read) = read {
+            last_good = Some((segments.len(), read));
+        }
+    }
+    Ok((segments, last_good))
+}
+
 /// A segment's header and the chain hash behind it; `None` if there is no good header.
 fn read_header(disk: &dyn Disk, number: u64) -> Result<Option<(SegmentHeader, Hash)>, ReadError> {
     let name = segment_name(number);
     let read = || -> io::Result<Vec<u8>> {
         let mut block = vec![0; BLOCK_BYTES];
-        let file = disk.open(&name, Access::Read)?;
+        let file = open_segment(disk, number, Access::Read)?;
         let count = file.read_at(&mut block, 0)?;
         block.truncate(count);
         Ok(block)
     };
     let block = match read() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
+            return Ok(None);
+        }
         read => read.map_err(ReadError::io(format!("reading {name}")))?,
     };
     let hash = SegmentHeader::chain_hash(&block);
@@ -617,7 +751,7 @@ impl Iterator for RecordsRev<'_> {
                 self.before = entry.index;
                 return Some(Ok(entry));
             }
-            if self.failed || self.before == 0 {
+            if self.failed || self.before <= self.reader.first_index() {
                 return None;
             }
             if let Err(error) = self.fill() {

@@ -16,7 +16,11 @@ use std::time::{Duration, SystemTime};
 use crate::disk::{Access, AlignedBuffer, BLOCK_BYTES, Disk, DiskFile};
 use crate::group::{Chain, Frame, GroupHeader, MAX_GROUP_BYTES, check_group, is_complete};
 use crate::note::{MAX_NOTE_BYTES, NoteError, SignedCheckpoint, VerifierKey};
-use crate::segment::{SegmentHeader, SegmentWindow, is_zero, segment_name, segment_numbers};
+use crate::pruned::{self, PRUNED_FILE, Pruned};
+use crate::sealed::sealed_name;
+use crate::segment::{
+    SegmentHeader, SegmentWindow, is_sealed, is_zero, open_segment, segment_name, segment_numbers,
+};
 use crate::tree::{CompactRange, Hash};
 use crate::window::{BatchKey, Stored};
 
@@ -34,6 +38,8 @@ pub struct Recovery {
     pub size: u64,
     /// The root of their tree.
     pub root: Hash,
+    /// The first record that is kept: 0, unless the log was pruned.
+    pub first_index: u64,
     /// Whether the log was made just now.
     pub created: bool,
     /// Segments with a header.
@@ -137,6 +143,7 @@ pub(crate) struct Recovered {
     pub(crate) newest: Option<Newest>,
     pub(crate) checkpoint: Option<SignedCheckpoint>,
     pub(crate) torn: Option<TornPlan>,
+    pub(crate) pruned: Option<Pruned>,
 }
 
 /// The newest segment.
@@ -180,11 +187,24 @@ pub(crate) fn read_small(disk: &dyn Disk, name: &str, limit: usize) -> io::Resul
 
 /// Reads and checks everything that opening relies on.
 pub(crate) fn recover(disk: &dyn Disk, verifier: &VerifierKey) -> Result<Recovered, OpenError> {
-    let numbers = segment_numbers(disk).map_err(OpenError::io("listing the log"))?;
-    for (expected, number) in numbers.iter().enumerate() {
-        if *number != expected as u64 {
-            let name = segment_name(expected as u64);
+    let mut numbers = segment_numbers(disk).map_err(OpenError::io("listing the log"))?;
+    let pruned = pruned::read(disk)
+        .map_err(OpenError::io("reading where the log begins"))?
+        .map_err(|what| damage(0..u64::MAX, PRUNED_FILE, 0, what))?;
+    let first = pruned.as_ref().map_or(0, |pruned| pruned.first_segment);
+    // What is left of the others goes when the log is open.
+    numbers.retain(|number| *number >= first);
+    for (expected, number) in (first..).zip(&numbers) {
+        if *number != expected {
+            let name = segment_name(expected);
             return Err(damage(0..u64::MAX, name, 0, "the segment file is missing"));
+        }
+    }
+    if let Some(pruned) = &pruned {
+        let header = pruned::header_of(disk, first).map_err(OpenError::io("reading where the log begins"))?;
+        if !header.is_some_and(|header| pruned.fits(&header)) {
+            let what = "the log does not begin as the file 'pruned' says";
+            return Err(damage(0..pruned.first_index, segment_name(first), 0, what));
         }
     }
     let note =
@@ -200,7 +220,13 @@ pub(crate) fn recover(disk: &dyn Disk, verifier: &VerifierKey) -> Result<Recover
     for &number in numbers.iter().rev() {
         let name = segment_name(number);
         let reading = || format!("reading {name}");
-        let file = disk.open(&name, Access::Recover).map_err(OpenError::io(reading()))?;
+        let opened = open_segment(disk, number, Access::Recover);
+        let file = match opened {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(damage(0..u64::MAX, sealed_name(number), 0, error.to_string()));
+            }
+            opened => opened.map_err(OpenError::io(reading()))?,
+        };
         if let Some(newest) = &newest {
             let mut window = SegmentWindow::new(file, BLOCK_BYTES).map_err(OpenError::io(reading()))?;
             let block = window.bytes(0, BLOCK_BYTES).map_err(OpenError::io(reading()))?;
@@ -231,6 +257,11 @@ pub(crate) fn recover(disk: &dyn Disk, verifier: &VerifierKey) -> Result<Recover
         }
         match SegmentHeader::decode(block, number) {
             Ok(header) => {
+                if is_sealed(disk, number) {
+                    // Only a full segment is sealed, when the next one has been begun.
+                    let what = "the segment after a sealed one is missing";
+                    return Err(damage(header.range.size()..u64::MAX, segment_name(number + 1), 0, what));
+                }
                 if header.verifier != *verifier {
                     let (expected, found) = (verifier.to_string(), header.verifier.to_string());
                     return Err(OpenError::WrongKey { expected, found });
@@ -258,7 +289,7 @@ pub(crate) fn recover(disk: &dyn Disk, verifier: &VerifierKey) -> Result<Recover
         Some(Err(_)) => return Err(damage(0..0, CHECKPOINT_FILE, 0, "it is not UTF-8")),
         Some(Ok(text)) => Some(check_checkpoint(disk, verifier, &text, newest.as_ref())?),
     };
-    Ok(Recovered { newest, checkpoint, torn })
+    Ok(Recovered { newest, checkpoint, torn, pruned })
 }
 
 /// Walks the newest segment's groups and decides what the bytes after the last good one are.
@@ -419,7 +450,7 @@ pub(crate) fn root_at(disk: &dyn Disk, size: u64) -> Result<Hash, RootError> {
         })
     };
     for &number in numbers.iter().rev() {
-        let file = disk.open(&segment_name(number), Access::Recover).map_err(RootError::Io)?;
+        let file = open_segment(disk, number, Access::Recover).map_err(RootError::Io)?;
         let mut window = SegmentWindow::new(file, 1024 * 1024).map_err(RootError::Io)?;
         let block = window.bytes(0, BLOCK_BYTES).map_err(RootError::Io)?;
         let Ok(header) = SegmentHeader::decode(block, number) else { continue };

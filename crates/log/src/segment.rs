@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::disk::{AlignedBuffer, BLOCK_BYTES, Disk, DiskFile};
+use crate::disk::{Access, AlignedBuffer, BLOCK_BYTES, Disk, DiskFile};
 use crate::group::{Fault, GroupHeader, MAX_GROUP_BYTES};
 use crate::note::VerifierKey;
+use crate::sealed::{SealedFile, sealed_name, sealed_number};
 use crate::tree::{CompactRange, Hash};
 
 /// The version of the on-disk format that is written; all versions up to it are read.
@@ -32,11 +33,40 @@ pub(crate) fn segment_number(name: &str) -> Option<u64> {
     (segment_name(number) == name).then_some(number)
 }
 
-/// The numbers of all segment files, ascending.
+/// The numbers of all segments, sealed or not, ascending.
 pub(crate) fn segment_numbers(disk: &dyn Disk) -> io::Result<Vec<u64>> {
-    let mut numbers: Vec<u64> = disk.names()?.iter().filter_map(|name| segment_number(name)).collect();
+    let number = |name: &String| segment_number(name).or_else(|| sealed_number(name));
+    let mut numbers: Vec<u64> = disk.names()?.iter().filter_map(number).collect();
     numbers.sort_unstable();
+    numbers.dedup();
     Ok(numbers)
+}
+
+/// Opens segment `number` for reading, sealed or not. The one place that knows the difference.
+pub(crate) fn open_segment(disk: &dyn Disk, number: u64, access: Access) -> io::Result<Arc<dyn DiskFile>> {
+    // In this order: a segment is removed only after its sealed form is there.
+    match disk.open(&segment_name(number), access) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let file = disk.open(&sealed_name(number), access).map_err(|sealed| match sealed.kind() {
+                io::ErrorKind::NotFound => error,
+                _ => sealed,
+            })?;
+            // A damaged block is to be found as damage to its groups, and the rest to be read.
+            Ok(Arc::new(SealedFile::open(file, number, true)?))
+        }
+        opened => opened,
+    }
+}
+
+/// Whether only the sealed form of a segment is there. Such a segment is full: another one follows.
+pub(crate) fn is_sealed(disk: &dyn Disk, number: u64) -> bool {
+    let there = |name: &str| !matches!(disk.open(name, Access::Read), Err(error) if error.kind() == io::ErrorKind::NotFound);
+    !there(&segment_name(number)) && there(&sealed_name(number))
+}
+
+/// The name of the file that segment `number` is read from.
+pub(crate) fn segment_file_name(disk: &dyn Disk, number: u64) -> String {
+    if is_sealed(disk, number) { sealed_name(number) } else { segment_name(number) }
 }
 
 /// Identifies a log: SHA-256 of its verifier key as text, so of origin and public key.

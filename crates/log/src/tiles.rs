@@ -80,7 +80,7 @@ pub struct Exported {
 /// bundle of 256 records.
 ///
 /// # Errors
-/// See [`ExportError`]. The checkpoint in `dir` is replaced only after everything under it is written.
+/// See [`ExportError`]; a pruned log can't be exported so. The checkpoint in `dir` is replaced only after everything under it is written.
 pub fn export_tiles(
     reader: &Reader,
     checkpoint: &SignedCheckpoint,
@@ -90,6 +90,10 @@ pub fn export_tiles(
     let size = checkpoint.size();
     if reader.len() < size {
         return Err(ExportError::TooShort { size, len: reader.len() });
+    }
+    if reader.first_index() > 0 {
+        // Every tile is made from all leaves before it.
+        return Err(ReadError::Pruned { first: reader.first_index() }.into());
     }
     let mut folder = Folder::open(dir, checkpoint)?;
     let mut range = CompactRange::new();

@@ -12,18 +12,23 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io;
 use std::ops::{Bound, Range};
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use crate::disk::{Access, BLOCK_BYTES, Directory, Disk};
+use crate::disk::{Access, BLOCK_BYTES, Directory, Disk, DiskFile};
 use crate::group::{
     Chain, ContentFrame, Fault, Frame, Frames, GroupHeader, MAX_GROUP_BYTES, PlacedFrame, RECORD_OVERHEAD,
     check_group, check_unplaced, is_complete,
 };
 use crate::lock::lock_holder;
 use crate::note::{MAX_NOTE_BYTES, NoteError, SignedCheckpoint, VerifierKey};
+use crate::pruned::{self, PRUNED_FILE, Pruned};
 use crate::recovery::{CHECKPOINT_FILE, Damage, RootError, read_small, root_at};
-use crate::segment::{SegmentHeader, SegmentWindow, is_zero, segment_name, segment_numbers};
+use crate::sealed::{SealedFile, sealed_name};
+use crate::segment::{
+    SegmentHeader, SegmentWindow, is_sealed, is_zero, open_segment, segment_file_name, segment_name,
+    segment_numbers,
+};
 use crate::tree::{CompactRange, ContentHasher, EMPTY_ROOT, Hash};
 
 /// How many damages are listed; more are only counted.
@@ -156,6 +161,11 @@ pub struct Report {
     pub checkpoint: Option<SignedCheckpoint>,
     /// The checkpoints given as `against`, in their order.
     pub against: Vec<Compared>,
+    /// Where the log begins, if it was pruned. What came before is not checked, and that somebody was allowed to remove
+    /// it is not known here: the log knows nothing of what a record means.
+    pub pruned: Option<Pruned>,
+    /// For the caller to set: a record of the log says that it was pruned, with these numbers and this root.
+    pub pruned_confirmed: bool,
     /// An incomplete group at the end.
     pub torn: Option<TornTail>,
     /// Whether a writer had the log open meanwhile.
@@ -165,9 +175,13 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether everything is as it was written and agrees with all checkpoints. A torn tail does not count.
+    /// Whether everything is as it was written and agrees with all checkpoints. A torn tail does not count. A pruned log
+    /// is, only if [`pruned_confirmed`](Self::pruned_confirmed) was set.
     pub fn is_intact(&self) -> bool {
-        self.damage_count == 0 && self.against.iter().all(|compared| compared.agreement == Agreement::Agrees)
+        let begins_rightly = self.pruned.is_none() || self.pruned_confirmed;
+        begins_rightly
+            && self.damage_count == 0
+            && self.against.iter().all(|compared| compared.agreement == Agreement::Agrees)
     }
 
     /// Records that no genuine checkpoint covers, at the end of the log: what came after the last one.
@@ -222,7 +236,12 @@ pub fn verify_on(
     let listing = |source| VerifyError::Io { what: "listing the log".to_owned(), source };
     // The checkpoint file first: a live writer only moves it forward, so the log read later has at least its size.
     let file = read_checkpoint_file(disk, key);
-    let numbers = segment_numbers(disk).map_err(listing)?;
+    let mut numbers = segment_numbers(disk).map_err(listing)?;
+    let marker = pruned::read(disk)
+        .map_err(|source| VerifyError::Io { what: "reading where the log begins".to_owned(), source })?;
+    let pruned = marker.as_ref().ok().cloned().flatten();
+    let first_segment = pruned.as_ref().map_or(0, |pruned| pruned.first_segment);
+    numbers.retain(|number| *number >= first_segment);
     if numbers.is_empty() && matches!(file, Ok(None)) {
         return Err(VerifyError::NoLog("it has no segments".to_owned()));
     }
@@ -231,7 +250,7 @@ pub fn verify_on(
     if let Ok(Some(checkpoint)) = &file {
         targets.insert(checkpoint.size(), None);
     }
-    let report = Report { origin: key.name().to_owned(), live, ..Report::default() };
+    let report = Report { origin: key.name().to_owned(), live, pruned: pruned.clone(), ..Report::default() };
     // Signatures take longer than hashing a record; they are checked on a thread of their own.
     let (notes, inbox) = mpsc::sync_channel(1024);
     let (report, signatures) = std::thread::scope(|scope| {
@@ -245,7 +264,8 @@ pub fn verify_on(
             report,
             targets,
             next_target: 0,
-            chain: Some(Chain {
+            // The first header of a pruned log says where it begins; a checkpoint that agrees later proves it.
+            chain: pruned.is_none().then(|| Chain {
                 next_group: 0,
                 previous_hash: [0; 32],
                 range: CompactRange::new(),
@@ -257,15 +277,20 @@ pub fn verify_on(
             logged_size: 0,
             notes,
             open_content: None,
-            resumed: false,
+            resumed: first_segment > 0,
             digests: HashSet::new(),
             records: Vec::new(),
             total_bytes: 0,
             told_bytes: 0,
             damage_end: None,
         };
+        if let Err(what) = marker {
+            walk.report.damage_count += 1;
+            let file = PRUNED_FILE.to_owned();
+            walk.report.damages.push(Damage { indexes: 0..0, file, offset: 0, what: what.to_owned() });
+        }
         walk.hit_target();
-        walk.run(&numbers);
+        walk.run(&numbers, first_segment);
         walk.finish(against, file, signatures)
     });
     let mut report = report;
@@ -386,9 +411,9 @@ struct Walk<'a, 'v> {
 }
 
 impl Walk<'_, '_> {
-    fn run(&mut self, numbers: &[u64]) {
+    fn run(&mut self, numbers: &[u64], first_segment: u64) {
         let newest = numbers.iter().rposition(|number| {
-            self.disk.open(&segment_name(*number), Access::Read).is_ok_and(|file| {
+            open_segment(self.disk, *number, Access::Read).is_ok_and(|file| {
                 let mut block = vec![0; BLOCK_BYTES];
                 file.read_at(&mut block, 0)
                     .is_ok_and(|count| SegmentHeader::decode(&block[..count], *number).is_ok())
@@ -397,11 +422,10 @@ impl Walk<'_, '_> {
         // Without any good header everything there is gets looked at, and found damaged.
         let walked = newest.map_or(0, |at| at + 1);
         for number in numbers {
-            let size =
-                self.disk.open(&segment_name(*number), Access::Read).and_then(|file| file.size_bytes());
+            let size = open_segment(self.disk, *number, Access::Read).and_then(|file| file.size_bytes());
             self.total_bytes += size.unwrap_or(0);
         }
-        let mut expected = 0;
+        let mut expected = first_segment;
         for (at, &number) in numbers[..walked].iter().enumerate() {
             if expected < number {
                 let what = match number - expected {
@@ -435,7 +459,7 @@ impl Walk<'_, '_> {
             self.report.last_good_before_damage = indexes.start.min(self.size()).checked_sub(1);
         }
         if self.report.damages.len() < MAX_LISTED_DAMAGES {
-            let file = segment_name(segment);
+            let file = segment_file_name(self.disk, segment);
             self.report.damages.push(Damage { indexes, file, offset, what: what.to_owned() });
         }
     }
@@ -485,8 +509,44 @@ impl Walk<'_, '_> {
 
     /// Walks one segment: header, groups, zero tail.
     fn segment(&mut self, number: u64, newest: bool) -> io::Result<()> {
-        let mut window =
-            SegmentWindow::new(self.disk.open(&segment_name(number), Access::Read)?, READ_CHUNK_BYTES)?;
+        let (file, sealed) = self.open(number)?;
+        let walk = || {
+            let window = SegmentWindow::new(file, READ_CHUNK_BYTES)?;
+            self.walk_segment(window, number, newest)
+        };
+        // Decompressing takes longer than hashing: it goes ahead on a thread of its own.
+        let walked = match &sealed {
+            None => walk(),
+            Some(sealed) => std::thread::scope(|scope| {
+                let _finish = Finish(sealed);
+                scope.spawn(|| sealed.read_ahead());
+                walk()
+            }),
+        };
+        // What was given in the place of a damaged block has been found damaged too; here is why.
+        for fault in sealed.iter().flat_map(|sealed| sealed.take_faults()) {
+            self.damage(0..0, number, fault.offset, &fault.what);
+        }
+        if newest && sealed.is_some() && !self.live {
+            let what = "the segment after a sealed one is missing";
+            self.lose(self.size()..u64::MAX, number + 1, 0, what);
+        }
+        walked
+    }
+
+    /// Opens a segment, sealed or not; of a sealed one damaged blocks are to be stepped over.
+    fn open(&self, number: u64) -> io::Result<Opened> {
+        match self.disk.open(&segment_name(number), Access::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_sealed(self.disk, number) => {
+                let file = self.disk.open(&sealed_name(number), Access::Read)?;
+                let sealed = Arc::new(SealedFile::open(file, number, true)?);
+                Ok((sealed.clone(), Some(sealed)))
+            }
+            opened => Ok((opened?, None)),
+        }
+    }
+
+    fn walk_segment(&mut self, mut window: SegmentWindow, number: u64, newest: bool) -> io::Result<()> {
         self.report.segments += 1;
         self.tell(BLOCK_BYTES as u64);
         let block = window.bytes(0, BLOCK_BYTES)?;
@@ -598,6 +658,13 @@ impl Walk<'_, '_> {
             let chained = header.previous_hash == chain.previous_hash;
             chained && header.range == chain.range && header.first_group == chain.next_group
         });
+        if let Some(pruned) = &self.report.pruned
+            && pruned.first_segment == number
+            && !pruned.fits(&header)
+        {
+            let what = "the log does not begin as the file 'pruned' says";
+            self.damage(0..first, number, 0, what);
+        }
         if !continues {
             if self.chain.is_some() {
                 let from = self.size().min(first);
@@ -880,7 +947,7 @@ impl Walk<'_, '_> {
     /// A segment behind the last good header: reserve, and zero; or a header that a crash cut off.
     fn unused(&mut self, number: u64, first: bool, no_header_at_all: bool) -> io::Result<()> {
         let mut window =
-            SegmentWindow::new(self.disk.open(&segment_name(number), Access::Read)?, READ_CHUNK_BYTES)?;
+            SegmentWindow::new(open_segment(self.disk, number, Access::Read)?, READ_CHUNK_BYTES)?;
         let found = window.not_zero(0)?;
         self.tell(window.file_bytes());
         match found {
@@ -1019,6 +1086,18 @@ impl Walk<'_, '_> {
         (report, checker)
     }
 }
+
+/// Lets the thread that reads ahead end, whatever happens to the one that walks.
+struct Finish<'a>(&'a SealedFile);
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        self.0.finish();
+    }
+}
+
+/// A segment's file, and the same once more if it is sealed.
+type Opened = (Arc<dyn DiskFile>, Option<Arc<SealedFile>>);
 
 /// Whether a good group header of this segment stands anywhere behind the group at `position`.
 fn group_follows(window: &mut SegmentWindow, position: u64, salt: Option<[u8; 16]>) -> io::Result<bool> {

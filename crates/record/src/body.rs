@@ -916,6 +916,12 @@ pub struct LogPruned {
     pub rule: String,
     /// On whose authority.
     pub authority: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How many sessions are gone wholly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<u64>,
 }
 
 /// Body of `log.restart`.

@@ -1,6 +1,7 @@
 //! Behaviour of the real programs: one binary, one module for each subject.
 
 mod agents;
+mod attacks_same_uid;
 mod claude_code;
 mod claude_code_policy;
 mod claude_code_reconcile;
@@ -16,6 +17,7 @@ mod opencode;
 mod policy;
 mod program;
 mod reconcile;
+mod retain;
 mod run;
 mod runtimes;
 mod runtimes_faults;
@@ -25,4 +27,5 @@ mod runtimes_reconcile;
 mod runtimes_run;
 mod runtimes_together;
 mod scripted_llm;
+mod system;
 mod views;

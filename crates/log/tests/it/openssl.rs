@@ -10,7 +10,7 @@ use fdr_log::{Content, Log};
 
 use crate::append::{batch, options};
 
-fn run(arguments: &[&str], input: &[u8]) -> Option<String> {
+pub fn run(arguments: &[&str], input: &[u8]) -> Option<String> {
     let mut child = Command::new("openssl")
         .args(arguments)
         .stdin(Stdio::piped())

@@ -41,8 +41,17 @@ struct Contents {
     name_durable: bool,
 }
 
+/// A name that was taken away or given, not durably yet.
+enum NameChange {
+    Removed { name: String, file: Contents },
+    Renamed { from: String, to: String, replaced: Option<Contents> },
+}
+
 struct Inner {
     files: BTreeMap<String, Contents>,
+    name_changes: Vec<NameChange>,
+    /// Removed, and readable to who has it open.
+    unlinked: BTreeMap<String, Contents>,
     quarantine: BTreeMap<String, Vec<u8>>,
     fault: Fault,
     mutations: u64,
@@ -99,6 +108,20 @@ fn tear(durable: &mut Vec<u8>, offset: usize, data: &[u8], die: &mut u64) {
 }
 
 impl Inner {
+    /// All but the first `kept` changes of names did not reach the disk.
+    fn undo_names(&mut self, kept: usize) {
+        for change in self.name_changes.drain(..).skip(kept).collect::<Vec<_>>().into_iter().rev() {
+            match change {
+                NameChange::Removed { name, file } => drop(self.files.insert(name, file)),
+                NameChange::Renamed { from, to, replaced } => {
+                    let file = self.files.remove(&to).expect("what was renamed is there");
+                    self.files.insert(from, file);
+                    replaced.map(|file| self.files.insert(to, file));
+                }
+            }
+        }
+    }
+
     /// Counts a mutation and says what becomes of it; on a crash everything under way is torn.
     fn next(&mut self, under_way: Option<(&str, usize, &[u8])>) -> io::Result<Outcome> {
         if self.crashed {
@@ -119,6 +142,8 @@ impl Inner {
                     }
                     file.name_durable |= splitmix(&mut die) & 1 == 1;
                 }
+                let kept = splitmix(&mut die) as usize % (self.name_changes.len() + 1);
+                self.undo_names(kept);
                 self.crashed = true;
                 Err(io::Error::other("the machine stopped"))
             }
@@ -142,6 +167,8 @@ impl SimDisk {
         Arc::new_cyclic(|this| SimDisk {
             inner: Mutex::new(Inner {
                 files,
+                name_changes: Vec::new(),
+                unlinked: BTreeMap::new(),
                 quarantine,
                 fault: Fault::None,
                 mutations: 0,
@@ -176,6 +203,18 @@ impl SimDisk {
 
     pub fn set_fault(&self, fault: Fault) {
         self.inner().fault = fault;
+    }
+
+    /// The machine stops in the mutation that comes `after` others from now on.
+    pub fn crash_in(&self, after: u64, seed: u64) {
+        let mut inner = self.inner();
+        inner.fault = Fault::Crash { at: inner.mutations + after, seed };
+    }
+
+    /// The mutation that comes `after` others from now on fails.
+    pub fn fail_in(&self, after: u64) {
+        let mut inner = self.inner();
+        inner.fault = Fault::Fail { at: inner.mutations + after, done: after % 2 == 1 };
     }
 
     pub fn set_space(&self, bytes: u64) {
@@ -236,6 +275,7 @@ impl Disk for SimDisk {
         let outcome = inner.next(None)?;
         if !matches!(outcome, Outcome::Lie) {
             inner.files.values_mut().for_each(|file| file.name_durable = true);
+            inner.name_changes.clear();
         }
         after(outcome)
     }
@@ -261,6 +301,28 @@ impl Disk for SimDisk {
         } else {
             inner.files.insert(name.to_owned(), whole);
         }
+        after(outcome)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut inner = self.inner();
+        let outcome = inner.next(None)?;
+        let file = inner.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        let replaced = inner.files.insert(to.to_owned(), file);
+        inner.name_changes.push(NameChange::Renamed { from: from.to_owned(), to: to.to_owned(), replaced });
+        after(outcome)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut inner = self.inner();
+        if !inner.files.contains_key(name) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let outcome = inner.next(None)?;
+        let file = inner.files.remove(name).expect("it was there");
+        inner.space = inner.space.saturating_add(file.live.len() as u64);
+        inner.unlinked.insert(name.to_owned(), file.clone());
+        inner.name_changes.push(NameChange::Removed { name: name.to_owned(), file });
         after(outcome)
     }
 
@@ -313,12 +375,14 @@ impl SimFile {
 impl DiskFile for SimFile {
     fn size_bytes(&self) -> io::Result<u64> {
         let inner = self.disk.inner();
-        inner.files.get(&self.name).map(|file| file.live.len() as u64).ok_or(io::ErrorKind::NotFound.into())
+        let file = inner.files.get(&self.name).or(inner.unlinked.get(&self.name));
+        file.map(|file| file.live.len() as u64).ok_or(io::ErrorKind::NotFound.into())
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let inner = self.disk.inner();
-        let file = inner.files.get(&self.name).ok_or(io::ErrorKind::NotFound)?;
+        let file = inner.files.get(&self.name).or(inner.unlinked.get(&self.name));
+        let file = file.ok_or(io::ErrorKind::NotFound)?;
         let from = (offset as usize).min(file.live.len());
         let count = buffer.len().min(file.live.len() - from);
         buffer[..count].copy_from_slice(&file.live[from..from + count]);

@@ -927,8 +927,8 @@ impl<'t> Scan<'t, '_> {
 
     fn literal(&mut self, text: &str, before: &str, after: &str) {
         if let Some(scheme) = text.find("://") {
-            let from =
-                text[..scheme].rfind(|c: char| !c.is_ascii_alphanumeric() && c != '+').map_or(0, |i| i + 1);
+            let begins = |c: &char| !c.is_ascii_alphanumeric() && *c != '+';
+            let from = scheme - text[..scheme].chars().rev().take_while(|c| !begins(c)).count();
             let url = text[from..].split([' ', '<', '>', '"', '\'']).next().unwrap_or("");
             if from < scheme && url.len() > scheme - from + 3 {
                 if let Some(path) = url.strip_prefix("file://") {
