@@ -28,6 +28,8 @@ pub enum Ask {
     Hold(Change),
     /// Remove what may go.
     Prune(PruneOrder),
+    /// Have the newest checkpoint time-stamped.
+    Timestamp,
 }
 
 /// Has the recorder do something, which is started if none runs.
@@ -65,6 +67,11 @@ impl Recorder {
                 serde_json::to_vec(&())?
             }
             Ask::Hold(change) => serde_json::to_vec(&self.change_hold(&change, observed)?)?,
+            Ask::Timestamp => {
+                let keeper = self.timestamps.as_ref();
+                let keeper = keeper.context("no authority is configured; see [timestamp] in: fdr config")?;
+                serde_json::to_vec(&keeper.stamp(self)?)?
+            }
             Ask::Prune(order) => serde_json::to_vec(&self.prune(&order, observed)?)?,
         })
     }

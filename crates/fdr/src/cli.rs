@@ -3,7 +3,8 @@
 use crate::home::Home;
 use crate::{
     approvals, cat, config, control, demo, doctor, export, harness, import, install, intent, mcp_proxy,
-    normalize, policy, query, reconcile, recorder, replay, retain, run, sessions, show, tail, verify, watch,
+    normalize, policy, query, reconcile, recorder, replay, retain, run, sessions, show, tail, timestamp,
+    verify, watch,
 };
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;
@@ -68,6 +69,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Say how long records are kept, hold them, and remove what may go.
     Retain(retain::RetainArgs),
+    /// Have checkpoints time-stamped by an authority, and show what was.
+    Timestamp(timestamp::TimestampArgs),
     /// Take in the transcripts that an agent keeps on disk.
     Import(import::ImportArgs),
     /// Say what a command or a payload means in canonical words.
@@ -138,6 +141,7 @@ impl Cli {
             Command::Approvals(args) => approvals::run(args, &home, out),
             Command::Replay(args) => replay::run(&args, &home, out),
             Command::Retain(args) => retain::run(args, &home, out),
+            Command::Timestamp(args) => timestamp::run(&args, &home, out),
             Command::Import(args) => import::run(&args, &home, out),
             Command::Normalize(args) => normalize::run(&args, out),
             Command::McpProxy(args) => mcp_proxy::run(&args, home.front()),

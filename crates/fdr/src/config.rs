@@ -3,6 +3,7 @@
 
 use crate::home::Home;
 use crate::retain;
+use crate::timestamp;
 use anyhow::Context;
 use fdr_hook::{Failure, MAX_APPROVAL_WAIT_S};
 use fdr_policy::Source;
@@ -46,6 +47,8 @@ pub struct Config {
     pub segment_mib: Option<u32>,
     /// How long records are kept.
     pub retain: retain::Settings,
+    /// Who time-stamps checkpoints. Default: nobody.
+    pub timestamp: Option<timestamp::Settings>,
 }
 
 /// See [`Config::approvals`].
@@ -130,6 +133,13 @@ segment_mib = 32
 #rules = [\"pci-dss\", \"eu-ai-act\"]
 #keep_days = 400
 #keep_at_most_days = 1000
+
+# An authority (RFC 3161) that states when it saw the log's newest checkpoint. Only a digest is sent.
+# The tokens are in timestamps/: copy them elsewhere. ca: the certificates that they must lead to.
+#[timestamp]
+#url = \"http://timestamp.example.com\"
+#ca = \"timestamp-ca.pem\"
+#every_minutes = 15
 ";
 
 impl Config {
@@ -150,6 +160,9 @@ impl Config {
                     path.display()
                 );
                 config.retain.check().with_context(|| path.display().to_string())?;
+                if let Some(timestamp) = &config.timestamp {
+                    timestamp.check().with_context(|| path.display().to_string())?;
+                }
                 anyhow::ensure!(
                     config.segment_mib.is_none_or(|mib| (1..=1024).contains(&mib)),
                     "{}: segment_mib must be from 1 to 1024",

@@ -102,7 +102,7 @@ pub fn run(args: &DemoArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
     writeln!(out, "\n$ fdr verify\n")?;
     let key = verify::folder_key(&home, &home.log())?;
     let report = verify::check(&home.log(), &key, &[], &mut |_| {})?;
-    verify::print(&report, &key, "the key in this folder", out)?;
+    verify::print(&report, &verify::Outside::default(), &key, "the key in this folder", out)?;
     ensure!(report.is_intact(), "the log is not intact");
 
     writeln!(

@@ -44,6 +44,7 @@ mod system;
 mod table;
 mod tail;
 mod text;
+mod timestamp;
 mod trail;
 mod transcript_store;
 mod transcripts;

@@ -12,13 +12,14 @@ use crate::home::Home;
 use crate::judge::{Bench, Decider, Desk, Offer};
 use crate::surroundings::{self, Machine};
 use crate::text::{Look, LookArgs};
+use crate::timestamp;
 use crate::transcripts::{self, Span, Watcher};
 use anyhow::Context;
 use fdr_capture::{Ahead, Arrival, Captured, Piece, State, mcp};
 use fdr_hook::reply::{self, Reply};
 use fdr_hook::spool;
 use fdr_hook::wire::{self, Op, Request, Response};
-use fdr_log::{AppendError, Batch, Log, OpenError, Options, Pending, Reader, Recovery};
+use fdr_log::{AppendError, Batch, Log, OpenError, Options, Pending, Reader, Recovery, SignedCheckpoint};
 use fdr_policy::intent::Place;
 use fdr_record::scrub::Scrubber;
 use fdr_record::{
@@ -86,6 +87,8 @@ pub struct Recorder {
     started: Timestamp,
     connections: AtomicUsize,
     stopping: AtomicBool,
+    /// Has checkpoints time-stamped, where an authority is configured.
+    pub(crate) timestamps: Option<timestamp::keeper::Keeper>,
     /// Held while holds are changed or the log is pruned: neither may come between the other's look and deed.
     retaining: Mutex<()>,
 }
@@ -221,6 +224,7 @@ impl Recorder {
             connections: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             retaining: Mutex::default(),
+            timestamps: config.timestamp.clone().map(timestamp::keeper::Keeper::new),
             home,
         };
         recorder.record_start(&recovery, newest)?;
@@ -290,23 +294,31 @@ impl Recorder {
     }
 
     /// Records something about the recorder itself with content, and waits until it is durable.
+    ///
+    /// `contents` are role, media type and bytes of each.
     pub(crate) fn record_own_with(
         &self,
         body: Body,
-        role: &str,
-        media: &str,
-        bytes: Vec<u8>,
+        contents: Vec<(&str, &str, Vec<u8>)>,
     ) -> anyhow::Result<()> {
         let pending = {
             let mut order = self.order();
             let (source, seq) = order.next_own();
             let mut record = self.own_record(&mut order.state, body, None);
-            let (reference, content) = self.content_key.seal("", role, media, bytes);
-            record.content.push(reference);
-            self.submit(source, seq, vec![record.to_line()], vec![content])?
+            let sealed = contents
+                .into_iter()
+                .map(|(role, media, bytes)| self.content_key.seal("", role, media, bytes));
+            let (references, contents) = sealed.unzip();
+            record.content = references;
+            self.submit(source, seq, vec![record.to_line()], contents)?
         };
         pending.wait()?;
         Ok(())
+    }
+
+    /// A signed checkpoint of everything that is recorded.
+    pub(crate) fn checkpoint_now(&self) -> Result<SignedCheckpoint, AppendError> {
+        self.with_log(Log::sync_checkpoint)
     }
 
     /// The recorder's folder.
@@ -321,7 +333,7 @@ impl Recorder {
 
     /// Removes the segments before one, when a checkpoint covers everything recorded so far.
     pub(crate) fn prune_log(&self, first_segment: u64) -> anyhow::Result<()> {
-        self.with_log(Log::sync_checkpoint)?;
+        self.checkpoint_now()?;
         self.with_log(|log| Ok(log.prune(first_segment)))??;
         Ok(())
     }
@@ -491,7 +503,7 @@ impl Recorder {
         }
     }
 
-    fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.with_log(|log| Ok(log.size())).unwrap_or_default()
     }
 
@@ -526,7 +538,7 @@ impl Recorder {
             Op::Status => {
                 Response { stdout: self.status(self.may_all(stream)), recorded: true, ..Response::default() }
             }
-            Op::Checkpoint => match self.with_log(Log::sync_checkpoint) {
+            Op::Checkpoint => match self.checkpoint_now() {
                 Ok(checkpoint) => Response {
                     stdout: checkpoint.note().as_bytes().to_vec(),
                     recorded: true,
@@ -873,6 +885,7 @@ impl Recorder {
             spooled: spool::waiting(self.home.front()).map_or(0, |waiting| waiting.len() as u64),
             connections: self.connections.load(Ordering::Relaxed) as u64,
             groups: stats.groups,
+            timestamps: self.timestamps.as_ref().map(|keeper| keeper.state()),
             sealed_segments: stats.sealed_segments,
             seal_problem: stats.seal_error,
             policy: self.decider.set().map(|set| set.hash().to_owned()),
@@ -1120,6 +1133,10 @@ pub fn serve(home: Home, config: &Config, announce: &mut dyn FnMut(&Recorder)) -
         let recorder = Arc::clone(&recorder);
         std::thread::spawn(move || watch_transcripts(&recorder))
     });
+    let stamper = recorder.timestamps.is_some().then(|| {
+        let recorder = Arc::clone(&recorder);
+        std::thread::spawn(move || recorder.timestamps.as_ref().map(|keeper| keeper.run(&recorder)))
+    });
     while !recorder.stopping.load(Ordering::SeqCst) {
         let (stream, _) = listener.accept()?;
         if recorder.stopping.load(Ordering::SeqCst) {
@@ -1138,6 +1155,10 @@ pub fn serve(home: Home, config: &Config, announce: &mut dyn FnMut(&Recorder)) -
             recorder.connections.fetch_sub(1, Ordering::SeqCst);
             crate::text::say!("warning: can't serve a connection: {error}");
         }
+    }
+    if let Some(stamper) = stamper {
+        stamper.thread().unpark();
+        let _ = stamper.join();
     }
     for thread in [Some(housekeeper), watcher].into_iter().flatten() {
         thread.thread().unpark();

@@ -28,4 +28,5 @@ mod runtimes_run;
 mod runtimes_together;
 mod scripted_llm;
 mod system;
+mod timestamps;
 mod views;
