@@ -30,6 +30,8 @@ pub enum Ask {
     Prune(PruneOrder),
     /// Have the newest checkpoint time-stamped.
     Timestamp,
+    /// Hand out the key that checks the seals of heartbeats.
+    SealKey,
 }
 
 /// Has the recorder do something, which is started if none runs.
@@ -71,6 +73,13 @@ impl Recorder {
                 let keeper = self.timestamps.as_ref();
                 let keeper = keeper.context("no authority is configured; see [timestamp] in: fdr config")?;
                 serde_json::to_vec(&keeper.stamp(self)?)?
+            }
+            Ask::SealKey => {
+                let (epoch, text) = self.heart.export();
+                let filter = format!("from heartbeat {epoch} on");
+                let access = Access { what: "seal_key".to_owned(), filter, ..Access::default() };
+                self.record_own_observed(Body::Access(access), observed)?;
+                serde_json::to_vec(&text)?
             }
             Ask::Prune(order) => serde_json::to_vec(&self.prune(&order, observed)?)?,
         })

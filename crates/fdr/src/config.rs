@@ -1,6 +1,7 @@
 //! The configuration file: `config.toml` in the recorder's folder. Every key has a default, and
 //! an unknown key is an error, so that a typing mistake is not taken for a setting.
 
+use crate::heartbeat;
 use crate::home::Home;
 use crate::retain;
 use crate::timestamp;
@@ -47,6 +48,8 @@ pub struct Config {
     pub segment_mib: Option<u32>,
     /// How long records are kept.
     pub retain: retain::Settings,
+    /// How often the recorder says that it is there.
+    pub heartbeat: heartbeat::Settings,
     /// Who time-stamps checkpoints. Default: nobody.
     pub timestamp: Option<timestamp::Settings>,
 }
@@ -134,6 +137,10 @@ segment_mib = 32
 #keep_days = 400
 #keep_at_most_days = 1000
 
+# How often the recorder records that it is there, busy or not, in seconds; at most 10.
+[heartbeat]
+every_seconds = 10
+
 # An authority (RFC 3161) that states when it saw the log's newest checkpoint. Only a digest is sent.
 # The tokens are in timestamps/: copy them elsewhere. ca: the certificates that they must lead to.
 #[timestamp]
@@ -160,6 +167,7 @@ impl Config {
                     path.display()
                 );
                 config.retain.check().with_context(|| path.display().to_string())?;
+                config.heartbeat.check().with_context(|| path.display().to_string())?;
                 if let Some(timestamp) = &config.timestamp {
                     timestamp.check().with_context(|| path.display().to_string())?;
                 }
@@ -220,7 +228,7 @@ mod tests {
         assert_eq!((config.mode, config.failure()), (Mode::Observe, Failure::Open));
         let default = Config::default();
         assert_eq!((config.seal(), config.segment_bytes()), (default.seal(), default.segment_bytes()));
-        assert_eq!(config.retain, default.retain);
+        assert_eq!((&config.retain, config.heartbeat), (&default.retain, default.heartbeat));
         assert_eq!(config.approval_wait_s(), default.approval_wait_s());
         assert_eq!((config.approvals, &config.approvers), (default.approvals, &default.approvers));
         let home = Home::find(Some(std::path::Path::new("/x"))).unwrap();

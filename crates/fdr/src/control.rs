@@ -1,5 +1,6 @@
 //! Speaking with the running recorder: `fdr status`, `fdr stop`, `fdr checkpoint`.
 
+use crate::heartbeat;
 use crate::home::Home;
 use crate::judge::Tampering;
 use crate::replay::short_hash;
@@ -41,6 +42,9 @@ pub struct Status {
     /// Full segments compressed since it started.
     #[serde(default)]
     pub sealed_segments: u64,
+    /// The last heartbeat of this recorder.
+    #[serde(default)]
+    pub heartbeat: Option<heartbeat::Last>,
     /// How time-stamping goes, where an authority is configured.
     #[serde(default)]
     pub timestamps: Option<timestamp::keeper::State>,
@@ -115,6 +119,17 @@ pub fn status(home: &Home, json: bool, out: &mut dyn Write) -> anyhow::Result<u8
             status.records - size.min(status.records)
         )?,
         None => writeln!(out, "checkpoint    none yet")?,
+    }
+    if let Some(last) = &status.heartbeat {
+        let look = Look::new(&LookArgs::default());
+        writeln!(out, "heartbeat     number {}, {}", last.epoch, look.day_and_minute(last.ts))?;
+        if let Some(problem) = &last.problem {
+            writeln!(
+                out,
+                "SEAL          {}; a restart can't go on with the seal",
+                crate::text::line(problem)
+            )?;
+        }
     }
     if let Some(timestamps) = &status.timestamps {
         match &timestamps.newest {

@@ -7,9 +7,12 @@
 //! for the disk happens outside it.
 
 use crate::config::{Config, Route};
+use crate::heartbeat::{self, Heart, Taken};
 use crate::held::Held;
 use crate::home::Home;
 use crate::judge::{Bench, Decider, Desk, Offer};
+use crate::seal::SealKey;
+use crate::sequences::Sequences;
 use crate::surroundings::{self, Machine};
 use crate::text::{Look, LookArgs};
 use crate::timestamp;
@@ -23,8 +26,8 @@ use fdr_log::{AppendError, Batch, Log, OpenError, Options, Pending, Reader, Reco
 use fdr_policy::intent::Place;
 use fdr_record::scrub::Scrubber;
 use fdr_record::{
-    Agent, Body, Claimed, Content, ContentKey, Env, Gap, Link, LogRestart, LogTorn, MAX_BYTES, Mode,
-    Observed, PolicyDecision, Principal, Record, Rel, Timestamp, Unparsed, VERSION, Verdict,
+    Agent, Body, Claimed, Content, ContentKey, Env, Gap, Heartbeat, Kind, Link, LogRestart, LogTorn,
+    MAX_BYTES, Mode, Observed, PolicyDecision, Principal, Record, Rel, Timestamp, Unparsed, VERSION, Verdict,
 };
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::unix::fs::PermissionsExt;
@@ -87,6 +90,8 @@ pub struct Recorder {
     started: Timestamp,
     connections: AtomicUsize,
     stopping: AtomicBool,
+    /// Records that it is there.
+    pub(crate) heart: Heart,
     /// Has checkpoints time-stamped, where an authority is configured.
     pub(crate) timestamps: Option<timestamp::keeper::Keeper>,
     /// Held while holds are changed or the log is pruned: neither may come between the other's look and deed.
@@ -113,6 +118,8 @@ struct Order {
     /// Messages whose records are on their way to the disk. One that its hook gave up on may come
     /// from the spool and from its connection at once.
     under_way: HashSet<([u8; 16], u64)>,
+    /// Which messages of each sender came.
+    sequences: Sequences,
     /// Wall and monotonic clock at the last message.
     last_time: Option<(Timestamp, u64)>,
     /// Number of the next message of the recorder itself.
@@ -197,11 +204,14 @@ impl Recorder {
             owners: HashMap::new(),
             answered: Answered::default(),
             under_way: HashSet::new(),
+            sequences: Sequences::default(),
             last_time: None,
             own_seq: 0,
             own_source: spool::new_source().context("no randomness")?,
         };
         let newest = replay(&home, config.mode, &recovery, &mut order)?;
+        let last = heartbeat::newest_epoch(&Reader::open(&home.log())?)?;
+        let (heart, found) = Heart::new(&home, config.heartbeat, &log, last)?;
         let recorder = Recorder {
             started: clock().0,
             mode: config.mode,
@@ -224,17 +234,23 @@ impl Recorder {
             connections: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             retaining: Mutex::default(),
+            heart,
             timestamps: config.timestamp.clone().map(timestamp::keeper::Keeper::new),
             home,
         };
-        recorder.record_start(&recovery, newest)?;
+        recorder.record_start(&recovery, newest, found)?;
         if let Some(offer) = offer {
             recorder.record_policy(offer)?;
         }
         Ok(recorder)
     }
 
-    fn record_start(&self, recovery: &Recovery, newest: Option<Timestamp>) -> anyhow::Result<()> {
+    fn record_start(
+        &self,
+        recovery: &Recovery,
+        newest: Option<Timestamp>,
+        found: Option<Body>,
+    ) -> anyhow::Result<()> {
         let stopped = std::fs::read_to_string(self.home.stopped()).ok();
         let clean = recovery.created
             || stopped.is_some_and(|size| size.trim().parse() == Ok(recovery.size))
@@ -248,15 +264,27 @@ impl Recorder {
                 quarantine: torn.quarantine_path.to_string_lossy().into_owned(),
             }));
         }
+        let gap_millis = newest.map(|newest| self.started.millis().saturating_sub(newest.millis()));
         bodies.push(Body::LogRestart(LogRestart {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             boot_id: surroundings::boot_id(),
             size: recovery.size,
             clean,
-            gap_millis: newest.map(|newest| self.started.millis().saturating_sub(newest.millis())),
+            gap_millis,
             mode: self.mode,
         }));
+        if !recovery.created {
+            bodies.push(Body::Gap(Gap {
+                what: "recorder_down".to_owned(),
+                detail: format!(
+                    "no recorder ran since the record before; the one that did ended {}",
+                    if clean { "in good order" } else { "without a word" }
+                ),
+                millis: gap_millis,
+            }));
+        }
+        bodies.extend(found);
         self.record_own(bodies)?;
         // What was orderly about the last stop is in the log now.
         match std::fs::remove_file(self.home.stopped()) {
@@ -503,6 +531,11 @@ impl Recorder {
         }
     }
 
+    /// Free space of the log's file system, in bytes.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        self.with_log(|log| Ok(log.stats().free_bytes)).ok().flatten()
+    }
+
     pub(crate) fn size(&self) -> u64 {
         self.with_log(|log| Ok(log.size())).unwrap_or_default()
     }
@@ -641,7 +674,7 @@ impl Recorder {
             ancestors: stream.filter(|_| begins).map_or_else(Vec::new, surroundings::above_agent),
         };
         self.classify(&request, &scrubbed.bytes, &arrival);
-        let submitted = {
+        let (submitted, taken) = {
             let mut order = self.order();
             while order.under_way.contains(&key) {
                 drop(order);
@@ -650,6 +683,7 @@ impl Recorder {
             }
             if let Some(answer) = order.answered.by_key.get(&key).cloned() {
                 drop(order);
+                self.heart.took(&request.runtime, Taken::Repeated);
                 return self.respond(&answer, stream);
             }
             self.remember_session(&mut order, &request, &scrubbed.bytes);
@@ -677,6 +711,7 @@ impl Recorder {
                 (Ok(_), Some(reason)) => instead(reason),
                 (Ok(captured), None) => captured,
             };
+            let is_unparsed = |records: &[Record]| records.iter().any(|record| record.kind == Kind::Unparsed);
             mark_late(&mut captured.records, &request);
             let mut lines = lines(&captured.records);
             if !fits(&lines) {
@@ -715,9 +750,10 @@ impl Recorder {
                 }),
                 held: held.map(|held| (request.runtime.clone(), held)),
             };
+            let taken = if is_unparsed(&captured.records) { Taken::Unparsed } else { Taken::Recorded };
             let submitted = self.submit(request.source, request.seq, lines, captured.contents);
             order.under_way.insert(key);
-            submitted.map(|pending| (pending, answer))
+            (submitted.map(|pending| (pending, answer)), taken)
         };
         let acked = submitted.and_then(|(pending, answer)| {
             pending.wait().map(|ack| Answer { index: ack.first_index, ..answer })
@@ -726,6 +762,8 @@ impl Recorder {
         order.under_way.remove(&key);
         match acked {
             Ok(answer) => {
+                order.sequences.take(request.source, &request.runtime, request.seq, mono);
+                self.heart.took(&request.runtime, taken);
                 order.answered.insert(key, answer.clone());
                 drop(order);
                 self.respond(&answer, stream)
@@ -818,6 +856,25 @@ impl Recorder {
         self.order().owners.get(session).copied()
     }
 
+    /// Puts a heartbeat into the log's queue, with what gaps there are.
+    pub(crate) fn submit_heartbeat(
+        &self,
+        gaps: Vec<Body>,
+        body: Heartbeat,
+        key: &SealKey,
+    ) -> anyhow::Result<(Pending, Timestamp)> {
+        let mut order = self.order();
+        let (now, mono) = (self.clock)();
+        let mut bodies: Vec<Body> = self.clock_jump(&mut order, now, mono).into_iter().chain(gaps).collect();
+        bodies.extend(order.sequences.overdue(mono).iter().map(heartbeat::missing));
+        let (source, seq) = order.next_own();
+        let mut lines: Vec<_> =
+            bodies.into_iter().map(|gap| self.own_record(&mut order.state, gap, None).to_line()).collect();
+        let record = self.own_record(&mut order.state, Body::Heartbeat(body), None);
+        lines.push(key.sealed(record.to_line()));
+        Ok((self.submit(source, seq, lines, Vec::new())?, record.ts))
+    }
+
     fn clock_jump(&self, order: &mut Order, now: Timestamp, mono: u64) -> Option<Body> {
         let (last_now, last_mono) = order.last_time.replace((now, mono))?;
         let drift = (i128::from(now.0) - i128::from(last_now.0)) - (i128::from(mono) - i128::from(last_mono));
@@ -885,6 +942,7 @@ impl Recorder {
             spooled: spool::waiting(self.home.front()).map_or(0, |waiting| waiting.len() as u64),
             connections: self.connections.load(Ordering::Relaxed) as u64,
             groups: stats.groups,
+            heartbeat: self.heart.last(),
             timestamps: self.timestamps.as_ref().map(|keeper| keeper.state()),
             sealed_segments: stats.sealed_segments,
             seal_problem: stats.seal_error,
@@ -1133,6 +1191,10 @@ pub fn serve(home: Home, config: &Config, announce: &mut dyn FnMut(&Recorder)) -
         let recorder = Arc::clone(&recorder);
         std::thread::spawn(move || watch_transcripts(&recorder))
     });
+    let heart = std::thread::spawn({
+        let recorder = Arc::clone(&recorder);
+        move || recorder.keep_beating()
+    });
     let stamper = recorder.timestamps.is_some().then(|| {
         let recorder = Arc::clone(&recorder);
         std::thread::spawn(move || recorder.timestamps.as_ref().map(|keeper| keeper.run(&recorder)))
@@ -1160,7 +1222,7 @@ pub fn serve(home: Home, config: &Config, announce: &mut dyn FnMut(&Recorder)) -
         stamper.thread().unpark();
         let _ = stamper.join();
     }
-    for thread in [Some(housekeeper), watcher].into_iter().flatten() {
+    for thread in [Some(housekeeper), Some(heart), watcher].into_iter().flatten() {
         thread.thread().unpark();
         let _ = thread.join();
     }
@@ -1171,6 +1233,7 @@ pub fn serve(home: Home, config: &Config, announce: &mut dyn FnMut(&Recorder)) -
 }
 
 fn finish(recorder: &Recorder) -> anyhow::Result<()> {
+    recorder.last_beat()?;
     let log = recorder.log.write().unwrap_or_else(PoisonError::into_inner).take();
     let log = log.context("the log is closed already")?;
     log.sync_checkpoint()?;

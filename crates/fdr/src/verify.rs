@@ -1,8 +1,10 @@
 //! `fdr verify` and `fdr prove`: is the account as it was written, and how can somebody else
 //! check that?
 
+use crate::chronicle::Chronicle;
 use crate::home::{Home, open_reader};
 use crate::retain::Prunings;
+use crate::seal;
 use crate::timestamp::{Held, Standing};
 use anyhow::{Context, bail};
 use fdr_log::{Agreement, Report, SignedCheckpoint, TlogProof, VerifierKey, VerifyError};
@@ -33,6 +35,12 @@ pub struct VerifyArgs {
     /// The certificates (PEM) that time-stamps must lead to, kept elsewhere; those of the configuration otherwise.
     #[arg(long, value_name = "FILE")]
     pub timestamp_ca: Option<PathBuf>,
+    /// The key that was handed out by `fdr seal export`: heartbeats since then must bear its seals.
+    #[arg(long, value_name = "FILE")]
+    pub seal_key: Option<PathBuf>,
+    /// List every gap.
+    #[arg(long)]
+    pub gaps: bool,
     /// Print the findings as JSON.
     #[arg(long)]
     pub json: bool,
@@ -40,15 +48,17 @@ pub struct VerifyArgs {
 
 /// What others than this log say of it, beside checkpoints kept elsewhere.
 #[derive(Debug, Default)]
-pub struct Outside {
+struct Outside {
     /// Time-stamps.
     pub stamps: Standing,
+    /// Heartbeats and their seals, and gaps.
+    pub chronicle: Chronicle,
 }
 
 impl Outside {
     /// Whether nothing that they say speaks against the log.
     fn is_sound(&self) -> bool {
-        self.stamps.bad.is_empty()
+        self.stamps.bad.is_empty() && self.chronicle.findings().is_empty()
     }
 }
 
@@ -73,9 +83,23 @@ pub fn check(
     against: &[SignedCheckpoint],
     progress: &mut dyn FnMut(fdr_log::Progress),
 ) -> Result<Report, VerifyError> {
+    check_with(log, key, against, &mut Chronicle::default(), progress)
+}
+
+/// The same; the chronicle is filled.
+fn check_with(
+    log: &Path,
+    key: &VerifierKey,
+    against: &[SignedCheckpoint],
+    chronicle: &mut Chronicle,
+    progress: &mut dyn FnMut(fdr_log::Progress),
+) -> Result<Report, VerifyError> {
     let mut prunings = Prunings::default();
     let mut visit = |checked: &fdr_log::CheckedRecord<'_>| {
         prunings.see(checked.index, checked.bytes);
+        if let Some(problem) = chronicle.see(checked) {
+            return Some(problem);
+        }
         let missing = references(checked.bytes).into_iter().find(|content| {
             content.digest_bytes().is_none_or(|digest| !checked.contents.contains(&digest))
         })?;
@@ -83,6 +107,7 @@ pub fn check(
     };
     let mut report = fdr_log::verify_with(log, key, against, progress, Some(&mut visit))?;
     prunings.settle(&mut report);
+    chronicle.end();
     Ok(report)
 }
 
@@ -130,17 +155,20 @@ pub fn verify(args: &VerifyArgs, home: &Home, out: &mut dyn Write) -> anyhow::Re
             eprint!("\r\x1b[Kchecking  {percent:3} %  {} records", progress.records);
         }
     };
-    let mut report = check(&log, &key, &against, &mut progress).context("the log can't be checked")?;
+    let seal = args.seal_key.as_deref().map(|path| seal::read(path, key.name())).transpose()?;
+    let mut chronicle = Chronicle::with_seal(seal);
+    let mut report = check_with(&log, &key, &against, &mut chronicle, &mut progress)
+        .context("the log can't be checked")?;
     if bar {
         eprint!("\r\x1b[K");
     }
     let stamped = report.against.split_off(args.against.len());
-    let outside = Outside { stamps: held.standing(&stamped) };
+    let outside = Outside { stamps: held.standing(&stamped), chronicle };
     if args.json {
         serde_json::to_writer_pretty(&mut *out, &json(&report, &outside, &log))?;
         writeln!(out)?;
     } else {
-        print(&report, &outside, &key, key_from, out)?;
+        print(&report, &outside, &key, key_from, args.gaps, out)?;
         if let Some(line) = Prunings::read(&log).not_checked(&report) {
             writeln!(out, "pruned        {line}")?;
         }
@@ -157,6 +185,17 @@ fn read_key(given: &str) -> anyhow::Result<VerifierKey> {
     text.trim().parse().with_context(|| format!("'{}' is not a verifier key (name+id+key)", text.trim()))
 }
 
+/// Checks a log alone, and prints what was found; true if it is intact.
+///
+/// # Errors
+/// When there is nothing that could be checked, and those of writing.
+pub fn tell(log: &Path, key: &VerifierKey, key_from: &str, out: &mut dyn Write) -> anyhow::Result<bool> {
+    let mut outside = Outside::default();
+    let report = check_with(log, key, &[], &mut outside.chronicle, &mut |_| {})?;
+    print(&report, &outside, key, key_from, false, out)?;
+    Ok(report.is_intact() && outside.is_sound())
+}
+
 /// The public key of the folder, written by the recorder; the log's own word for it otherwise.
 pub fn folder_key(home: &Home, log: &Path) -> anyhow::Result<VerifierKey> {
     match std::fs::read_to_string(home.public_key()) {
@@ -169,11 +208,12 @@ pub fn folder_key(home: &Home, log: &Path) -> anyhow::Result<VerifierKey> {
 ///
 /// # Errors
 /// Those of writing.
-pub fn print(
+fn print(
     report: &Report,
     outside: &Outside,
     key: &VerifierKey,
     key_from: &str,
+    all_gaps: bool,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let is_intact = report.is_intact() && outside.is_sound();
@@ -222,6 +262,9 @@ pub fn print(
     }
     for line in outside.stamps.lines() {
         writeln!(out, "time-stamps   {}", crate::text::line(&line))?;
+    }
+    for (title, line) in outside.chronicle.lines(all_gaps) {
+        writeln!(out, "{title:<13} {}", crate::text::line(&line))?;
     }
     writeln!(out, "result        {}", if is_intact { "INTACT" } else { "DAMAGED" })?;
     for damage in report.damages.iter().take(10) {
@@ -325,6 +368,7 @@ fn json(report: &Report, outside: &Outside, log: &Path) -> serde_json::Value {
                 Agreement::NotGenuine(_) => "not genuine",
             },
         })).collect::<Vec<_>>(),
+        "chronicle": outside.chronicle.json(),
         "timestamps": outside.stamps.json(),
         "damage_count": report.damage_count,
         "damages": report.damages.iter().map(|d| serde_json::json!({

@@ -125,6 +125,17 @@ pub fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
+/// Bytes of lower-case hex; `None` if it is something else.
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| Some(digit(pair[0])? << 4 | digit(*pair.get(1)?)?)).collect()
+}
+
 /// The beginning of `text`, at most [`PREVIEW_CHARS`] characters, `…` where it was cut.
 pub fn preview(text: &str) -> String {
     match text.char_indices().nth(PREVIEW_CHARS) {

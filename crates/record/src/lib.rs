@@ -30,7 +30,7 @@ pub use body::{
     LogPruned, LogRestart, LogTorn, Message, Mode, Outcome, PolicyChange, PolicyDecision, Prompt, Reach,
     ResultBody, RuntimeDecision, ScopeRule, SessionEnd, SessionStart, Status, Taint, Unparsed, Verdict,
 };
-pub use content::{Content, ContentKey, ContentRef, DIGEST_PREFIX, PREVIEW_CHARS, hex, preview};
+pub use content::{Content, ContentKey, ContentRef, DIGEST_PREFIX, PREVIEW_CHARS, hex, preview, unhex};
 pub use id::{IdSource, RecordId};
 pub use record::{
     Agent, Claimed, Env, Envelope, Link, MAX_BYTES, Observed, Principal, RawRecord, Record, Rel, Trace,

@@ -9,6 +9,7 @@ mod codex;
 mod faults;
 mod gemini_cli;
 mod harness;
+mod heartbeats;
 mod hermes;
 mod install;
 mod mcp_proxy;

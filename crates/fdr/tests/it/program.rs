@@ -72,6 +72,32 @@ impl Program {
         self.ok(&["cat"]).lines().map(|line| Record::parse(line.as_bytes()).unwrap()).collect()
     }
 
+    /// Writes the log anew with its own key, as somebody who has taken the machine can: `change` gives what becomes of
+    /// each record, and gets the new log's size and root before it. No recorder may run.
+    pub fn rewrite_log(&self, mut change: impl FnMut(Vec<u8>, u64, [u8; 32]) -> Option<Vec<u8>>) {
+        let home = self.home();
+        let old = home.join("old-log");
+        std::fs::rename(home.join("log"), &old).unwrap();
+        let reader = fdr_log::Reader::open(&old).unwrap();
+        let key = fdr_log::SigningKey::load_or_create(&home.join("keys/log.key")).unwrap();
+        let options = fdr_log::Options::new(reader.origin(), key);
+        let (log, _) = fdr_log::Log::open(&home.join("log"), options).unwrap();
+        for entry in reader.records(0) {
+            let entry = entry.unwrap();
+            let record: serde_json::Value = serde_json::from_slice(&entry.bytes).unwrap();
+            let contents = record["content"].as_array().into_iter().flatten();
+            let digests =
+                contents.map(|content| content["digest"].as_str().unwrap().split_once(':').unwrap().1);
+            let digests = digests.map(|digest| fdr_record::unhex(digest).unwrap().try_into().unwrap());
+            let contents =
+                digests.map(|digest| reader.content(entry.index, &digest).unwrap().unwrap()).collect();
+            let Some(line) = change(entry.bytes, log.size(), log.root()) else { continue };
+            let (source, seq) = ([7; 16], entry.index);
+            log.append(fdr_log::Batch { source, seq, records: vec![line], contents }).unwrap();
+        }
+        log.close().unwrap();
+    }
+
     /// Process id of the running recorder.
     pub fn recorder_pid(&self) -> Option<u32> {
         let output = self.fdr(&["status", "--json"]);
