@@ -4,7 +4,7 @@ use crate::home::Home;
 use crate::{
     approvals, cat, config, control, demo, doctor, export, harness, import, install, intent, mcp_proxy,
     normalize, policy, query, reconcile, recorder, replay, retain, run, seal, sessions, show, tail,
-    timestamp, verify, watch,
+    timestamp, verify, watch, witness,
 };
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;
@@ -71,6 +71,8 @@ enum Command {
     Retain(retain::RetainArgs),
     /// Have checkpoints time-stamped by an authority, and show what was.
     Timestamp(timestamp::TimestampArgs),
+    /// Be a witness for other hosts' logs.
+    Witness(witness::WitnessArgs),
     /// Hand out the key that checks the seals of heartbeats.
     Seal(seal::SealArgs),
     /// Take in the transcripts that an agent keeps on disk.
@@ -144,6 +146,7 @@ impl Cli {
             Command::Replay(args) => replay::run(&args, &home, out),
             Command::Retain(args) => retain::run(args, &home, out),
             Command::Timestamp(args) => timestamp::run(&args, &home, out),
+            Command::Witness(args) => witness::run(&args, out),
             Command::Seal(args) => seal::run(&args, &home, out),
             Command::Import(args) => import::run(&args, &home, out),
             Command::Normalize(args) => normalize::run(&args, out),

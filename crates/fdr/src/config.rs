@@ -1,10 +1,12 @@
 //! The configuration file: `config.toml` in the recorder's folder. Every key has a default, and
 //! an unknown key is an error, so that a typing mistake is not taken for a setting.
 
+use crate::acks;
 use crate::heartbeat;
 use crate::home::Home;
 use crate::retain;
 use crate::timestamp;
+use crate::witness;
 use anyhow::Context;
 use fdr_hook::{Failure, MAX_APPROVAL_WAIT_S};
 use fdr_policy::Source;
@@ -50,6 +52,10 @@ pub struct Config {
     pub retain: retain::Settings,
     /// How often the recorder says that it is there.
     pub heartbeat: heartbeat::Settings,
+    /// What answers wait for.
+    pub acks: acks::Settings,
+    /// Who signs checkpoints on other hosts. Default: nobody.
+    pub witness: Option<witness::Settings>,
     /// Who time-stamps checkpoints. Default: nobody.
     pub timestamp: Option<timestamp::Settings>,
 }
@@ -141,6 +147,19 @@ segment_mib = 32
 [heartbeat]
 every_seconds = 10
 
+# What the record of a destructive action must have reached before the action may run (enforce mode):
+# \"durable\" (on disk), \"checkpointed\" (under a signed checkpoint) or \"witnessed\"; and how long to wait
+# for that before it is denied.
+[acks]
+destructive = \"durable\"
+wait_ms = 2000
+
+# Other hosts that sign the newest checkpoint, every second or so, and never a fork or an older one
+# (C2SP tlog-witness; fdr witness serve is one). quorum: how many make a record witnessed; all by default.
+#[witness]
+#quorum = 1
+#witnesses = [{ url = \"http://witness.example.com:7411\", key = \"witness+01234567+BASE64\" }]
+
 # An authority (RFC 3161) that states when it saw the log's newest checkpoint. Only a digest is sent.
 # The tokens are in timestamps/: copy them elsewhere. ca: the certificates that they must lead to.
 #[timestamp]
@@ -168,6 +187,10 @@ impl Config {
                 );
                 config.retain.check().with_context(|| path.display().to_string())?;
                 config.heartbeat.check().with_context(|| path.display().to_string())?;
+                config.acks.check(config.witness.is_some()).with_context(|| path.display().to_string())?;
+                if let Some(witness) = &config.witness {
+                    witness.check().with_context(|| path.display().to_string())?;
+                }
                 if let Some(timestamp) = &config.timestamp {
                     timestamp.check().with_context(|| path.display().to_string())?;
                 }
@@ -228,7 +251,10 @@ mod tests {
         assert_eq!((config.mode, config.failure()), (Mode::Observe, Failure::Open));
         let default = Config::default();
         assert_eq!((config.seal(), config.segment_bytes()), (default.seal(), default.segment_bytes()));
-        assert_eq!((&config.retain, config.heartbeat), (&default.retain, default.heartbeat));
+        assert_eq!(
+            (&config.retain, (config.heartbeat, config.acks)),
+            (&default.retain, (default.heartbeat, default.acks))
+        );
         assert_eq!(config.approval_wait_s(), default.approval_wait_s());
         assert_eq!((config.approvals, &config.approvers), (default.approvals, &default.approvers));
         let home = Home::find(Some(std::path::Path::new("/x"))).unwrap();

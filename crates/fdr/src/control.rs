@@ -6,6 +6,7 @@ use crate::judge::Tampering;
 use crate::replay::short_hash;
 use crate::text::{Look, LookArgs};
 use crate::timestamp;
+use crate::witness;
 use anyhow::{Context, bail};
 use fdr_hook::client::Client;
 use fdr_hook::wire::{Op, Request, Response};
@@ -45,6 +46,12 @@ pub struct Status {
     /// The last heartbeat of this recorder.
     #[serde(default)]
     pub heartbeat: Option<heartbeat::Last>,
+    /// Records that enough witnesses have signed for, where there are any.
+    #[serde(default)]
+    pub witnessed: Option<u64>,
+    /// How it goes with each.
+    #[serde(default)]
+    pub witnesses: Vec<witness::client::State>,
     /// How time-stamping goes, where an authority is configured.
     #[serde(default)]
     pub timestamps: Option<timestamp::keeper::State>,
@@ -129,6 +136,23 @@ pub fn status(home: &Home, json: bool, out: &mut dyn Write) -> anyhow::Result<u8
                 "SEAL          {}; a restart can't go on with the seal",
                 crate::text::line(problem)
             )?;
+        }
+    }
+    for state in &status.witnesses {
+        let name = crate::text::line(&state.name);
+        let when = Timestamp(state.time.saturating_mul(1_000_000_000));
+        match state.time {
+            0 => writeln!(out, "witness       {name} has signed nothing yet")?,
+            _ => writeln!(
+                out,
+                "witness       {name} covers {} records, {} not yet covered, signed {}",
+                state.size,
+                status.records.saturating_sub(state.size),
+                Look::new(&LookArgs::default()).day_and_minute(when)
+            )?,
+        }
+        if let Some(problem) = &state.problem {
+            writeln!(out, "WITNESS       {name}: {}", crate::text::line(problem))?;
         }
     }
     if let Some(timestamps) = &status.timestamps {

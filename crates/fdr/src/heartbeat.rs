@@ -8,6 +8,7 @@ use crate::recorder::Recorder;
 use crate::seal::{self, UNSEALED};
 use crate::sequences::Missing;
 use crate::surroundings;
+use crate::witness::client::Witnesses;
 use fdr_hook::spool;
 use fdr_record::{Body, Gap, Heartbeat, Kind, RawRecord, Record, Timestamp, hex};
 use serde::{Deserialize, Serialize};
@@ -254,7 +255,7 @@ impl Recorder {
             sources: counted.sources,
             spooled: spool::waiting(self.home.front()).map_or(0, |waiting| waiting.len() as u64),
             free_bytes: self.free_bytes(),
-            witnessed: None,
+            witnessed: self.witnesses.as_ref().map(Witnesses::witnessed),
         };
         let gaps = standstills(beat.clocks, clocks, self.heart.interval());
         let (pending, ts) = self.submit_heartbeat(gaps, body, beat.seal.key())?;

@@ -11,6 +11,7 @@
 //! hook.fail       how hooks fail: open or closed                    (written by the recorder)
 //! policy.good     a copy of the policy set in force, for a start at which the folders can't be used
 //! run-*           where the transcripts of a run of `fdr run` are: links
+//! witnessed/      the newest checkpoint that each witness signed    (see witness.rs)
 //! timestamps/     checkpoints and what a time-stamp authority says of them (see timestamp.rs)
 //! recorder.log    what the recorder itself had to say
 //! stopped         size of the log at the last orderly stop

@@ -3,6 +3,7 @@
 //! [`cli`] is what can be typed; every command is a file of its own.
 #![forbid(unsafe_code)]
 
+mod acks;
 mod admin;
 mod agents;
 mod approvals;
@@ -22,6 +23,7 @@ mod harness;
 mod heartbeat;
 mod held;
 mod home;
+mod http;
 mod import;
 mod install;
 mod intent;
@@ -54,6 +56,7 @@ mod transcript_store;
 mod transcripts;
 mod verify;
 mod watch;
+mod witness;
 
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;

@@ -6,6 +6,7 @@
 //! ([`Order`]), in which a message is turned into records and put into the log's queue; waiting
 //! for the disk happens outside it.
 
+use crate::acks::{self, Reached, Wanted};
 use crate::config::{Config, Route};
 use crate::heartbeat::{self, Heart, Taken};
 use crate::held::Held;
@@ -17,12 +18,17 @@ use crate::surroundings::{self, Machine};
 use crate::text::{Look, LookArgs};
 use crate::timestamp;
 use crate::transcripts::{self, Span, Watcher};
+use crate::witness::{self, client::Witnesses};
 use anyhow::Context;
 use fdr_capture::{Ahead, Arrival, Captured, Piece, State, mcp};
+use fdr_hook::level::Level;
 use fdr_hook::reply::{self, Reply};
 use fdr_hook::spool;
 use fdr_hook::wire::{self, Op, Request, Response};
-use fdr_log::{AppendError, Batch, Log, OpenError, Options, Pending, Reader, Recovery, SignedCheckpoint};
+use fdr_log::{
+    AppendError, Batch, Levels, Log, OpenError, Options, Pending, Reader, Recovery, SignedCheckpoint,
+    VerifierKey,
+};
 use fdr_policy::intent::Place;
 use fdr_record::scrub::Scrubber;
 use fdr_record::{
@@ -92,6 +98,11 @@ pub struct Recorder {
     stopping: AtomicBool,
     /// Records that it is there.
     pub(crate) heart: Heart,
+    /// What answers wait for.
+    pub(crate) acks: acks::Settings,
+    /// Who signs checkpoints elsewhere, where that is configured.
+    pub(crate) witnesses: Option<Witnesses>,
+    verifier: VerifierKey,
     /// Has checkpoints time-stamped, where an authority is configured.
     pub(crate) timestamps: Option<timestamp::keeper::Keeper>,
     /// Held while holds are changed or the log is pruned: neither may come between the other's look and deed.
@@ -151,8 +162,17 @@ struct Answer {
     index: u64,
     count: u32,
     reply: Reply,
+    /// What the record has reached, if the sender asked.
+    level: Option<Level>,
     /// The action of the message is held; what the runtime is told is found out each time it asks.
     held: Option<(String, Held)>,
+}
+
+impl Answer {
+    /// Index of the last record.
+    fn last(&self) -> u64 {
+        self.index + u64::from(self.count.saturating_sub(1))
+    }
 }
 
 /// The newest answers by sender and number.
@@ -191,6 +211,13 @@ impl Recorder {
             ..Options::new(origin, home.signing_key()?)
         };
         let (log, recovery) = Log::open(&home.log(), options).map_err(|error| open_error(&home, error))?;
+        let witnesses = match &config.witness {
+            Some(settings) => {
+                witness::client::check_start(&home, settings, &home.signing_key()?, &log)?;
+                Some(Witnesses::new(&home, settings, &log)?)
+            }
+            None => None,
+        };
         std::fs::write(home.front().join(fdr_hook::FAILURE_FILE), config.failure().as_str())
             .with_context(|| format!("can't write in {}", home.front().display()))?;
         std::fs::write(home.public_key(), format!("{}\n", log.verifier()))?;
@@ -212,6 +239,7 @@ impl Recorder {
         let newest = replay(&home, config.mode, &recovery, &mut order)?;
         let last = heartbeat::newest_epoch(&Reader::open(&home.log())?)?;
         let (heart, found) = Heart::new(&home, config.heartbeat, &log, last)?;
+        let verifier = log.verifier().clone();
         let recorder = Recorder {
             started: clock().0,
             mode: config.mode,
@@ -235,6 +263,9 @@ impl Recorder {
             stopping: AtomicBool::new(false),
             retaining: Mutex::default(),
             heart,
+            acks: config.acks,
+            witnesses,
+            verifier,
             timestamps: config.timestamp.clone().map(timestamp::keeper::Keeper::new),
             home,
         };
@@ -294,7 +325,7 @@ impl Recorder {
     }
 
     /// Records something about the recorder itself and waits until it is durable.
-    fn record_own(&self, bodies: Vec<Body>) -> anyhow::Result<()> {
+    pub(crate) fn record_own(&self, bodies: Vec<Body>) -> anyhow::Result<()> {
         let pending = {
             let mut order = self.order();
             let (source, seq) = order.next_own();
@@ -342,6 +373,29 @@ impl Recorder {
         };
         pending.wait()?;
         Ok(())
+    }
+
+    /// The newest signed checkpoint.
+    pub(crate) fn checkpoint(&self) -> Option<SignedCheckpoint> {
+        self.with_log(|log| Ok(log.checkpoint())).ok().flatten()
+    }
+
+    /// Which levels records have reached.
+    pub(crate) fn levels(&self) -> Result<Levels, AppendError> {
+        self.with_log(|log| Ok(log.levels()))
+    }
+
+    /// The log's public key.
+    pub(crate) fn verifier(&self) -> &VerifierKey {
+        &self.verifier
+    }
+
+    /// Enough witnesses have signed for so many records.
+    pub(crate) fn note_anchored(&self, size: u64) {
+        let _ = self.with_log(|log| {
+            log.note_anchored(size);
+            Ok(())
+        });
     }
 
     /// A signed checkpoint of everything that is recorded.
@@ -520,7 +574,11 @@ impl Recorder {
             records,
             contents: contents.map(|c| fdr_log::Content { salt: c.salt, bytes: c.bytes }).collect(),
         };
-        self.with_log(|log| log.submit(batch))
+        let pending = self.with_log(|log| log.submit(batch))?;
+        if let Some(witnesses) = &self.witnesses {
+            witnesses.grow(pending.leaf_hashes());
+        }
+        Ok(pending)
     }
 
     /// Uses the log, if it is still open.
@@ -674,16 +732,18 @@ impl Recorder {
             ancestors: stream.filter(|_| begins).map_or_else(Vec::new, surroundings::above_agent),
         };
         self.classify(&request, &scrubbed.bytes, &arrival);
-        let (submitted, taken) = {
+        let (submitted, taken, wanted) = {
             let mut order = self.order();
             while order.under_way.contains(&key) {
                 drop(order);
                 std::thread::sleep(AGAIN);
                 order = self.order();
             }
-            if let Some(answer) = order.answered.by_key.get(&key).cloned() {
+            if let Some(mut answer) = order.answered.by_key.get(&key).cloned() {
                 drop(order);
                 self.heart.took(&request.runtime, Taken::Repeated);
+                let wanted = Wanted::of(self.acks, &request, &[]);
+                answer.level = self.reach(wanted, answer.last()).level;
                 return self.respond(&answer, stream);
             }
             self.remember_session(&mut order, &request, &scrubbed.bytes);
@@ -741,6 +801,7 @@ impl Recorder {
             lines.extend(queued);
             let answer = Answer {
                 index: 0,
+                level: None,
                 count: lines.len() as u32,
                 reply: captured.refused.take().map_or_else(Reply::default, |reason| {
                     reply::deny(
@@ -750,13 +811,26 @@ impl Recorder {
                 }),
                 held: held.map(|held| (request.runtime.clone(), held)),
             };
+            let wanted = match stream {
+                Some(_) => Wanted::of(self.acks, &request, &captured.records),
+                None => Wanted::default(),
+            };
             let taken = if is_unparsed(&captured.records) { Taken::Unparsed } else { Taken::Recorded };
             let submitted = self.submit(request.source, request.seq, lines, captured.contents);
             order.under_way.insert(key);
-            (submitted.map(|pending| (pending, answer)), taken)
+            (submitted.map(|pending| (pending, answer)), taken, wanted)
         };
         let acked = submitted.and_then(|(pending, answer)| {
             pending.wait().map(|ack| Answer { index: ack.first_index, ..answer })
+        });
+        let acked = acked.map(|mut answer| {
+            let Reached { level, denied } = self.reach(wanted, answer.last());
+            answer.level = level;
+            if let Some(why) = denied {
+                answer.reply = reply::deny(&request.runtime, &format!("denied: {why}"));
+                answer.held = None;
+            }
+            answer
         });
         let mut order = self.order();
         order.under_way.remove(&key);
@@ -791,6 +865,7 @@ impl Recorder {
             exit_code: reply.exit_code,
             stdout: reply.stdout,
             stderr: reply.stderr,
+            level: answer.level,
         })
     }
 
@@ -923,7 +998,7 @@ impl Recorder {
 
     /// How the recorder is; what agents did is not told to everybody.
     fn status(&self, whole: bool) -> Vec<u8> {
-        let checkpoint = self.with_log(|log| Ok(log.checkpoint())).unwrap_or_default();
+        let checkpoint = self.checkpoint();
         let stats = self.with_log(|log| Ok(log.stats())).unwrap_or_default();
         let desk = self.decider.desk();
         let waiting = |request: &&fdr_policy::approvals::Request| {
@@ -943,6 +1018,8 @@ impl Recorder {
             connections: self.connections.load(Ordering::Relaxed) as u64,
             groups: stats.groups,
             heartbeat: self.heart.last(),
+            witnessed: self.witnesses.as_ref().map(Witnesses::witnessed),
+            witnesses: self.witnesses.as_ref().map_or_else(Vec::new, Witnesses::states),
             timestamps: self.timestamps.as_ref().map(|keeper| keeper.state()),
             sealed_segments: stats.sealed_segments,
             seal_problem: stats.seal_error,
@@ -1086,7 +1163,7 @@ fn replay(
             order.state.observe(&record);
             order.learn(&record);
         }
-        let answer = Answer { index, count: entry.batch_records, reply: Reply::default(), held };
+        let answer = Answer { index, count: entry.batch_records, reply: Reply::default(), level: None, held };
         order.answered.insert(key, answer);
     }
     Ok(newest)
@@ -1195,6 +1272,17 @@ pub fn serve(home: Home, config: &Config, announce: &mut dyn FnMut(&Recorder)) -
         let recorder = Arc::clone(&recorder);
         move || recorder.keep_beating()
     });
+    let count = recorder.witnesses.as_ref().map_or(0, Witnesses::count);
+    let couriers: Vec<_> = (0..count)
+        .map(|number| {
+            let recorder = Arc::clone(&recorder);
+            std::thread::spawn(move || {
+                if let Some(witnesses) = &recorder.witnesses {
+                    witnesses.run(&recorder, number);
+                }
+            })
+        })
+        .collect();
     let stamper = recorder.timestamps.is_some().then(|| {
         let recorder = Arc::clone(&recorder);
         std::thread::spawn(move || recorder.timestamps.as_ref().map(|keeper| keeper.run(&recorder)))
@@ -1222,7 +1310,7 @@ pub fn serve(home: Home, config: &Config, announce: &mut dyn FnMut(&Recorder)) -
         stamper.thread().unpark();
         let _ = stamper.join();
     }
-    for thread in [Some(housekeeper), Some(heart), watcher].into_iter().flatten() {
+    for thread in [Some(housekeeper), Some(heart), watcher].into_iter().flatten().chain(couriers) {
         thread.thread().unpark();
         let _ = thread.join();
     }

@@ -6,6 +6,7 @@ use crate::home::{Home, open_reader};
 use crate::retain::Prunings;
 use crate::seal;
 use crate::timestamp::{Held, Standing};
+use crate::witness;
 use anyhow::{Context, bail};
 use fdr_log::{Agreement, Report, SignedCheckpoint, TlogProof, VerifierKey, VerifyError};
 use fdr_record::{ContentRef, RawRecord, hex};
@@ -28,6 +29,11 @@ pub struct VerifyArgs {
     /// Check this log folder instead of the recorder's.
     #[arg(long, value_name = "DIR")]
     pub log: Option<PathBuf>,
+    /// The public key of a witness (`name+id+key`), kept elsewhere; may be given more than once. Its cosignatures on the
+    /// checkpoints given with --against, and on those in the recorder's own folder, are checked. Without it the
+    /// witnesses of the configuration are taken.
+    #[arg(long, value_name = "KEY")]
+    pub witness: Vec<String>,
     /// A folder with time-stamped checkpoints (`*.note`, `*.tsr`) kept elsewhere. Without it those in the recorder's
     /// own folder are checked.
     #[arg(long, value_name = "DIR")]
@@ -50,15 +56,17 @@ pub struct VerifyArgs {
 #[derive(Debug, Default)]
 struct Outside {
     /// Time-stamps.
-    pub stamps: Standing,
+    stamps: Standing,
+    /// Witnesses.
+    witnessed: witness::evidence::Standing,
     /// Heartbeats and their seals, and gaps.
-    pub chronicle: Chronicle,
+    chronicle: Chronicle,
 }
 
 impl Outside {
     /// Whether nothing that they say speaks against the log.
     fn is_sound(&self) -> bool {
-        self.stamps.bad.is_empty() && self.chronicle.findings().is_empty()
+        self.stamps.bad.is_empty() && self.witnessed.bad.is_empty() && self.chronicle.findings().is_empty()
     }
 }
 
@@ -147,6 +155,10 @@ pub fn verify(args: &VerifyArgs, home: &Home, out: &mut dyn Write) -> anyhow::Re
     }
     let held =
         Held::read(home, args.timestamps.as_deref(), args.timestamp_ca.as_deref(), args.log.is_none())?;
+    let given = against.len();
+    let cosigned = witness::evidence::Held::read(home, &args.witness, &against, args.log.is_none())?;
+    against.extend_from_slice(cosigned.own(given));
+    let with_cosigned = against.len();
     against.extend(held.checkpoints());
     let bar = std::io::stderr().is_terminal();
     let mut progress = |progress: fdr_log::Progress| {
@@ -162,8 +174,10 @@ pub fn verify(args: &VerifyArgs, home: &Home, out: &mut dyn Write) -> anyhow::Re
     if bar {
         eprint!("\r\x1b[K");
     }
-    let stamped = report.against.split_off(args.against.len());
-    let outside = Outside { stamps: held.standing(&stamped), chronicle };
+    let stamped = report.against.split_off(with_cosigned);
+    let witnessed = cosigned.standing(given, &report.against);
+    report.against.truncate(given);
+    let outside = Outside { witnessed, stamps: held.standing(&stamped), chronicle };
     if args.json {
         serde_json::to_writer_pretty(&mut *out, &json(&report, &outside, &log))?;
         writeln!(out)?;
@@ -260,6 +274,9 @@ fn print(
         };
         writeln!(out, "outside       checkpoint of {} records: {text}", compared.size)?;
     }
+    for line in outside.witnessed.lines() {
+        writeln!(out, "witnessed     {}", crate::text::line(&line))?;
+    }
     for line in outside.stamps.lines() {
         writeln!(out, "time-stamps   {}", crate::text::line(&line))?;
     }
@@ -308,15 +325,15 @@ fn not_excluded(report: &Report, outside: &Outside) -> Vec<String> {
         lines.push(format!("the last {} records are not under a checkpoint yet", tail.end - tail.start));
     }
     let agreed = report.against.iter().filter(|c| c.agreement == Agreement::Agrees).map(|c| c.size).max();
-    let stamped =
-        outside.stamps.newest.as_ref().filter(|(size, ..)| agreed.is_none_or(|agreed| agreed < *size));
-    if let Some((size, time, ..)) = stamped {
+    let stamped = outside.stamps.newest.as_ref().map(|(size, time, ..)| (*size, *time));
+    let vouched = stamped.max(outside.witnessed.newest());
+    if let Some((size, time)) = vouched.filter(|(size, _)| agreed.is_none_or(|agreed| agreed < *size)) {
         lines.push(format!(
             "someone who holds the key could have rewritten records {size}–{} at any time, and the others before {time}",
             report.size.saturating_sub(1)
         ));
         lines.push(
-            "the end could have been cut off, with its time-stamps: only a checkpoint kept elsewhere tells"
+            "the end could have been cut off, with what is kept here of witnesses and time-stamps: the witness tells, or a checkpoint kept elsewhere"
                 .to_owned(),
         );
         return lines;
@@ -369,6 +386,7 @@ fn json(report: &Report, outside: &Outside, log: &Path) -> serde_json::Value {
             },
         })).collect::<Vec<_>>(),
         "chronicle": outside.chronicle.json(),
+        "witnessed": outside.witnessed.json(),
         "timestamps": outside.stamps.json(),
         "damage_count": report.damage_count,
         "damages": report.damages.iter().map(|d| serde_json::json!({

@@ -8,6 +8,7 @@
 
 pub mod client;
 pub mod handed;
+pub mod level;
 pub mod reply;
 pub mod spool;
 pub mod system;

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 use fdr_hook::client::{Client, Error};
+use fdr_hook::level::{self, Level};
 use fdr_hook::reply::{self, Reply};
 use fdr_hook::system::System;
 use fdr_hook::wire::{self, Request, Response};
@@ -100,6 +101,9 @@ fn main() -> ExitCode {
         }
     };
     let Reply { stdout, stderr, exit_code } = match answer {
+        Ok(response) if response.level.unwrap_or_default() < asked_level() => {
+            fall_short(&runtime, &event, &home, &response)
+        }
         Ok(Response { stdout, stderr, exit_code, .. }) => Reply { stdout, stderr, exit_code },
         Err(reason) => fail(&runtime, &event, &home, &reason),
     };
@@ -219,6 +223,23 @@ fn fail(runtime: &str, event: &str, home: &Path, reason: &str) -> Reply {
         return Reply { stderr: [note, deny.stderr].concat(), ..deny };
     }
     // Any status but 0 and 2 lets the agent go on and shows the text to its user.
+    Reply { stderr: note, exit_code: 1, ..Reply::default() }
+}
+
+/// What the sender wants the record to have reached.
+fn asked_level() -> Level {
+    std::env::var(level::VARIABLE).ok().and_then(|name| Level::parse(&name)).unwrap_or_default()
+}
+
+/// What the runtime is told when the event is recorded, but not as far as was asked.
+fn fall_short(runtime: &str, event: &str, home: &Path, response: &Response) -> Reply {
+    let reached = response.level.unwrap_or_default().as_str();
+    let reason = format!("its record is {reached}, and not {} as FDR_LEVEL asks", asked_level().as_str());
+    let note = format!("fdr: event {event}: {reason}\n").into_bytes();
+    if denies(home, runtime, event) {
+        let deny = reply::deny(runtime, &format!("denied: {reason}"));
+        return Reply { stderr: [note, deny.stderr].concat(), ..deny };
+    }
     Reply { stderr: note, exit_code: 1, ..Reply::default() }
 }
 

@@ -3,6 +3,7 @@
 //! A frame is `"FDR1"`, the length of what follows in four bytes, and that many bytes. Numbers
 //! are little-endian; a text or a byte string is its length in four bytes, then itself.
 
+use crate::level::{self, Level};
 use std::io::{self, Read, Write};
 
 const MAGIC: &[u8; 4] = b"FDR1";
@@ -95,6 +96,8 @@ pub struct Response {
     pub stdout: Vec<u8>,
     /// For the runtime: standard error.
     pub stderr: Vec<u8>,
+    /// What was reached, for a sender that asked ([`level::VARIABLE`]); older ones don't expect it.
+    pub level: Option<Level>,
 }
 
 impl Request {
@@ -185,6 +188,7 @@ impl Response {
         out.push(self.exit_code);
         put(&mut out, &self.stdout);
         put(&mut out, &self.stderr);
+        out.extend(self.level.map(|level| level as u8));
         finish(out)
     }
 
@@ -199,8 +203,15 @@ impl Response {
         let (index, count) = (fields.u64()?, fields.u32()?);
         let exit_code = fields.take(1)?[0];
         let (stdout, stderr) = (fields.bytes()?.to_vec(), fields.bytes()?.to_vec());
+        let level = match fields.0 {
+            [] => None,
+            _ => {
+                let number = usize::from(fields.take(1)?[0]);
+                Some(*Level::ALL.get(number).ok_or_else(|| invalid("unknown level"))?)
+            }
+        };
         fields.end()?;
-        Ok(Response { recorded, waiting, index, count, exit_code, stdout, stderr })
+        Ok(Response { recorded, waiting, index, count, exit_code, stdout, stderr, level })
     }
 }
 
@@ -312,7 +323,8 @@ fn telling_variables() -> Vec<(String, String)> {
         "CLAUDE", "CODEX_", "GEMINI_", "HERMES_", "OPENCODE", "OPENCLAW", "CURSOR_", "AI_AGENT", "TRACE",
         "FDR_RUN", "FDR_MCP",
     ];
-    const NAMES: [&str; 14] = [
+    const NAMES: [&str; 15] = [
+        level::VARIABLE,
         "GIT_AUTHOR_EMAIL",
         "GIT_COMMITTER_EMAIL",
         "AWS_PROFILE",
@@ -362,9 +374,19 @@ mod tests {
             exit_code: 2,
             stdout: b"o".to_vec(),
             stderr: b"e".to_vec(),
+            level: None,
         };
         let body = read_frame(&mut response.encode().as_slice()).unwrap().unwrap();
         assert_eq!(Response::decode(&body).unwrap(), response);
+        let bare = body.len();
+        for level in Level::ALL {
+            let response = Response { level: Some(level), ..response.clone() };
+            let body = read_frame(&mut response.encode().as_slice()).unwrap().unwrap();
+            // What older senders read is not changed, and they get nothing more: they did not ask.
+            assert_eq!((Response::decode(&body).unwrap(), body.len()), (response, bare + 1));
+        }
+        assert!(Response::decode(&[&body[..], &[3]].concat()).is_err());
+        assert!(Response::decode(&[&body[..], &[0, 0]].concat()).is_err());
     }
 
     #[test]

@@ -31,3 +31,4 @@ mod scripted_llm;
 mod system;
 mod timestamps;
 mod views;
+mod witness;
