@@ -54,7 +54,11 @@ enum Command {
     /// Recompute the whole log and say what holds and what could not be excluded.
     Verify(verify::VerifyArgs),
     /// Print a signed checkpoint of the log, for keeping elsewhere.
-    Checkpoint,
+    Checkpoint {
+        /// The newest one that a witness has signed, with its signature.
+        #[arg(long)]
+        witnessed: bool,
+    },
     /// Write a proof that a record is in the log.
     Prove(verify::ProveArgs),
     /// Write the log in a form that other people's tools read.
@@ -137,7 +141,8 @@ impl Cli {
             Command::Query(args) => query::run(&args, dir, out),
             Command::Cat(args) => cat::run(&args, dir, out),
             Command::Verify(args) => verify::verify(&args, &home, out),
-            Command::Checkpoint => control::checkpoint(&home, out),
+            Command::Checkpoint { witnessed: false } => control::checkpoint(&home, out),
+            Command::Checkpoint { witnessed: true } => witness::print_newest(&home, out),
             Command::Prove(args) => verify::prove(&args, &home, out),
             Command::Export(args) => export::run(&args, &home, out),
             Command::Policy(args) => policy::run(args, &home, out),

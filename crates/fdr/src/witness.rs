@@ -109,6 +109,26 @@ pub fn kept_notes(home: &Home) -> Vec<SignedCheckpoint> {
         .collect()
 }
 
+/// `fdr checkpoint --witnessed`: of the checkpoints that are kept the one that covers most, with every witness's line.
+///
+/// # Errors
+/// When there is none.
+pub fn print_newest(home: &Home, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let notes = kept_notes(home);
+    let newest = notes.iter().max_by_key(|note| note.size());
+    let mut newest =
+        newest.context("no witness has signed a checkpoint yet; see [witness] in: fdr config")?.clone();
+    let body = newest.body().to_owned();
+    for line in notes.iter().filter(|other| other.body() == body).flat_map(SignedCheckpoint::signature_lines)
+    {
+        if !newest.note().contains(line) {
+            newest = newest.with_line(line)?;
+        }
+    }
+    out.write_all(newest.note().as_bytes())?;
+    Ok(0)
+}
+
 /// Be a witness for other hosts' logs.
 #[derive(Debug, clap::Args)]
 pub struct WitnessArgs {

@@ -199,6 +199,8 @@ fn what_is_recorded_is_signed_elsewhere_and_anybody_can_check_that() {
     );
     let given = program.ok(&["verify", "--witness", &witness.key, "--against", kept[0].to_str().unwrap()]);
     assert!(given.contains("signed by witness/test (the key given)") && given.contains("INTACT"), "{given}");
+    let printed = program.ok(&["checkpoint", "--witnessed"]);
+    assert!(key.cosigned(&SignedCheckpoint::parse(&printed).unwrap()).unwrap().is_some());
     // Another witness's word is not taken.
     let other = SigningKey::from_seed(&[9; 32]).witness("witness/test").unwrap();
     let given = program.ok(&["verify", "--witness", &other.to_string()]);
