@@ -1078,6 +1078,7 @@ impl<'c> Capture<'_, '_> {
             observed: Some(arrival.observed.clone()),
             env: Some(arrival.env.clone()),
             body,
+            sealed: None,
             content,
         };
         fit(&mut record);

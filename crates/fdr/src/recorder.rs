@@ -456,6 +456,7 @@ impl Recorder {
             observed,
             env: None,
             body,
+            sealed: None,
             content: Vec::new(),
         }
     }

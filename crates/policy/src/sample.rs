@@ -50,6 +50,8 @@ pub(crate) fn shell(command: &str, mode: Mode) -> Record {
         len: command.len() as u64,
         media: "application/json".into(),
         redacted: 0,
+        kid: None,
+        sealed: None,
     };
     record(Body::Action(body), vec![arguments])
 }
