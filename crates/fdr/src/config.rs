@@ -1,8 +1,11 @@
 //! The configuration file: `config.toml` in the recorder's folder. Every key has a default, and
 //! an unknown key is an error, so that a typing mistake is not taken for a setting.
 
+use crate::heartbeat;
 use crate::home::Home;
+use crate::keys;
 use crate::retain;
+use crate::timestamp;
 use anyhow::Context;
 use fdr_hook::{Failure, MAX_APPROVAL_WAIT_S};
 use fdr_policy::Source;
@@ -46,6 +49,12 @@ pub struct Config {
     pub segment_mib: Option<u32>,
     /// How long records are kept.
     pub retain: retain::Settings,
+    /// How often the recorder says that it is there.
+    pub heartbeat: heartbeat::Settings,
+    /// What contents are sealed under, so that they can be erased.
+    pub keys: keys::Settings,
+    /// Who time-stamps checkpoints. Default: nobody.
+    pub timestamp: Option<timestamp::Settings>,
 }
 
 /// See [`Config::approvals`].
@@ -130,6 +139,30 @@ segment_mib = 32
 #rules = [\"pci-dss\", \"eu-ai-act\"]
 #keep_days = 400
 #keep_at_most_days = 1000
+
+# How often the recorder records that it is there, busy or not, in seconds; at most 10.
+[heartbeat]
+every_seconds = 10
+
+# What contents are sealed under, so that they can be erased: each session has a key, and these lie
+# wrapped under one key-encryption key (KEK). What keeps the KEK: \"file\" (keys/kek), \"passphrase\" (of
+# passphrase_file, of a command that prints it, or of the variable FDR_PASSPHRASE), or \"command\": wrap
+# gets the key on its standard input and prints it wrapped, unwrap the other way round, for an external
+# KMS. A change takes effect with: fdr keys rewrap. See: fdr keys status.
+[keys]
+seal_content = true
+kek = \"file\"
+#passphrase_file = \"/etc/fdr/passphrase\"
+#passphrase_command = [\"secret-tool\", \"lookup\", \"service\", \"fdr\"]
+#wrap = [\"/usr/local/bin/kms\", \"encrypt\"]
+#unwrap = [\"/usr/local/bin/kms\", \"decrypt\"]
+
+# An authority (RFC 3161) that states when it saw the log's newest checkpoint. Only a digest is sent.
+# The tokens are in timestamps/: copy them elsewhere. ca: the certificates that they must lead to.
+#[timestamp]
+#url = \"http://timestamp.example.com\"
+#ca = \"timestamp-ca.pem\"
+#every_minutes = 15
 ";
 
 impl Config {
@@ -150,6 +183,11 @@ impl Config {
                     path.display()
                 );
                 config.retain.check().with_context(|| path.display().to_string())?;
+                config.keys.check().with_context(|| path.display().to_string())?;
+                config.heartbeat.check().with_context(|| path.display().to_string())?;
+                if let Some(timestamp) = &config.timestamp {
+                    timestamp.check().with_context(|| path.display().to_string())?;
+                }
                 anyhow::ensure!(
                     config.segment_mib.is_none_or(|mib| (1..=1024).contains(&mib)),
                     "{}: segment_mib must be from 1 to 1024",
@@ -207,7 +245,8 @@ mod tests {
         assert_eq!((config.mode, config.failure()), (Mode::Observe, Failure::Open));
         let default = Config::default();
         assert_eq!((config.seal(), config.segment_bytes()), (default.seal(), default.segment_bytes()));
-        assert_eq!(config.retain, default.retain);
+        assert_eq!((&config.retain, config.heartbeat), (&default.retain, default.heartbeat));
+        assert_eq!(config.keys, default.keys);
         assert_eq!(config.approval_wait_s(), default.approval_wait_s());
         assert_eq!((config.approvals, &config.approvers), (default.approvals, &default.approvers));
         let home = Home::find(Some(std::path::Path::new("/x"))).unwrap();

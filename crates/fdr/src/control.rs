@@ -1,9 +1,11 @@
 //! Speaking with the running recorder: `fdr status`, `fdr stop`, `fdr checkpoint`.
 
+use crate::heartbeat;
 use crate::home::Home;
 use crate::judge::Tampering;
 use crate::replay::short_hash;
 use crate::text::{Look, LookArgs};
+use crate::timestamp;
 use anyhow::{Context, bail};
 use fdr_hook::client::Client;
 use fdr_hook::wire::{Op, Request, Response};
@@ -40,6 +42,12 @@ pub struct Status {
     /// Full segments compressed since it started.
     #[serde(default)]
     pub sealed_segments: u64,
+    /// The last heartbeat of this recorder.
+    #[serde(default)]
+    pub heartbeat: Option<heartbeat::Last>,
+    /// How time-stamping goes, where an authority is configured.
+    #[serde(default)]
+    pub timestamps: Option<timestamp::keeper::State>,
     /// Why a full segment could not be compressed; it stays as it is.
     #[serde(default)]
     pub seal_problem: Option<String>,
@@ -111,6 +119,32 @@ pub fn status(home: &Home, json: bool, out: &mut dyn Write) -> anyhow::Result<u8
             status.records - size.min(status.records)
         )?,
         None => writeln!(out, "checkpoint    none yet")?,
+    }
+    if let Some(last) = &status.heartbeat {
+        let look = Look::new(&LookArgs::default());
+        writeln!(out, "heartbeat     number {}, {}", last.epoch, look.day_and_minute(last.ts))?;
+        if let Some(problem) = &last.problem {
+            writeln!(
+                out,
+                "SEAL          {}; a restart can't go on with the seal",
+                crate::text::line(problem)
+            )?;
+        }
+    }
+    if let Some(timestamps) = &status.timestamps {
+        match &timestamps.newest {
+            Some(newest) => writeln!(
+                out,
+                "time-stamped  {} records at {}, {} since",
+                newest.size,
+                Look::new(&LookArgs::default()).day_and_minute(newest.time),
+                status.records.saturating_sub(newest.size)
+            )?,
+            None => writeln!(out, "time-stamped  nothing yet")?,
+        }
+        if let Some(problem) = &timestamps.problem {
+            writeln!(out, "TIME-STAMP    the last attempt failed: {}", crate::text::line(problem))?;
+        }
     }
     if let Some(problem) = &status.seal_problem {
         writeln!(out, "SEALING       a full segment can't be compressed: {}", crate::text::line(problem))?;

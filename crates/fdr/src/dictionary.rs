@@ -19,6 +19,6 @@ impl Recorder {
         );
         let body =
             Body::ConfigChange(ConfigChange { what: WHAT.to_owned(), resource: None, detail: Some(detail) });
-        self.record_own_with(body, WHAT, "application/zstd-dictionary", dictionary.to_vec())
+        self.record_own_with(body, vec![(WHAT, "application/zstd-dictionary", dictionary.to_vec())])
     }
 }

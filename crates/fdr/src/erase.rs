@@ -13,8 +13,8 @@ use crate::retain::{Holds, check_text};
 use crate::text;
 use anyhow::{Context, ensure};
 use fdr_log::Reader;
-use fdr_record::sealed::Kid;
-use fdr_record::{Body, KeyErased, Kind, Observed, Record, RecordId, Timestamp, hex, unhex};
+use fdr_record::sealed::{self, Kid};
+use fdr_record::{Body, KeyErased, Kind, Observed, Record, RecordId, Timestamp, hex};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -117,7 +117,8 @@ pub fn run(args: EraseArgs, home: &Home, out: &mut dyn Write) -> anyhow::Result<
             Ok(0)
         }
         Outcome::Held { hold, authority, session } => {
-            let what = session.map_or_else(|| "it".to_owned(), |session| format!("session {}", text::line(&session)));
+            let what = session
+                .map_or_else(|| "it".to_owned(), |session| format!("session {}", text::line(&session)));
             writeln!(
                 out,
                 "not erased: {what} is under the legal hold '{}' of {}\n  to see the holds:  fdr retain hold list",
@@ -162,7 +163,7 @@ impl Erased {
     /// Takes a record in, if it is one of an erasure.
     pub fn see(&mut self, index: u64, bytes: &[u8]) {
         let Some(body) = read(bytes) else { return };
-        for kid in body.kids.iter().filter_map(|kid| unhex(kid)) {
+        for kid in body.kids.iter().filter_map(|kid| sealed::kid(kid)) {
             let (reason, authority) = (body.reason.clone(), body.authority.clone());
             self.0.insert(kid, Erasure { record: index, reason, authority });
         }
@@ -228,7 +229,7 @@ impl Journal {
     }
 
     fn kids(&self) -> Vec<Kid> {
-        self.body.kids.iter().filter_map(|kid| unhex(kid)).collect()
+        self.body.kids.iter().filter_map(|kid| sealed::kid(kid)).collect()
     }
 }
 
@@ -285,7 +286,8 @@ struct Told {
 fn survey(reader: &Reader, tampering: Option<RecordId>) -> anyhow::Result<BTreeMap<Scope, Told>> {
     let mut told: BTreeMap<Scope, Told> = BTreeMap::new();
     for entry in reader.records(0) {
-        let entry = entry.context("what belongs together can't be told: the log can't be read (see fdr verify)")?;
+        let entry =
+            entry.context("what belongs together can't be told: the log can't be read (see fdr verify)")?;
         let Ok(head) = serde_json::from_slice::<Head<'_>>(&entry.bytes) else { continue };
         let uid = head.observed.as_ref().and_then(|observed| observed.uid).map(|uid| format!("uid:{uid}"));
         let scope = match (&head.session, head.kind) {
@@ -307,7 +309,8 @@ fn survey(reader: &Reader, tampering: Option<RecordId>) -> anyhow::Result<BTreeM
             of.agents.insert(agent.id);
             of.parents.extend(agent.parent);
         }
-        of.span = Some(of.span.map_or((head.ts, head.ts), |(first, last)| (first.min(head.ts), last.max(head.ts))));
+        of.span =
+            Some(of.span.map_or((head.ts, head.ts), |(first, last)| (first.min(head.ts), last.max(head.ts))));
         for content in head.content {
             match content.kid {
                 Some(kid) => *of.kids.entry(kid).or_default() += 1,
@@ -360,7 +363,8 @@ fn held(holds: &Holds, chosen: &BTreeSet<Scope>, told: &BTreeMap<Scope, Told>) -
             Scope::Session(session) => Some(session.as_str()),
             Scope::Unparsed(_) => None,
         };
-        let mut subjects: Vec<Option<&str>> = of.subjects.iter().map(|subject| Some(subject.as_str())).collect();
+        let mut subjects: Vec<Option<&str>> =
+            of.subjects.iter().map(|subject| Some(subject.as_str())).collect();
         if subjects.is_empty() {
             subjects.push(None);
         }
@@ -475,8 +479,10 @@ impl Recorder {
         if !is_recorded {
             self.record_erasure(Body::KeyErased(journal.body.clone()), journal.observed.clone(), &kids)?;
         }
-        self.vault().destroy(&kids).context("that it is erased is recorded; the next start goes on with it")?;
-        self.purge(&journal.body.sessions);
+        self.vault()
+            .destroy(&kids)
+            .context("that it is erased is recorded; the next start goes on with it")?;
+        self.purge(&journal.body.sessions, &kids);
         keys::destroy_file(&Journal::path(self.home()))
     }
 

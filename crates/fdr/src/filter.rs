@@ -1,5 +1,6 @@
 //! Filters: which records `query` and `tail` show.
 
+use crate::heartbeat;
 use crate::text::Look;
 use crate::trail::{Effective, Facts, Row, Trail, action_of};
 use anyhow::anyhow;
@@ -170,7 +171,9 @@ impl Filter {
 
     /// Whether a line can match at all; cheap, before it is read.
     pub fn may_match(&self, line: &[u8]) -> bool {
-        self.needles.iter().all(|needle| needle.find(line).is_some())
+        // Of heartbeats there are many, and nobody looks for them unless he says so.
+        (!self.kinds.is_empty() || !heartbeat::is_one(line))
+            && self.needles.iter().all(|needle| needle.find(line).is_some())
     }
 
     /// Whether it must be known what came of an action to tell if it matches.
@@ -318,9 +321,9 @@ impl Filter {
 
     fn matches_text(&self, row: &Row, trail: &Trail) -> anyhow::Result<bool> {
         let Some(needle) = &self.text else { return Ok(true) };
-        let in_line = match serde_json::from_slice::<Value>(&row.line) {
+        let in_line = match serde_json::from_slice::<Value>(row.shown()) {
             Ok(value) => needle.is_in_value(&value),
-            Err(_) => needle.is_in(&row.line),
+            Err(_) => needle.is_in(row.shown()),
         };
         if in_line {
             return Ok(true);

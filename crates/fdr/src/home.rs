@@ -5,11 +5,13 @@
 //! log/            the append-only log                               (see crates/log/FORMAT.md)
 //! keys/           log.key signs checkpoints, log.pub is its public half,
 //!                 content.key makes content digests
+//!                 seal.key seals the next heartbeat                 (see seal.rs)
 //! spool/          events that came while no recorder could be reached
 //! fdr.sock        where the recorder listens
 //! hook.fail       how hooks fail: open or closed                    (written by the recorder)
 //! policy.good     a copy of the policy set in force, for a start at which the folders can't be used
 //! run-*           where the transcripts of a run of `fdr run` are: links
+//! timestamps/     checkpoints and what a time-stamp authority says of them (see timestamp.rs)
 //! recorder.log    what the recorder itself had to say
 //! stopped         size of the log at the last orderly stop
 //! ```

@@ -84,7 +84,8 @@ impl Settings {
                 "[keys] wrap and unwrap are for kek = \"command\""
             );
         }
-        let given = usize::from(self.passphrase_file.is_some()) + usize::from(!self.passphrase_command.is_empty());
+        let given =
+            usize::from(self.passphrase_file.is_some()) + usize::from(!self.passphrase_command.is_empty());
         ensure!(given < 2, "[keys] passphrase_file and passphrase_command: give one of them");
         ensure!(
             given == 0 || self.kek == KekKind::Passphrase,
@@ -180,7 +181,10 @@ fn status(home: &Home, json: bool, out: &mut dyn Write) -> anyhow::Result<u8> {
         writeln!(out, "config        [keys] kek says otherwise; to change over:  fdr keys rewrap")?;
     }
     for kid in &back {
-        writeln!(out, "ERASED        the key {kid} was erased and is there again (from a backup?); erase it again")?;
+        writeln!(
+            out,
+            "ERASED        the key {kid} was erased and is there again (from a backup?); erase it again"
+        )?;
     }
     Ok(u8::from(problem))
 }

@@ -7,23 +7,30 @@
 //! for the disk happens outside it.
 
 use crate::config::{Config, Route};
+use crate::heartbeat::{self, Heart, Taken};
 use crate::held::Held;
 use crate::home::Home;
 use crate::judge::{Bench, Decider, Desk, Offer};
+use crate::keys::{Scope, Vault};
+use crate::seal::SealKey;
+use crate::sequences::Sequences;
 use crate::surroundings::{self, Machine};
 use crate::text::{Look, LookArgs};
+use crate::timestamp;
 use crate::transcripts::{self, Span, Watcher};
 use anyhow::Context;
 use fdr_capture::{Ahead, Arrival, Captured, Piece, State, mcp};
 use fdr_hook::reply::{self, Reply};
 use fdr_hook::spool;
 use fdr_hook::wire::{self, Op, Request, Response};
-use fdr_log::{AppendError, Batch, Log, OpenError, Options, Pending, Reader, Recovery};
+use fdr_log::{AppendError, Batch, Log, OpenError, Options, Pending, Reader, Recovery, SignedCheckpoint};
 use fdr_policy::intent::Place;
 use fdr_record::scrub::Scrubber;
+use fdr_record::sealed::Kid;
 use fdr_record::{
-    Agent, Body, Claimed, Content, ContentKey, Env, Gap, Link, LogRestart, LogTorn, MAX_BYTES, Mode,
-    Observed, PolicyDecision, Principal, Record, Rel, Timestamp, Unparsed, VERSION, Verdict,
+    Agent, Body, Claimed, Content, ContentKey, Env, Gap, Heartbeat, Kind, Link, LogRestart, LogTorn,
+    MAX_BYTES, Mode, Observed, Peppers, PolicyDecision, Principal, Record, Rel, Timestamp, Unparsed, VERSION,
+    Verdict, hex,
 };
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::unix::fs::PermissionsExt;
@@ -86,8 +93,16 @@ pub struct Recorder {
     started: Timestamp,
     connections: AtomicUsize,
     stopping: AtomicBool,
+    /// Records that it is there.
+    pub(crate) heart: Heart,
+    /// Has checkpoints time-stamped, where an authority is configured.
+    pub(crate) timestamps: Option<timestamp::keeper::Keeper>,
     /// Held while holds are changed or the log is pruned: neither may come between the other's look and deed.
     retaining: Mutex<()>,
+    /// Held while the spool is taken in: a file of it is one message.
+    spooling: Mutex<()>,
+    /// What contents are sealed under.
+    vault: Arc<Vault>,
 }
 
 /// How an action that a person has to approve waits; see [`Config`].
@@ -110,6 +125,8 @@ struct Order {
     /// Messages whose records are on their way to the disk. One that its hook gave up on may come
     /// from the spool and from its connection at once.
     under_way: HashSet<([u8; 16], u64)>,
+    /// Which messages of each sender came.
+    sequences: Sequences,
     /// Wall and monotonic clock at the last message.
     last_time: Option<(Timestamp, u64)>,
     /// Number of the next message of the recorder itself.
@@ -173,7 +190,8 @@ impl Recorder {
     pub fn open(home: Home, config: &Config, clock: Clock) -> anyhow::Result<Recorder> {
         home.create()?;
         let machine = Machine::new();
-        let content_key = home.content_key()?;
+        let vault = Arc::new(Vault::open(home.dir(), &config.keys).context("the keys can't be used")?);
+        let content_key = home.content_key()?.with_peppers(Arc::clone(&vault) as Arc<dyn Peppers>);
         let origin = config.origin.clone().unwrap_or_else(|| format!("fdr/{}", machine.host()));
         let options = Options {
             seal: config.seal(),
@@ -194,11 +212,14 @@ impl Recorder {
             owners: HashMap::new(),
             answered: Answered::default(),
             under_way: HashSet::new(),
+            sequences: Sequences::default(),
             last_time: None,
             own_seq: 0,
             own_source: spool::new_source().context("no randomness")?,
         };
-        let newest = replay(&home, config.mode, &recovery, &mut order)?;
+        let newest = replay(&home, config.mode, &recovery, &vault, &mut order)?;
+        let last = heartbeat::newest_epoch(&Reader::open(&home.log())?)?;
+        let (heart, found) = Heart::new(&home, config.heartbeat, &log, last)?;
         let recorder = Recorder {
             started: clock().0,
             mode: config.mode,
@@ -221,16 +242,26 @@ impl Recorder {
             connections: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             retaining: Mutex::default(),
+            spooling: Mutex::default(),
+            vault,
+            heart,
+            timestamps: config.timestamp.clone().map(timestamp::keeper::Keeper::new),
             home,
         };
-        recorder.record_start(&recovery, newest)?;
+        recorder.record_start(&recovery, newest, found)?;
+        recorder.finish_erasing().context("an erasure that was begun can't be finished")?;
         if let Some(offer) = offer {
             recorder.record_policy(offer)?;
         }
         Ok(recorder)
     }
 
-    fn record_start(&self, recovery: &Recovery, newest: Option<Timestamp>) -> anyhow::Result<()> {
+    fn record_start(
+        &self,
+        recovery: &Recovery,
+        newest: Option<Timestamp>,
+        found: Option<Body>,
+    ) -> anyhow::Result<()> {
         let stopped = std::fs::read_to_string(self.home.stopped()).ok();
         let clean = recovery.created
             || stopped.is_some_and(|size| size.trim().parse() == Ok(recovery.size))
@@ -244,15 +275,27 @@ impl Recorder {
                 quarantine: torn.quarantine_path.to_string_lossy().into_owned(),
             }));
         }
+        let gap_millis = newest.map(|newest| self.started.millis().saturating_sub(newest.millis()));
         bodies.push(Body::LogRestart(LogRestart {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             boot_id: surroundings::boot_id(),
             size: recovery.size,
             clean,
-            gap_millis: newest.map(|newest| self.started.millis().saturating_sub(newest.millis())),
+            gap_millis,
             mode: self.mode,
         }));
+        if !recovery.created {
+            bodies.push(Body::Gap(Gap {
+                what: "recorder_down".to_owned(),
+                detail: format!(
+                    "no recorder ran since the record before; the one that did ended {}",
+                    if clean { "in good order" } else { "without a word" }
+                ),
+                millis: gap_millis,
+            }));
+        }
+        bodies.extend(found);
         self.record_own(bodies)?;
         // What was orderly about the last stop is in the log now.
         match std::fs::remove_file(self.home.stopped()) {
@@ -266,10 +309,9 @@ impl Recorder {
         let pending = {
             let mut order = self.order();
             let (source, seq) = order.next_own();
-            let records =
-                bodies.into_iter().map(|body| self.own_record(&mut order.state, body, None).to_line());
+            let records = bodies.into_iter().map(|body| self.own_record(&mut order.state, body, None));
             let records = records.collect();
-            self.submit(source, seq, records, Vec::new())?
+            self.submit_sealed(source, seq, records, Vec::new())?
         };
         pending.wait()?;
         Ok(())
@@ -283,30 +325,105 @@ impl Recorder {
             let mut record = self.own_record(&mut order.state, body, Some(observed));
             record.principal =
                 record.observed.as_ref().and_then(|o| o.uid).map(|uid| self.machine.principal(uid));
-            self.submit(source, seq, vec![record.to_line()], Vec::new())?
+            self.submit_sealed(source, seq, vec![record], Vec::new())?
         };
         pending.wait()?;
         Ok(())
     }
 
+    /// Records that keys are erased, and waits until that is durable. What is recorded after it is not sealed under them.
+    pub(crate) fn record_erasure(&self, body: Body, observed: Observed, kids: &[Kid]) -> anyhow::Result<()> {
+        let pending = {
+            let mut order = self.order();
+            let (source, seq) = order.next_own();
+            let mut record = self.own_record(&mut order.state, body, Some(observed));
+            record.principal =
+                record.observed.as_ref().and_then(|o| o.uid).map(|uid| self.machine.principal(uid));
+            let pending = self.submit_sealed(source, seq, vec![record], Vec::new())?;
+            self.vault.forget(kids);
+            pending
+        };
+        pending.wait()?;
+        Ok(())
+    }
+
+    /// Forgets what contents of sessions told whose keys are gone: what is known of them then is what a recorder would
+    /// know that starts now.
+    pub(crate) fn purge(&self, sessions: &[String], kids: &[Kid]) {
+        #[derive(serde::Deserialize)]
+        struct Head {
+            session: Option<String>,
+        }
+        let sessions: HashSet<&str> = sessions.iter().map(String::as_str).collect();
+        let mut seen = 0;
+        let mut collect = |lines: &mut Vec<Vec<u8>>| {
+            let Ok(reader) = Reader::open(&self.home.log()) else { return };
+            // What can't be read any more is not there to be known.
+            for entry in reader.records(seen.max(reader.first_index())).map_while(Result::ok) {
+                seen = entry.index + 1;
+                let head = serde_json::from_slice::<Head>(&entry.bytes).ok();
+                if head.and_then(|head| head.session).is_some_and(|id| sessions.contains(id.as_str())) {
+                    lines.push(entry.bytes);
+                }
+            }
+        };
+        let mut lines = Vec::new();
+        // Most of it while nobody waits.
+        collect(&mut lines);
+        let mut order = self.order();
+        collect(&mut lines);
+        let tampering = {
+            let mut desk = self.decider.desk();
+            desk.classified.clear();
+            desk.tampering.clone()
+        };
+        for session in &sessions {
+            order.state.forget(session);
+        }
+        for line in lines {
+            if let Ok(mut record) = Record::parse(&line) {
+                self.vault.ring().fill(&mut record);
+                order.state.observe(&record);
+            }
+        }
+        for session in &sessions {
+            order.state.is_whole(session);
+        }
+        self.decider.desk().tampering = tampering;
+        self.vault.forget(kids);
+    }
+
+    /// What contents are sealed under.
+    pub(crate) fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
     /// Records something about the recorder itself with content, and waits until it is durable.
+    ///
+    /// `contents` are role, media type and bytes of each.
     pub(crate) fn record_own_with(
         &self,
         body: Body,
-        role: &str,
-        media: &str,
-        bytes: Vec<u8>,
+        contents: Vec<(&str, &str, Vec<u8>)>,
     ) -> anyhow::Result<()> {
         let pending = {
             let mut order = self.order();
             let (source, seq) = order.next_own();
             let mut record = self.own_record(&mut order.state, body, None);
-            let (reference, content) = self.content_key.seal("", role, media, bytes);
-            record.content.push(reference);
-            self.submit(source, seq, vec![record.to_line()], vec![content])?
+            let sealed = contents
+                .into_iter()
+                .map(|(role, media, bytes)| self.content_key.seal("", role, media, bytes));
+            let (references, contents) = sealed.unzip();
+            record.content = references;
+            self.submit_sealed(source, seq, vec![record], contents)?
         };
         pending.wait()?;
         Ok(())
+    }
+
+    /// A signed checkpoint of everything that is recorded.
+    pub(crate) fn checkpoint_now(&self) -> Result<SignedCheckpoint, AppendError> {
+        self.with_log(Log::sync_checkpoint)
     }
 
     /// The recorder's folder.
@@ -321,7 +438,7 @@ impl Recorder {
 
     /// Removes the segments before one, when a checkpoint covers everything recorded so far.
     pub(crate) fn prune_log(&self, first_segment: u64) -> anyhow::Result<()> {
-        self.with_log(Log::sync_checkpoint)?;
+        self.checkpoint_now()?;
         self.with_log(|log| Ok(log.prune(first_segment)))??;
         Ok(())
     }
@@ -347,7 +464,7 @@ impl Recorder {
                 record.content.push(reference);
                 contents.push(content);
             }
-            self.submit(source, seq, vec![record.to_line()], contents)?
+            self.submit_sealed(source, seq, vec![record], contents)?
         };
         pending.wait()?;
         if accepted && let Err(error) = self.decider.keep_good() {
@@ -381,7 +498,7 @@ impl Recorder {
             ready(&mut self.decider.desk())?;
             let (source, seq) = order.next_own();
             let record = self.session_record(&mut order.state, session, agent, body, links, observed);
-            self.submit(source, seq, vec![record.to_line()], Vec::new())?
+            self.submit_sealed(source, seq, vec![record], Vec::new())?
         };
         pending.wait()?;
         Ok(())
@@ -467,6 +584,18 @@ impl Recorder {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Puts records into the log's queue, with their contents sealed.
+    fn submit_sealed(
+        &self,
+        source: [u8; 16],
+        seq: u64,
+        mut records: Vec<Record>,
+        contents: Vec<Content>,
+    ) -> anyhow::Result<Pending> {
+        let contents = self.vault.seal(&mut records, contents)?;
+        Ok(self.submit(source, seq, lines(&records), contents)?)
+    }
+
     fn submit(
         &self,
         source: [u8; 16],
@@ -492,7 +621,12 @@ impl Recorder {
         }
     }
 
-    fn size(&self) -> u64 {
+    /// Free space of the log's file system, in bytes.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        self.with_log(|log| Ok(log.stats().free_bytes)).ok().flatten()
+    }
+
+    pub(crate) fn size(&self) -> u64 {
         self.with_log(|log| Ok(log.size())).unwrap_or_default()
     }
 
@@ -527,7 +661,7 @@ impl Recorder {
             Op::Status => {
                 Response { stdout: self.status(self.may_all(stream)), recorded: true, ..Response::default() }
             }
-            Op::Checkpoint => match self.with_log(Log::sync_checkpoint) {
+            Op::Checkpoint => match self.checkpoint_now() {
                 Ok(checkpoint) => Response {
                     stdout: checkpoint.note().as_bytes().to_vec(),
                     recorded: true,
@@ -574,10 +708,17 @@ impl Recorder {
         self.order().state.file(file)?.pieces.last().cloned()
     }
 
-    /// The digest of a piece of a session's transcript.
-    pub(crate) fn piece_digest(&self, session: &str, bytes: &[u8]) -> String {
+    /// Whether these bytes are a piece of a transcript that was read. Of one whose key is gone nothing can be told.
+    pub(crate) fn is_same_piece(&self, piece: &Piece, bytes: &[u8]) -> bool {
         let scrubbed = self.scrubber.scrub(bytes, &self.content_key);
-        self.content_key.seal(session, "", "", scrubbed.bytes.into_owned()).0.digest
+        let digest = |key: &ContentKey| key.seal(&piece.session, "", "", scrubbed.bytes.to_vec()).0.digest;
+        match &piece.kid {
+            None => digest(&self.content_key.plain()) == piece.digest,
+            Some(kid) => match self.vault.existing(&Scope::Session(piece.session.clone())) {
+                Ok(Some(key)) if hex(&key.kid()) == *kid => digest(&self.content_key) == piece.digest,
+                _ => true,
+            },
+        }
     }
 
     /// Session, runtime and transcript of the agents that are known.
@@ -630,7 +771,13 @@ impl Recorder {
             ancestors: stream.filter(|_| begins).map_or_else(Vec::new, surroundings::above_agent),
         };
         self.classify(&request, &scrubbed.bytes, &arrival);
-        let submitted = {
+        // Whoever comes next must not wait until the key of a new session is on disk.
+        if let Some(session) = named_session(&request, &scrubbed.bytes)
+            && let Err(error) = self.vault.key(&Scope::Session(session))
+        {
+            return Some(Response::failed(format!("the session's key can't be made: {error:#}")));
+        }
+        let (submitted, taken) = {
             let mut order = self.order();
             while order.under_way.contains(&key) {
                 drop(order);
@@ -639,6 +786,7 @@ impl Recorder {
             }
             if let Some(answer) = order.answered.by_key.get(&key).cloned() {
                 drop(order);
+                self.heart.took(&request.runtime, Taken::Repeated);
                 return self.respond(&answer, stream);
             }
             self.remember_session(&mut order, &request, &scrubbed.bytes);
@@ -666,18 +814,22 @@ impl Recorder {
                 (Ok(_), Some(reason)) => instead(reason),
                 (Ok(captured), None) => captured,
             };
+            let is_unparsed = |records: &[Record]| records.iter().any(|record| record.kind == Kind::Unparsed);
             mark_late(&mut captured.records, &request);
-            let mut lines = lines(&captured.records);
-            if !fits(&lines) {
+            // What is held is decided on by what the records say, not by how it is stored.
+            let mut stored = captured.records.clone();
+            let mut sealed = self.vault.seal(&mut stored, std::mem::take(&mut captured.contents));
+            if sealed.is_ok() && !fits(&lines(&stored)) {
                 captured = instead("its records would be too large");
                 mark_late(&mut captured.records, &request);
-                lines = self::lines(&captured.records);
+                stored = captured.records.clone();
+                sealed = self.vault.seal(&mut stored, std::mem::take(&mut captured.contents));
             }
             for record in &captured.records {
                 order.learn(record);
             }
-            lines.splice(0..0, jump.as_ref().map(Record::to_line));
-            if lines.is_empty() {
+            stored.splice(0..0, jump);
+            if stored.is_empty() {
                 // Nothing new in it (a transcript read before).
                 return Some(Response { recorded: true, index: self.size(), ..Response::default() });
             }
@@ -689,13 +841,19 @@ impl Recorder {
                 let links = vec![Link { rel: Rel::About, id: action.id }];
                 let agent = action.agent.clone();
                 let record = self.session_record(&mut order.state, session, agent, body, links, None);
-                queued = Some(record.to_line());
-                record.id
+                let id = record.id;
+                queued = Some(record);
+                id
             });
-            lines.extend(queued);
+            let mut queued: Vec<Record> = queued.into_iter().collect();
+            let sealed = sealed.and_then(|contents| {
+                self.vault.seal(&mut queued, Vec::new())?;
+                Ok(contents)
+            });
+            stored.extend(queued);
             let answer = Answer {
                 index: 0,
-                count: lines.len() as u32,
+                count: stored.len() as u32,
                 reply: captured.refused.take().map_or_else(Reply::default, |reason| {
                     reply::deny(
                         &request.runtime,
@@ -704,17 +862,21 @@ impl Recorder {
                 }),
                 held: held.map(|held| (request.runtime.clone(), held)),
             };
-            let submitted = self.submit(request.source, request.seq, lines, captured.contents);
+            let taken = if is_unparsed(&captured.records) { Taken::Unparsed } else { Taken::Recorded };
+            let submitted = sealed.and_then(|contents| {
+                Ok(self.submit(request.source, request.seq, lines(&stored), contents)?)
+            });
             order.under_way.insert(key);
-            submitted.map(|pending| (pending, answer))
+            (submitted.map(|pending| (pending, answer)), taken)
         };
-        let acked = submitted.and_then(|(pending, answer)| {
-            pending.wait().map(|ack| Answer { index: ack.first_index, ..answer })
-        });
+        let acked = submitted
+            .and_then(|(pending, answer)| Ok(Answer { index: pending.wait()?.first_index, ..answer }));
         let mut order = self.order();
         order.under_way.remove(&key);
         match acked {
             Ok(answer) => {
+                order.sequences.take(request.source, &request.runtime, request.seq, mono);
+                self.heart.took(&request.runtime, taken);
                 order.answered.insert(key, answer.clone());
                 drop(order);
                 self.respond(&answer, stream)
@@ -723,8 +885,8 @@ impl Recorder {
                 drop(order);
                 // The log takes nothing more; a new recorder has to look at it.
                 self.stopping.store(true, Ordering::SeqCst);
-                crate::text::say!("error: can't write the log in {}: {error}", self.home.log().display());
-                Some(Response::failed(format!("the recorder can't write its log: {error}")))
+                crate::text::say!("error: can't write the log in {}: {error:#}", self.home.log().display());
+                Some(Response::failed(format!("the recorder can't write its log: {error:#}")))
             }
         }
     }
@@ -777,9 +939,11 @@ impl Recorder {
         // What can't be read any more is not there to be known.
         for entry in reader.records(0).map_while(Result::ok) {
             if named.find(&entry.bytes).is_some()
-                && let Ok(record) = Record::parse(&entry.bytes)
+                && let Ok(mut record) = Record::parse(&entry.bytes)
                 && record.session.as_deref() == Some(session.as_str())
             {
+                // What was erased is not known any more.
+                self.vault.ring().fill(&mut record);
                 order.state.observe(&record);
                 order.learn(&record);
             }
@@ -805,6 +969,25 @@ impl Recorder {
     /// The user whose agent a session is.
     pub(crate) fn owner_of(&self, session: &str) -> Option<u32> {
         self.order().owners.get(session).copied()
+    }
+
+    /// Puts a heartbeat into the log's queue, with what gaps there are.
+    pub(crate) fn submit_heartbeat(
+        &self,
+        gaps: Vec<Body>,
+        body: Heartbeat,
+        key: &SealKey,
+    ) -> anyhow::Result<(Pending, Timestamp)> {
+        let mut order = self.order();
+        let (now, mono) = (self.clock)();
+        let mut bodies: Vec<Body> = self.clock_jump(&mut order, now, mono).into_iter().chain(gaps).collect();
+        bodies.extend(order.sequences.overdue(mono).iter().map(heartbeat::missing));
+        let (source, seq) = order.next_own();
+        let mut lines: Vec<_> =
+            bodies.into_iter().map(|gap| self.own_record(&mut order.state, gap, None).to_line()).collect();
+        let record = self.own_record(&mut order.state, Body::Heartbeat(body), None);
+        lines.push(key.sealed(record.to_line()));
+        Ok((self.submit(source, seq, lines, Vec::new())?, record.ts))
     }
 
     fn clock_jump(&self, order: &mut Order, now: Timestamp, mono: u64) -> Option<Body> {
@@ -874,6 +1057,8 @@ impl Recorder {
             spooled: spool::waiting(self.home.front()).map_or(0, |waiting| waiting.len() as u64),
             connections: self.connections.load(Ordering::Relaxed) as u64,
             groups: stats.groups,
+            heartbeat: self.heart.last(),
+            timestamps: self.timestamps.as_ref().map(|keeper| keeper.state()),
             sealed_segments: stats.sealed_segments,
             seal_problem: stats.seal_error,
             policy: self.decider.set().map(|set| set.hash().to_owned()),
@@ -886,7 +1071,8 @@ impl Recorder {
     }
 
     /// Takes in what was spooled while no recorder could be reached.
-    fn ingest_spool(&self) -> anyhow::Result<()> {
+    pub(crate) fn ingest_spool(&self) -> anyhow::Result<()> {
+        let _one_at_a_time = self.spooling.lock().unwrap_or_else(PoisonError::into_inner);
         let mut waiting = spool::waiting(self.home.front())?;
         // What one user leaves must not keep the others' waiting for ever.
         waiting.truncate(MAX_SPOOLED_AT_ONCE);
@@ -998,6 +1184,7 @@ fn replay(
     home: &Home,
     mode: Mode,
     recovery: &Recovery,
+    vault: &Vault,
     order: &mut Order,
 ) -> anyhow::Result<Option<Timestamp>> {
     let reader = Reader::open(&home.log())?;
@@ -1007,7 +1194,11 @@ fn replay(
         let key = (entry.source, entry.seq);
         let index = entry.index - u64::from(entry.position);
         // A record of a newer version is not understood, and changes nothing here.
-        let record = Record::parse(&entry.bytes).ok();
+        let mut record = Record::parse(&entry.bytes).ok();
+        if let Some(record) = &mut record {
+            // What was erased is not known any more.
+            vault.ring().fill(record);
+        }
         let before = order.answered.by_key.get(&key).filter(|answer| answer.index == index);
         let mut held = before.and_then(|answer| answer.held.clone());
         if let Some(record) = record {
@@ -1047,6 +1238,14 @@ fn held_before(record: &Record, mode: Mode) -> Option<(String, Held)> {
         _ => return None,
     };
     Some((runtime, held))
+}
+
+/// The session that a payload names.
+fn named_session(request: &Request, payload: &[u8]) -> Option<String> {
+    if request.runtime.starts_with("mcp:") {
+        return request.variable(mcp::SESSION_VARIABLE).map(str::to_owned);
+    }
+    Some((fdr_capture::runtime(&request.runtime)?.session_of)(&request.event, payload)?.0)
 }
 
 /// The session that a payload belongs to; `None` for one that begins with it.
@@ -1121,6 +1320,14 @@ pub fn serve(home: Home, config: &Config, announce: &mut dyn FnMut(&Recorder)) -
         let recorder = Arc::clone(&recorder);
         std::thread::spawn(move || watch_transcripts(&recorder))
     });
+    let heart = std::thread::spawn({
+        let recorder = Arc::clone(&recorder);
+        move || recorder.keep_beating()
+    });
+    let stamper = recorder.timestamps.is_some().then(|| {
+        let recorder = Arc::clone(&recorder);
+        std::thread::spawn(move || recorder.timestamps.as_ref().map(|keeper| keeper.run(&recorder)))
+    });
     while !recorder.stopping.load(Ordering::SeqCst) {
         let (stream, _) = listener.accept()?;
         if recorder.stopping.load(Ordering::SeqCst) {
@@ -1140,7 +1347,11 @@ pub fn serve(home: Home, config: &Config, announce: &mut dyn FnMut(&Recorder)) -
             crate::text::say!("warning: can't serve a connection: {error}");
         }
     }
-    for thread in [Some(housekeeper), watcher].into_iter().flatten() {
+    if let Some(stamper) = stamper {
+        stamper.thread().unpark();
+        let _ = stamper.join();
+    }
+    for thread in [Some(housekeeper), Some(heart), watcher].into_iter().flatten() {
         thread.thread().unpark();
         let _ = thread.join();
     }
@@ -1151,6 +1362,7 @@ pub fn serve(home: Home, config: &Config, announce: &mut dyn FnMut(&Recorder)) -
 }
 
 fn finish(recorder: &Recorder) -> anyhow::Result<()> {
+    recorder.last_beat()?;
     let log = recorder.log.write().unwrap_or_else(PoisonError::into_inner).take();
     let log = log.context("the log is closed already")?;
     log.sync_checkpoint()?;

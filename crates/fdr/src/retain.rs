@@ -15,13 +15,14 @@ pub use rules::Settings;
 use crate::admin::{Ask, ask};
 use crate::config::Config;
 use crate::filter::parse_time;
+use crate::heartbeat::kind_of;
 use crate::home::{Home, open_reader};
 use crate::recorder::Recorder;
 use crate::table::{Align, Cell, Table};
 use crate::text::{self, Look, LookArgs, Tone};
 use anyhow::{Context, bail, ensure};
 use fdr_log::{Damage, Pruned, Reader, Report};
-use fdr_record::{Body, LogPruned, Observed, Record, Timestamp, hex};
+use fdr_record::{Body, Kind, LogPruned, Observed, Record, Timestamp, hex};
 use holds::{Change, Hold};
 use rules::RULES;
 use serde::{Deserialize, Serialize};
@@ -282,7 +283,7 @@ pub struct Prunings(Vec<(u64, Timestamp, LogPruned)>);
 impl Prunings {
     /// Takes a record in, if it is one.
     pub fn see(&mut self, index: u64, bytes: &[u8]) {
-        if memchr::memmem::find(bytes, b"\"log.pruned\"").is_some()
+        if kind_of(bytes) == Some(Kind::LogPruned.as_str())
             && let Ok(record) = Record::parse(bytes)
             && record.session.is_none()
             && let Body::LogPruned(body) = record.body
@@ -345,7 +346,7 @@ impl Prunings {
 }
 
 /// Reasons and authorities are records for ever: they have to say something.
-fn check_text(what: &str, given: &str) -> anyhow::Result<()> {
+pub(crate) fn check_text(what: &str, given: &str) -> anyhow::Result<()> {
     ensure!(!given.trim().is_empty(), "the {what} is empty");
     ensure!(given.len() <= MAX_TEXT_BYTES, "the {what} is longer than {MAX_TEXT_BYTES} bytes");
     Ok(())
@@ -410,6 +411,8 @@ impl Recorder {
         };
         self.record_own_observed(Body::LogPruned(body), observed)?;
         self.prune_log(goes.first_segment).context("that it will be done is recorded; do it again")?;
+        self.destroy_keys_of(&goes.sessions)
+            .context("the records are gone, keys of their contents are not")?;
         Ok(plan)
     }
 }

@@ -267,6 +267,12 @@ pub fn boot_clock() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
+/// Nanoseconds of a clock that stands still while the machine sleeps.
+pub fn awake_clock() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
 /// A git checkout, read without running git.
 #[derive(Debug)]
 struct Checkout {

@@ -1,8 +1,11 @@
 //! `fdr verify` and `fdr prove`: is the account as it was written, and how can somebody else
 //! check that?
 
+use crate::chronicle::Chronicle;
 use crate::home::{Home, open_reader};
 use crate::retain::Prunings;
+use crate::seal;
+use crate::timestamp::{Held, Standing};
 use anyhow::{Context, bail};
 use fdr_log::{Agreement, Report, SignedCheckpoint, TlogProof, VerifierKey, VerifyError};
 use fdr_record::{ContentRef, RawRecord, hex};
@@ -25,9 +28,38 @@ pub struct VerifyArgs {
     /// Check this log folder instead of the recorder's.
     #[arg(long, value_name = "DIR")]
     pub log: Option<PathBuf>,
+    /// A folder with time-stamped checkpoints (`*.note`, `*.tsr`) kept elsewhere. Without it those in the recorder's
+    /// own folder are checked.
+    #[arg(long, value_name = "DIR")]
+    pub timestamps: Option<PathBuf>,
+    /// The certificates (PEM) that time-stamps must lead to, kept elsewhere; those of the configuration otherwise.
+    #[arg(long, value_name = "FILE")]
+    pub timestamp_ca: Option<PathBuf>,
+    /// The key that was handed out by `fdr seal export`: heartbeats since then must bear its seals.
+    #[arg(long, value_name = "FILE")]
+    pub seal_key: Option<PathBuf>,
+    /// List every gap.
+    #[arg(long)]
+    pub gaps: bool,
     /// Print the findings as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What others than this log say of it, beside checkpoints kept elsewhere.
+#[derive(Debug, Default)]
+struct Outside {
+    /// Time-stamps.
+    pub stamps: Standing,
+    /// Heartbeats and their seals, and gaps.
+    pub chronicle: Chronicle,
+}
+
+impl Outside {
+    /// Whether nothing that they say speaks against the log.
+    fn is_sound(&self) -> bool {
+        self.stamps.bad.is_empty() && self.chronicle.findings().is_empty()
+    }
 }
 
 /// Writes a C2SP tlog-proof that a record is in the log, for checking offline.
@@ -51,16 +83,31 @@ pub fn check(
     against: &[SignedCheckpoint],
     progress: &mut dyn FnMut(fdr_log::Progress),
 ) -> Result<Report, VerifyError> {
+    check_with(log, key, against, &mut Chronicle::default(), progress)
+}
+
+/// The same; the chronicle is filled.
+fn check_with(
+    log: &Path,
+    key: &VerifierKey,
+    against: &[SignedCheckpoint],
+    chronicle: &mut Chronicle,
+    progress: &mut dyn FnMut(fdr_log::Progress),
+) -> Result<Report, VerifyError> {
     let mut prunings = Prunings::default();
     let mut visit = |checked: &fdr_log::CheckedRecord<'_>| {
         prunings.see(checked.index, checked.bytes);
+        if let Some(problem) = chronicle.see(checked) {
+            return Some(problem);
+        }
         let missing = references(checked.bytes).into_iter().find(|content| {
-            content.digest_bytes().is_none_or(|digest| !checked.contents.contains(&digest))
+            content.stored_digest().is_none_or(|digest| !checked.contents.contains(&digest))
         })?;
         Some(format!("its content '{}' is missing or altered", missing.role))
     };
     let mut report = fdr_log::verify_with(log, key, against, progress, Some(&mut visit))?;
     prunings.settle(&mut report);
+    chronicle.end();
     Ok(report)
 }
 
@@ -98,6 +145,9 @@ pub fn verify(args: &VerifyArgs, home: &Home, out: &mut dyn Write) -> anyhow::Re
         })?;
         against.push(checkpoint);
     }
+    let held =
+        Held::read(home, args.timestamps.as_deref(), args.timestamp_ca.as_deref(), args.log.is_none())?;
+    against.extend(held.checkpoints());
     let bar = std::io::stderr().is_terminal();
     let mut progress = |progress: fdr_log::Progress| {
         if bar {
@@ -105,20 +155,25 @@ pub fn verify(args: &VerifyArgs, home: &Home, out: &mut dyn Write) -> anyhow::Re
             eprint!("\r\x1b[Kchecking  {percent:3} %  {} records", progress.records);
         }
     };
-    let report = check(&log, &key, &against, &mut progress).context("the log can't be checked")?;
+    let seal = args.seal_key.as_deref().map(|path| seal::read(path, key.name())).transpose()?;
+    let mut chronicle = Chronicle::with_seal(seal);
+    let mut report = check_with(&log, &key, &against, &mut chronicle, &mut progress)
+        .context("the log can't be checked")?;
     if bar {
         eprint!("\r\x1b[K");
     }
+    let stamped = report.against.split_off(args.against.len());
+    let outside = Outside { stamps: held.standing(&stamped), chronicle };
     if args.json {
-        serde_json::to_writer_pretty(&mut *out, &json(&report, &log))?;
+        serde_json::to_writer_pretty(&mut *out, &json(&report, &outside, &log))?;
         writeln!(out)?;
     } else {
-        print(&report, &key, key_from, out)?;
+        print(&report, &outside, &key, key_from, args.gaps, out)?;
         if let Some(line) = Prunings::read(&log).not_checked(&report) {
             writeln!(out, "pruned        {line}")?;
         }
     }
-    Ok(u8::from(!report.is_intact()))
+    Ok(u8::from(!report.is_intact() || !outside.is_sound()))
 }
 
 fn read_key(given: &str) -> anyhow::Result<VerifierKey> {
@@ -128,6 +183,17 @@ fn read_key(given: &str) -> anyhow::Result<VerifierKey> {
         std::fs::read_to_string(given).with_context(|| format!("can't read the key {given}"))?
     };
     text.trim().parse().with_context(|| format!("'{}' is not a verifier key (name+id+key)", text.trim()))
+}
+
+/// Checks a log alone, and prints what was found; true if it is intact.
+///
+/// # Errors
+/// When there is nothing that could be checked, and those of writing.
+pub fn tell(log: &Path, key: &VerifierKey, key_from: &str, out: &mut dyn Write) -> anyhow::Result<bool> {
+    let mut outside = Outside::default();
+    let report = check_with(log, key, &[], &mut outside.chronicle, &mut |_| {})?;
+    print(&report, &outside, key, key_from, false, out)?;
+    Ok(report.is_intact() && outside.is_sound())
 }
 
 /// The public key of the folder, written by the recorder; the log's own word for it otherwise.
@@ -142,7 +208,15 @@ pub fn folder_key(home: &Home, log: &Path) -> anyhow::Result<VerifierKey> {
 ///
 /// # Errors
 /// Those of writing.
-pub fn print(report: &Report, key: &VerifierKey, key_from: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+fn print(
+    report: &Report,
+    outside: &Outside,
+    key: &VerifierKey,
+    key_from: &str,
+    all_gaps: bool,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let is_intact = report.is_intact() && outside.is_sound();
     let checkpoints = report.checkpoints_good + report.checkpoints_bad;
     writeln!(
         out,
@@ -186,14 +260,20 @@ pub fn print(report: &Report, key: &VerifierKey, key_from: &str, out: &mut dyn W
         };
         writeln!(out, "outside       checkpoint of {} records: {text}", compared.size)?;
     }
-    writeln!(out, "result        {}", if report.is_intact() { "INTACT" } else { "DAMAGED" })?;
+    for line in outside.stamps.lines() {
+        writeln!(out, "time-stamps   {}", crate::text::line(&line))?;
+    }
+    for (title, line) in outside.chronicle.lines(all_gaps) {
+        writeln!(out, "{title:<13} {}", crate::text::line(&line))?;
+    }
+    writeln!(out, "result        {}", if is_intact { "INTACT" } else { "DAMAGED" })?;
     for damage in report.damages.iter().take(10) {
         writeln!(out, "damage        {}", crate::text::line(&damage.to_string()))?;
     }
     if report.damage_count > 10 {
         writeln!(out, "damage        and {} more (--json lists them)", report.damage_count - 10)?;
     }
-    if !report.is_intact() {
+    if !is_intact {
         let proven: Vec<String> = report
             .proven
             .iter()
@@ -215,19 +295,32 @@ pub fn print(report: &Report, key: &VerifierKey, key_from: &str, out: &mut dyn W
             torn.file, torn.offset, torn.bytes
         )?;
     }
-    for line in not_excluded(report) {
+    for line in not_excluded(report, outside) {
         writeln!(out, "not excluded  {line}")?;
     }
     Ok(())
 }
 
-fn not_excluded(report: &Report) -> Vec<String> {
+fn not_excluded(report: &Report, outside: &Outside) -> Vec<String> {
     let mut lines = Vec::new();
     let tail = report.unproven_tail();
     if !tail.is_empty() {
         lines.push(format!("the last {} records are not under a checkpoint yet", tail.end - tail.start));
     }
     let agreed = report.against.iter().filter(|c| c.agreement == Agreement::Agrees).map(|c| c.size).max();
+    let stamped =
+        outside.stamps.newest.as_ref().filter(|(size, ..)| agreed.is_none_or(|agreed| agreed < *size));
+    if let Some((size, time, ..)) = stamped {
+        lines.push(format!(
+            "someone who holds the key could have rewritten records {size}–{} at any time, and the others before {time}",
+            report.size.saturating_sub(1)
+        ));
+        lines.push(
+            "the end could have been cut off, with its time-stamps: only a checkpoint kept elsewhere tells"
+                .to_owned(),
+        );
+        return lines;
+    }
     lines.push(match agreed {
         Some(size) if size >= report.size => "nothing before the checkpoint given; what comes after it can be dropped or rewritten by someone who holds the key".to_owned(),
         Some(size) => format!(
@@ -239,7 +332,7 @@ fn not_excluded(report: &Report) -> Vec<String> {
     lines
 }
 
-fn json(report: &Report, log: &Path) -> serde_json::Value {
+fn json(report: &Report, outside: &Outside, log: &Path) -> serde_json::Value {
     let prunings = Prunings::read(log);
     let pruned = report.pruned.as_ref().map(|pruned| {
         let record = prunings.of(pruned);
@@ -253,7 +346,7 @@ fn json(report: &Report, log: &Path) -> serde_json::Value {
         })
     });
     serde_json::json!({
-        "result": if report.is_intact() { "intact" } else { "damaged" },
+        "result": if report.is_intact() && outside.is_sound() { "intact" } else { "damaged" },
         "origin": report.origin,
         "records": report.records,
         "size": report.size,
@@ -275,6 +368,8 @@ fn json(report: &Report, log: &Path) -> serde_json::Value {
                 Agreement::NotGenuine(_) => "not genuine",
             },
         })).collect::<Vec<_>>(),
+        "chronicle": outside.chronicle.json(),
+        "timestamps": outside.stamps.json(),
         "damage_count": report.damage_count,
         "damages": report.damages.iter().map(|d| serde_json::json!({
             "first_record": d.indexes.start,
@@ -285,7 +380,7 @@ fn json(report: &Report, log: &Path) -> serde_json::Value {
         })).collect::<Vec<_>>(),
         "proven": report.proven.iter().map(|r| [r.start, r.end]).collect::<Vec<_>>(),
         "torn": report.torn.as_ref().map(|t| serde_json::json!({ "file": t.file, "offset": t.offset, "bytes": t.bytes })),
-        "not_excluded": not_excluded(report),
+        "not_excluded": not_excluded(report, outside),
         "seconds": report.elapsed.as_secs_f64(),
     })
 }

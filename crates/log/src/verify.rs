@@ -79,6 +79,16 @@ pub struct CheckedRecord<'a> {
     pub bytes: &'a [u8],
     /// Digests of the contents stored with it: in its group and the content-only groups before it, all recomputed.
     pub contents: &'a HashSet<Hash>,
+    /// Sizes and roots at the ends of groups.
+    ends: &'a VecDeque<(u64, Hash)>,
+}
+
+impl CheckedRecord<'_> {
+    /// The recomputed root of the first `size` records; `None` if no group ended there, or too long ago.
+    pub fn root_at(&self, size: u64) -> Option<Hash> {
+        let at = self.ends.binary_search_by_key(&size, |(size, _)| *size).ok()?;
+        self.ends.get(at).map(|(_, root)| *root)
+    }
 }
 
 /// What a checkpoint kept elsewhere says about the log.
@@ -770,6 +780,7 @@ impl Walk<'_, '_> {
                     seq: record.seq,
                     bytes: record.bytes,
                     contents: &self.digests,
+                    ends: &self.ends,
                 };
                 if let Some(problem) = visit(&checked) {
                     problems.push((index, position + (placed.at + RECORD_OVERHEAD) as u64, problem));

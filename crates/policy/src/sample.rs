@@ -36,6 +36,7 @@ pub(crate) fn record(body: Body, content: Vec<ContentRef>) -> Record {
         observed: None,
         env: Some(Env { cwd: Some(PROJECT.into()), repo: Some(PROJECT.into()), ..Env::default() }),
         body,
+        sealed: None,
         content,
     }
 }

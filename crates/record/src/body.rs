@@ -807,7 +807,7 @@ pub struct Gap {
 pub struct Heartbeat {
     /// Number of the heartbeat over the whole log, from 0, without gaps.
     pub epoch: u64,
-    /// Records in the log before this one.
+    /// Records under the newest signed checkpoint, made for it; all of them came before this one.
     pub size: u64,
     /// Root of the tree of these, 64 hex digits.
     pub root: String,

@@ -49,33 +49,21 @@ fn is_zero(n: &u32) -> bool {
 impl ContentRef {
     /// The 32 bytes of the digest, if it is of the one known form.
     pub fn digest_bytes(&self) -> Option<[u8; 32]> {
-        unhex(self.digest.strip_prefix(DIGEST_PREFIX)?)
+        unhex(self.digest.strip_prefix(DIGEST_PREFIX)?)?.try_into().ok()
     }
 
     /// The digest of what is stored: of the sealed bytes, or of the content itself where it is not sealed.
     pub fn stored_digest(&self) -> Option<[u8; 32]> {
         match &self.sealed {
-            Some(sealed) => unhex(sealed.strip_prefix(DIGEST_PREFIX)?),
+            Some(sealed) => unhex(sealed.strip_prefix(DIGEST_PREFIX)?)?.try_into().ok(),
             None => self.digest_bytes(),
         }
     }
 
     /// The name of the key that it is sealed under.
     pub fn kid_bytes(&self) -> Option<[u8; 16]> {
-        unhex(self.kid.as_ref()?)
+        unhex(self.kid.as_ref()?)?.try_into().ok()
     }
-}
-
-/// Bytes out of exactly so many hex digits.
-pub fn unhex<const N: usize>(hex: &str) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    if hex.len() != 2 * N || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (i, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).ok()?;
-    }
-    Some(bytes)
 }
 
 /// Content with the salt that its digest was made with.
@@ -181,6 +169,17 @@ pub fn hex(bytes: &[u8]) -> String {
         .flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]])
         .map(char::from)
         .collect()
+}
+
+/// Bytes of lower-case hex; `None` if it is something else.
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| Some(digit(pair[0])? << 4 | digit(*pair.get(1)?)?)).collect()
 }
 
 /// The beginning of `text`, at most [`PREVIEW_CHARS`] characters, `…` where it was cut.

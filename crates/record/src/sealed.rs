@@ -55,6 +55,11 @@ const LEVEL: i32 = 1;
 /// Name of a key: 32 hex digits in records.
 pub type Kid = [u8; 16];
 
+/// The name out of its digits.
+pub fn kid(text: &str) -> Option<Kid> {
+    crate::unhex(text)?.try_into().ok()
+}
+
 /// Why sealed bytes can't be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
@@ -347,6 +352,17 @@ pub fn open_fields(record: &mut Record, key: &SealKey) -> Result<(), OpenError> 
     );
     record.sealed = None;
     Ok(())
+}
+
+/// Puts a remark in place of the words that can't be put back.
+pub fn say_instead(record: &mut Record, remark: &str) {
+    let is_first = &mut true;
+    Fields::default().each(
+        &mut record.body,
+        &mut |text, _| *text = remark.to_owned(),
+        // Which of them there were is not known: one stands for all.
+        &mut |option, _| *option = std::mem::take(is_first).then(|| remark.to_owned()),
+    );
 }
 
 fn sealed_fields(record: &Record) -> Option<Result<Vec<u8>, OpenError>> {

@@ -9,7 +9,7 @@ use crate::command;
 use anyhow::{Context, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use fdr_record::{hex, sealed, unhex};
+use fdr_record::{hex, sealed};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -96,7 +96,12 @@ impl Kek {
                     memory_kib: MEMORY_KIB,
                     passes: PASSES,
                     lanes: LANES,
-                    wrapped: STANDARD.encode(sealed::wrap(&under, nonce, about(&self.id).as_bytes(), &self.key)),
+                    wrapped: STANDARD.encode(sealed::wrap(
+                        &under,
+                        nonce,
+                        about(&self.id).as_bytes(),
+                        &self.key,
+                    )),
                     file,
                     command,
                 }
@@ -105,7 +110,8 @@ impl Kek {
                 let text = Zeroizing::new(format!("{}\n", STANDARD.encode(self.key.as_ref())));
                 let wrapped = command::output_of(&settings.wrap, text.as_bytes(), COMMAND_TIMEOUT)
                     .context("[keys] wrap could not wrap the key")?;
-                let wrapped = String::from_utf8(wrapped).context("[keys] wrap printed something else than text")?;
+                let wrapped =
+                    String::from_utf8(wrapped).context("[keys] wrap printed something else than text")?;
                 let wrapped = wrapped.trim().to_owned();
                 ensure!(!wrapped.is_empty(), "[keys] wrap printed nothing");
                 ensure!(
@@ -156,7 +162,9 @@ impl KekFile {
         match &self.how {
             How::File { .. } => "a file".to_owned(),
             How::Passphrase { file: Some(file), .. } => format!("a passphrase (of {})", file.display()),
-            How::Passphrase { command, .. } if !command.is_empty() => format!("a passphrase (of {})", command[0]),
+            How::Passphrase { command, .. } if !command.is_empty() => {
+                format!("a passphrase (of {})", command[0])
+            }
             How::Passphrase { .. } => format!("a passphrase (of {PASSPHRASE_VARIABLE})"),
             How::Command { unwrap, .. } => {
                 format!("the command {}", unwrap.first().map_or("", String::as_str))
@@ -183,7 +191,7 @@ impl KekFile {
             How::File { key } => key_of(key).context(damaged)?,
             How::Passphrase { salt, memory_kib, passes, lanes, wrapped, file, command } => {
                 let passphrase = passphrase(file.as_deref(), command)?;
-                let salt: [u8; 16] = unhex(salt).context(damaged)?;
+                let salt = sealed::kid(salt).context(damaged)?;
                 ensure!(*memory_kib <= 4 << 20 && *passes <= 1000, damaged);
                 let under = stretch(&passphrase, &salt, *memory_kib, *passes, *lanes)?;
                 let wrapped = STANDARD.decode(wrapped).context(damaged)?;
@@ -191,9 +199,8 @@ impl KekFile {
                     .context("the passphrase is not the one that keys/kek was made with")?
             }
             How::Command { wrapped, unwrap } => {
-                let text =
-                    command::output_of(unwrap, format!("{wrapped}\n").as_bytes(), COMMAND_TIMEOUT)
-                        .context("[keys] unwrap could not unwrap the key")?;
+                let text = command::output_of(unwrap, format!("{wrapped}\n").as_bytes(), COMMAND_TIMEOUT)
+                    .context("[keys] unwrap could not unwrap the key")?;
                 let text = Zeroizing::new(text);
                 std::str::from_utf8(&text)
                     .ok()
@@ -235,7 +242,9 @@ fn passphrase(file: Option<&Path>, command: &[String]) -> anyhow::Result<Zeroizi
         (Some(given), _) => given,
         (None, Some(file)) => {
             let text = std::fs::read_to_string(file);
-            Zeroizing::new(text.with_context(|| format!("can't read the passphrase from {}", file.display()))?)
+            Zeroizing::new(
+                text.with_context(|| format!("can't read the passphrase from {}", file.display()))?,
+            )
         }
         (None, None) if !command.is_empty() => {
             let text = command::output_of(command, b"", COMMAND_TIMEOUT)

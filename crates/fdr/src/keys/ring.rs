@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fdr_record::sealed::{self, Kid, OpenError, SealKey, fields_kid, open_fields};
-use fdr_record::{Record, hex, unhex};
+use fdr_record::{Record, hex};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -182,7 +182,7 @@ impl Ring {
             let name = entry.file_name();
             let parts = name.to_str().and_then(|name| name.split_once('.'));
             if let Some((scope, kid)) = parts
-                && let Some(kid) = unhex(kid)
+                && let Some(kid) = sealed::kid(kid)
             {
                 found.push(Listed { scope: scope.to_owned(), kid, path: entry.path() });
             }

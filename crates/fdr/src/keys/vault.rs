@@ -174,7 +174,8 @@ impl Vault {
             let Some(key) = self.key(&scope)? else { continue };
             seal_fields(record, &key);
             for reference in &mut record.content {
-                let Some(&content) = reference.digest_bytes().and_then(|digest| at_digest.get(&digest)) else {
+                let Some(&content) = reference.digest_bytes().and_then(|digest| at_digest.get(&digest))
+                else {
                     continue;
                 };
                 own[content] = false;

@@ -67,9 +67,53 @@ impl Program {
         run_hook(&hook(), &self.home(), event, payload)
     }
 
-    /// The log, record by record.
+    /// The log, record by record, as a person sees it.
     pub fn records(&self) -> Vec<Record> {
-        self.ok(&["cat"]).lines().map(|line| Record::parse(line.as_bytes()).unwrap()).collect()
+        self.ok(&["cat", "--open"]).lines().map(|line| Record::parse(line.as_bytes()).unwrap()).collect()
+    }
+
+    /// Writes the log anew with its own key, as somebody who has taken the machine can: `change` gives what becomes of
+    /// each record, and gets the new log's size and root before it. No recorder may run.
+    pub fn rewrite_log(&self, mut change: impl FnMut(Vec<u8>, u64, [u8; 32]) -> Option<Vec<u8>>) {
+        let home = self.home();
+        let old = home.join("old-log");
+        std::fs::rename(home.join("log"), &old).unwrap();
+        let reader = fdr_log::Reader::open(&old).unwrap();
+        let key = fdr_log::SigningKey::load_or_create(&home.join("keys/log.key")).unwrap();
+        let options = fdr_log::Options::new(reader.origin(), key);
+        let (log, _) = fdr_log::Log::open(&home.join("log"), options).unwrap();
+        for entry in reader.records(0) {
+            let entry = entry.unwrap();
+            let record: serde_json::Value = serde_json::from_slice(&entry.bytes).unwrap();
+            let contents = record["content"].as_array().into_iter().flatten();
+            let digests =
+                contents.map(|content| content["digest"].as_str().unwrap().split_once(':').unwrap().1);
+            let digests = digests.map(|digest| fdr_record::unhex(digest).unwrap().try_into().unwrap());
+            let contents =
+                digests.map(|digest| reader.content(entry.index, &digest).unwrap().unwrap()).collect();
+            let Some(line) = change(entry.bytes, log.size(), log.root()) else { continue };
+            let (source, seq) = ([7; 16], entry.index);
+            log.append(fdr_log::Batch { source, seq, records: vec![line], contents }).unwrap();
+        }
+        log.close().unwrap();
+    }
+
+    /// A content of a record, opened.
+    pub fn content(&self, record: &Record, role: &str) -> Vec<u8> {
+        let at = self.records().iter().position(|other| other.id == record.id).unwrap().to_string();
+        let lines = self.ok(&["cat", "--from", &at, "--to", &at, "--with-content"]);
+        let contents =
+            lines.lines().skip(1).map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let found =
+            contents.into_iter().find(|content| content["role"] == role).expect("there is such a content");
+        match found["text"].as_str() {
+            Some(text) => text.as_bytes().to_vec(),
+            None => {
+                use base64::Engine as _;
+                let text = found["base64"].as_str().unwrap_or_else(|| panic!("{found}"));
+                base64::engine::general_purpose::STANDARD.decode(text).unwrap()
+            }
+        }
     }
 
     /// Process id of the running recorder.

@@ -289,8 +289,11 @@ fn allows_mounts() -> bool {
 
 /// A small disk, in the namespace that this process is in.
 fn mount(folder: &Path) {
-    let mounted =
-        Command::new("mount").args(["-t", "tmpfs", "-o", "size=512m,mode=700", "none"]).arg(folder).status().unwrap();
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=512m,mode=700", "none"])
+        .arg(folder)
+        .status()
+        .unwrap();
     assert!(mounted.success());
 }
 

@@ -145,6 +145,7 @@ impl Recorder {
                 ..Env::default()
             }),
             body,
+            sealed: None,
             content: sealed.iter().map(|(reference, _)| reference.clone()).collect(),
         };
         change(&mut record);
@@ -1188,8 +1189,7 @@ fn damage_is_reported_and_the_rest_is_shown() {
     let segment = std::fs::read_dir(home.path().join("log"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.file_name().unwrap().to_string_lossy().contains(&entry.segment.to_string()))
-        .find(|path| path.metadata().unwrap().len() > entry.offset)
+        .find(|path| path.ends_with(format!("{:08}.seg", entry.segment)))
         .unwrap();
     let mut bytes = std::fs::read(&segment).unwrap();
     bytes[entry.offset as usize + 100] ^= 1;
