@@ -114,6 +114,11 @@ struct Hints {
 }
 
 impl Sessions {
+    /// Forgets a session, so that its records can be taken in from the first one.
+    pub(crate) fn forget(&mut self, id: &str) {
+        self.by_id.remove(id);
+    }
+
     /// Whether anything is known of a session.
     pub(crate) fn knows(&self, id: &str) -> bool {
         self.by_id.contains_key(id)
@@ -1078,6 +1083,7 @@ impl<'c> Capture<'_, '_> {
             observed: Some(arrival.observed.clone()),
             env: Some(arrival.env.clone()),
             body,
+            sealed: None,
             content,
         };
         fit(&mut record);

@@ -118,6 +118,8 @@ pub struct Piece {
     pub lines: u64,
     /// Digest of its content.
     pub digest: String,
+    /// The key that it is sealed under.
+    pub kid: Option<String>,
 }
 
 /// What a hook may still tell that stands in a transcript already.
@@ -330,6 +332,7 @@ impl State {
             line: claimed.line.unwrap_or(1),
             lines: context.lines.unwrap_or_default(),
             digest: content.digest.clone(),
+            kid: content.kid.clone(),
         });
     }
 
@@ -396,6 +399,7 @@ impl State {
             self.calls -= session.calls.len();
             self.remembered -= session.remembered.len();
         }
+        self.mcp.forget(id);
         if let Some(judge) = &mut self.judge {
             judge.forget(id);
         }

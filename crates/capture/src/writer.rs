@@ -140,6 +140,7 @@ impl<'a, 'b> Writer<'a, 'b> {
             observed: Some(observed).filter(|observed| *observed != Observed::default()),
             env: Some(env),
             body,
+            sealed: None,
             content,
         };
         self.state.decide(&mut record, &arrival.home);

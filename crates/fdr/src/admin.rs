@@ -1,6 +1,7 @@
 //! What only the recorder's owner may have it do, and how they ask: one request on the socket
 //! ([`Op::Admin`]), whose payload is an [`Ask`].
 
+use crate::erase::EraseOrder;
 use crate::home::Home;
 use crate::recorder::Recorder;
 use crate::retain::PruneOrder;
@@ -28,6 +29,10 @@ pub enum Ask {
     Hold(Change),
     /// Remove what may go.
     Prune(PruneOrder),
+    /// Erase contents.
+    Erase(EraseOrder),
+    /// Wrap the keys under a new key-encryption key.
+    Rewrap,
     /// Have the newest checkpoint time-stamped.
     Timestamp,
     /// Hand out the key that checks the seals of heartbeats.
@@ -82,6 +87,11 @@ impl Recorder {
                 serde_json::to_vec(&text)?
             }
             Ask::Prune(order) => serde_json::to_vec(&self.prune(&order, observed)?)?,
+            Ask::Erase(order) => serde_json::to_vec(&self.erase(&order, observed)?)?,
+            Ask::Rewrap => {
+                let config = crate::config::Config::load(self.home())?;
+                serde_json::to_vec(&self.vault().rewrap(self.home().dir(), &config.keys)?)?
+            }
         })
     }
 

@@ -22,6 +22,10 @@ pub struct CatArgs {
     /// digest is checked with
     #[arg(long)]
     pub with_content: bool,
+    /// With the words put back into records that are sealed in them; such a line is not what is
+    /// hashed
+    #[arg(long)]
+    pub open: bool,
 }
 
 /// A content as `--with-content` writes it.
@@ -57,10 +61,16 @@ fn copy(args: &CatArgs, home: &Path, out: &mut dyn Write) -> anyhow::Result<u8> 
     let trail = Trail::open(home)?;
     let end = args.to.map_or(u64::MAX, |to| to.saturating_add(1));
     trail.scan(args.from, end, |entry| {
-        out.write_all(&entry.bytes)?;
+        if !args.open && !args.with_content {
+            out.write_all(&entry.bytes)?;
+            out.write_all(b"\n")?;
+            return Ok(ControlFlow::Continue(()));
+        }
+        let row = trail.read(entry);
+        out.write_all(if args.open { row.shown() } else { &row.line })?;
         out.write_all(b"\n")?;
         if args.with_content {
-            write_contents(&trail, &Row::read(entry), out)?;
+            write_contents(&trail, &row, out)?;
         }
         Ok(ControlFlow::Continue(()))
     })?;

@@ -2,9 +2,9 @@
 
 use crate::home::Home;
 use crate::{
-    approvals, cat, config, control, demo, doctor, export, harness, import, install, intent, mcp_proxy,
-    normalize, policy, query, reconcile, recorder, replay, retain, run, seal, sessions, show, tail,
-    timestamp, verify, watch, witness,
+    approvals, cat, config, control, demo, doctor, erase, export, harness, import, install, intent, keys,
+    mcp_proxy, normalize, policy, query, reconcile, recorder, replay, retain, run, seal, sessions, show,
+    tail, timestamp, verify, watch, witness,
 };
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;
@@ -79,6 +79,10 @@ enum Command {
     Witness(witness::WitnessArgs),
     /// Hand out the key that checks the seals of heartbeats.
     Seal(seal::SealArgs),
+    /// Destroy the keys of what was recorded of a session or a person; the log stays valid.
+    Erase(erase::EraseArgs),
+    /// Say how the keys are that contents are sealed under, and wrap them anew.
+    Keys(keys::KeysArgs),
     /// Take in the transcripts that an agent keeps on disk.
     Import(import::ImportArgs),
     /// Say what a command or a payload means in canonical words.
@@ -153,6 +157,8 @@ impl Cli {
             Command::Timestamp(args) => timestamp::run(&args, &home, out),
             Command::Witness(args) => witness::run(&args, out),
             Command::Seal(args) => seal::run(&args, &home, out),
+            Command::Erase(args) => erase::run(args, &home, out),
+            Command::Keys(args) => keys::run(&args, &home, out),
             Command::Import(args) => import::run(&args, &home, out),
             Command::Normalize(args) => normalize::run(&args, out),
             Command::McpProxy(args) => mcp_proxy::run(&args, home.front()),

@@ -4,6 +4,7 @@
 use crate::acks;
 use crate::heartbeat;
 use crate::home::Home;
+use crate::keys;
 use crate::retain;
 use crate::timestamp;
 use crate::witness;
@@ -56,6 +57,8 @@ pub struct Config {
     pub acks: acks::Settings,
     /// Who signs checkpoints on other hosts. Default: nobody.
     pub witness: Option<witness::Settings>,
+    /// What contents are sealed under, so that they can be erased.
+    pub keys: keys::Settings,
     /// Who time-stamps checkpoints. Default: nobody.
     pub timestamp: Option<timestamp::Settings>,
 }
@@ -160,6 +163,19 @@ wait_ms = 2000
 #quorum = 1
 #witnesses = [{ url = \"http://witness.example.com:7411\", key = \"witness+01234567+BASE64\" }]
 
+# What contents are sealed under, so that they can be erased: each session has a key, and these lie
+# wrapped under one key-encryption key (KEK). What keeps the KEK: \"file\" (keys/kek), \"passphrase\" (of
+# passphrase_file, of a command that prints it, or of the variable FDR_PASSPHRASE), or \"command\": wrap
+# gets the key on its standard input and prints it wrapped, unwrap the other way round, for an external
+# KMS. A change takes effect with: fdr keys rewrap. See: fdr keys status.
+[keys]
+seal_content = true
+kek = \"file\"
+#passphrase_file = \"/etc/fdr/passphrase\"
+#passphrase_command = [\"secret-tool\", \"lookup\", \"service\", \"fdr\"]
+#wrap = [\"/usr/local/bin/kms\", \"encrypt\"]
+#unwrap = [\"/usr/local/bin/kms\", \"decrypt\"]
+
 # An authority (RFC 3161) that states when it saw the log's newest checkpoint. Only a digest is sent.
 # The tokens are in timestamps/: copy them elsewhere. ca: the certificates that they must lead to.
 #[timestamp]
@@ -186,6 +202,7 @@ impl Config {
                     path.display()
                 );
                 config.retain.check().with_context(|| path.display().to_string())?;
+                config.keys.check().with_context(|| path.display().to_string())?;
                 config.heartbeat.check().with_context(|| path.display().to_string())?;
                 config.acks.check(config.witness.is_some()).with_context(|| path.display().to_string())?;
                 if let Some(witness) = &config.witness {
@@ -255,6 +272,7 @@ mod tests {
             (&config.retain, (config.heartbeat, config.acks)),
             (&default.retain, (default.heartbeat, default.acks))
         );
+        assert_eq!(config.keys, default.keys);
         assert_eq!(config.approval_wait_s(), default.approval_wait_s());
         assert_eq!((config.approvals, &config.approvers), (default.approvals, &default.approvers));
         let home = Home::find(Some(std::path::Path::new("/x"))).unwrap();

@@ -237,25 +237,29 @@ fn session_of(home: &Home) -> anyhow::Result<String> {
     bail!("nothing was recorded")
 }
 
+/// As a record says it, and what an attacker would rather have it say.
+const DELETE: &str = "\"action\":\"delete\"";
+const CREATE: &str = "\"action\":\"create\"";
+
 /// Carries the attacks out and checks that each is found where it should be.
 fn attack(home: &Home, scratch: &Path, kept: &SignedCheckpoint, out: &mut dyn Write) -> anyhow::Result<()> {
     let reader = Reader::open(&home.log())?;
-    let denied = find(&reader, |record| record.contains("\"tool\":\"Bash\"") && record.contains("rm -rf"))?;
+    let denied = find(&reader, |record| record.contains("\"tool\":\"Bash\"") && record.contains(DELETE))?;
     let key = verify::folder_key(home, &home.log())?;
 
     let one = scratch.join("one-byte");
     copy(&home.log(), &one)?;
     let entry = reader.record(denied)?;
-    let at = String::from_utf8_lossy(&entry.bytes).find("rm -rf").context("no such text")? as u64;
-    overwrite(&segment(&one, entry.segment)?, entry.offset + at, b"ls -la")?;
-    writeln!(out, "\n1  One action is altered on disk: in record {denied}, 'rm -rf' becomes 'ls -la'.")?;
+    let at = String::from_utf8_lossy(&entry.bytes).find(DELETE).context("no such text")? as u64;
+    overwrite(&segment(&one, entry.segment)?, entry.offset + at, CREATE.as_bytes())?;
+    writeln!(out, "\n1  One action is altered on disk: in record {denied}, a deletion becomes a creation.")?;
     judge(&one, &key, &[], &format!("record {denied}"), out)?;
 
     let two = scratch.join("content");
     copy(&home.log(), &two)?;
-    let (place, old) = content_place(&two, b"hello\\nCLAUDE.md")?;
-    overwrite(&place.0, place.1, &vec![b'x'; old.len()])?;
-    writeln!(out, "\n2  What a command had printed is altered on disk; the record itself is untouched.")?;
+    let (file, at) = content_place(&two)?;
+    overwrite(&file, at, b"something else")?;
+    writeln!(out, "\n2  What a record refers to is altered on disk; the record itself is untouched.")?;
     judge(&two, &key, &[], "", out)?;
 
     let shorter = reader.len() - 20;
@@ -269,7 +273,7 @@ fn attack(home: &Home, scratch: &Path, kept: &SignedCheckpoint, out: &mut dyn Wr
         if index != denied {
             return record;
         }
-        String::from_utf8_lossy(&record).replace("rm -rf", "ls -la").into_bytes()
+        String::from_utf8_lossy(&record).replace(DELETE, CREATE).into_bytes()
     };
     forge(&reader, &four, home, reader.len(), &rewrite)?;
     writeln!(
@@ -346,7 +350,7 @@ fn forge(
         let record = Record::parse(&entry.bytes)?;
         let mut contents = Vec::new();
         for reference in &record.content {
-            let digest = reference.digest_bytes().context("a digest of an unknown form")?;
+            let digest = reference.stored_digest().context("a digest of an unknown form")?;
             let content: Content = reader.content(entry.index, &digest)?.context("a content is missing")?;
             contents.push(content);
         }
@@ -381,10 +385,9 @@ fn overwrite(file: &Path, offset: u64, bytes: &[u8]) -> anyhow::Result<()> {
     Ok(std::fs::File::options().write(true).open(file)?.write_all_at(bytes, offset)?)
 }
 
-/// Where `wanted` stands outside a record, that is, in a content.
-fn content_place(log: &Path, wanted: &[u8]) -> anyhow::Result<((PathBuf, u64), Vec<u8>)> {
+/// Where a content stands, which is stored sealed: behind what it begins with.
+fn content_place(log: &Path) -> anyhow::Result<(PathBuf, u64)> {
     let file = segment(log, 0)?;
-    let bytes = std::fs::read(&file)?;
-    let at = bytes.windows(wanted.len()).position(|window| window == wanted).context("no such content")?;
-    Ok(((file, at as u64), wanted.to_vec()))
+    let at = memchr::memmem::find(&std::fs::read(&file)?, b"FDRSEAL1").context("no such content")?;
+    Ok((file, at as u64 + 64))
 }

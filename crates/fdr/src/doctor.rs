@@ -14,7 +14,7 @@ use crate::settings_file::tilde;
 use crate::text::{self, Look, LookArgs, Tone};
 use crate::trail::Trail;
 use fdr_policy::PolicySet;
-use fdr_record::{Body, Hazard, Mode, Record};
+use fdr_record::{Body, Hazard, Mode};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -299,7 +299,8 @@ fn check_records(home: &Home, checks: &mut Checks) -> anyhow::Result<()> {
         let (may_tamper, may_be_unknown) =
             (tamper.find(&entry.bytes).is_some(), unknown.find(&entry.bytes).is_some());
         if (may_tamper || may_be_unknown)
-            && let Ok(record) = Record::parse(&entry.bytes)
+            && let row = trail.read(entry)
+            && let Some(record) = row.record()
             && let Body::Action(body) = &record.body
         {
             if body.actions.iter().any(|action| action.tamper) {

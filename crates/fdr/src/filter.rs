@@ -321,9 +321,9 @@ impl Filter {
 
     fn matches_text(&self, row: &Row, trail: &Trail) -> anyhow::Result<bool> {
         let Some(needle) = &self.text else { return Ok(true) };
-        let in_line = match serde_json::from_slice::<Value>(&row.line) {
+        let in_line = match serde_json::from_slice::<Value>(row.shown()) {
             Ok(value) => needle.is_in_value(&value),
-            Err(_) => needle.is_in(&row.line),
+            Err(_) => needle.is_in(row.shown()),
         };
         if in_line {
             return Ok(true);

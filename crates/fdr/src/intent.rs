@@ -3,7 +3,7 @@
 use crate::held::Declare;
 use crate::home::Home;
 use crate::text::{self, Look, LookArgs, Tone};
-use crate::trail::{Row, Trail};
+use crate::trail::Trail;
 use anyhow::Context;
 use fdr_hook::wire::Op;
 use fdr_record::{Body, InScope, Intent, IntentSource, Record, ScopeRule};
@@ -129,7 +129,7 @@ fn show(home: &Home, prefix: &str, json: bool, look: &Look, out: &mut dyn Write)
         .with_context(|| format!("there is no one session {prefix}\n  to list them:  fdr sessions"))?;
     let mut counts = [0_u64; 4];
     trail.scan(0, u64::MAX, |entry| {
-        let row = Row::read(entry);
+        let row = trail.read(entry);
         if let Some(record) = row.record().filter(|record| concerns(record, &session)) {
             if json {
                 out.write_all(&record.to_line())?;

@@ -356,7 +356,9 @@ pub struct Bench(pub Arc<Decider>);
 
 impl fdr_capture::Judge for Bench {
     fn forget(&mut self, session: &str) {
-        self.0.desk().sessions.forget(session);
+        let mut desk = self.0.desk();
+        desk.sessions.forget(session);
+        desk.approvals.forget(session);
     }
 
     fn observe(&mut self, record: &Record) {

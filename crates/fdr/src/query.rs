@@ -81,7 +81,7 @@ fn query(args: &QueryArgs, home: &Path, out: &mut dyn Write) -> anyhow::Result<u
                         return Ok(ControlFlow::Continue(()));
                     }
                 }
-                let row = Row::read(entry);
+                let row = trail.read(entry);
                 let facts = facts_of(&row, &outcomes);
                 if filter.matches(&row, &facts, &trail)? {
                     printer.row(&row, &facts)?;
@@ -109,7 +109,7 @@ fn outcomes(trail: &Trail) -> anyhow::Result<HashMap<RecordId, Facts>> {
                 outcomes.entry(id).or_default().add_brief(&brief);
             }
         } else {
-            let row = Row::read(entry);
+            let row = trail.read(entry);
             if let Some(record) = row.record()
                 && record.kind != Kind::Action
                 && let Some(id) = requests.action_of(record)
@@ -168,7 +168,7 @@ impl Printer<'_> {
             return Ok(());
         }
         if self.args.json {
-            self.out.write_all(&text::json_line(&row.line))?;
+            self.out.write_all(&text::json_line(row.shown()))?;
             self.out.write_all(b"\n")?;
             return Ok(());
         }

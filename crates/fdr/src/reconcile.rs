@@ -135,7 +135,7 @@ fn with_servers(trail: &Trail, view: SessionView) -> anyhow::Result<SessionView>
     let needle = memchr::memmem::Finder::new(b"\"runtime\":\"mcp:");
     trail.scan(first.saturating_sub(MCP_BEFORE), last + 1, |entry| {
         if needle.find(&entry.bytes).is_some() {
-            let row = Row::read(entry);
+            let row = trail.read(entry);
             let agent = row.record().and_then(|record| record.agent.as_ref());
             if let Some(agent) = agent.filter(|agent| agent.parent.is_none()) {
                 servers.entry(agent.id.clone()).or_default().push(row);

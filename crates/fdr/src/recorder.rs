@@ -12,6 +12,7 @@ use crate::heartbeat::{self, Heart, Taken};
 use crate::held::Held;
 use crate::home::Home;
 use crate::judge::{Bench, Decider, Desk, Offer};
+use crate::keys::{Scope, Vault};
 use crate::seal::SealKey;
 use crate::sequences::Sequences;
 use crate::surroundings::{self, Machine};
@@ -31,9 +32,11 @@ use fdr_log::{
 };
 use fdr_policy::intent::Place;
 use fdr_record::scrub::Scrubber;
+use fdr_record::sealed::Kid;
 use fdr_record::{
     Agent, Body, Claimed, Content, ContentKey, Env, Gap, Heartbeat, Kind, Link, LogRestart, LogTorn,
-    MAX_BYTES, Mode, Observed, PolicyDecision, Principal, Record, Rel, Timestamp, Unparsed, VERSION, Verdict,
+    MAX_BYTES, Mode, Observed, Peppers, PolicyDecision, Principal, Record, Rel, Timestamp, Unparsed, VERSION,
+    Verdict, hex,
 };
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::unix::fs::PermissionsExt;
@@ -107,6 +110,10 @@ pub struct Recorder {
     pub(crate) timestamps: Option<timestamp::keeper::Keeper>,
     /// Held while holds are changed or the log is pruned: neither may come between the other's look and deed.
     retaining: Mutex<()>,
+    /// Held while the spool is taken in: a file of it is one message.
+    spooling: Mutex<()>,
+    /// What contents are sealed under.
+    vault: Arc<Vault>,
 }
 
 /// How an action that a person has to approve waits; see [`Config`].
@@ -203,7 +210,8 @@ impl Recorder {
     pub fn open(home: Home, config: &Config, clock: Clock) -> anyhow::Result<Recorder> {
         home.create()?;
         let machine = Machine::new();
-        let content_key = home.content_key()?;
+        let vault = Arc::new(Vault::open(home.dir(), &config.keys).context("the keys can't be used")?);
+        let content_key = home.content_key()?.with_peppers(Arc::clone(&vault) as Arc<dyn Peppers>);
         let origin = config.origin.clone().unwrap_or_else(|| format!("fdr/{}", machine.host()));
         let options = Options {
             seal: config.seal(),
@@ -236,7 +244,7 @@ impl Recorder {
             own_seq: 0,
             own_source: spool::new_source().context("no randomness")?,
         };
-        let newest = replay(&home, config.mode, &recovery, &mut order)?;
+        let newest = replay(&home, config.mode, &recovery, &vault, &mut order)?;
         let last = heartbeat::newest_epoch(&Reader::open(&home.log())?)?;
         let (heart, found) = Heart::new(&home, config.heartbeat, &log, last)?;
         let verifier = log.verifier().clone();
@@ -262,6 +270,8 @@ impl Recorder {
             connections: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             retaining: Mutex::default(),
+            spooling: Mutex::default(),
+            vault,
             heart,
             acks: config.acks,
             witnesses,
@@ -270,6 +280,7 @@ impl Recorder {
             home,
         };
         recorder.record_start(&recovery, newest, found)?;
+        recorder.finish_erasing().context("an erasure that was begun can't be finished")?;
         if let Some(offer) = offer {
             recorder.record_policy(offer)?;
         }
@@ -329,10 +340,9 @@ impl Recorder {
         let pending = {
             let mut order = self.order();
             let (source, seq) = order.next_own();
-            let records =
-                bodies.into_iter().map(|body| self.own_record(&mut order.state, body, None).to_line());
+            let records = bodies.into_iter().map(|body| self.own_record(&mut order.state, body, None));
             let records = records.collect();
-            self.submit(source, seq, records, Vec::new())?
+            self.submit_sealed(source, seq, records, Vec::new())?
         };
         pending.wait()?;
         Ok(())
@@ -346,10 +356,77 @@ impl Recorder {
             let mut record = self.own_record(&mut order.state, body, Some(observed));
             record.principal =
                 record.observed.as_ref().and_then(|o| o.uid).map(|uid| self.machine.principal(uid));
-            self.submit(source, seq, vec![record.to_line()], Vec::new())?
+            self.submit_sealed(source, seq, vec![record], Vec::new())?
         };
         pending.wait()?;
         Ok(())
+    }
+
+    /// Records that keys are erased, and waits until that is durable. What is recorded after it is not sealed under them.
+    pub(crate) fn record_erasure(&self, body: Body, observed: Observed, kids: &[Kid]) -> anyhow::Result<()> {
+        let pending = {
+            let mut order = self.order();
+            let (source, seq) = order.next_own();
+            let mut record = self.own_record(&mut order.state, body, Some(observed));
+            record.principal =
+                record.observed.as_ref().and_then(|o| o.uid).map(|uid| self.machine.principal(uid));
+            let pending = self.submit_sealed(source, seq, vec![record], Vec::new())?;
+            self.vault.forget(kids);
+            pending
+        };
+        pending.wait()?;
+        Ok(())
+    }
+
+    /// Forgets what contents of sessions told whose keys are gone: what is known of them then is what a recorder would
+    /// know that starts now.
+    pub(crate) fn purge(&self, sessions: &[String], kids: &[Kid]) {
+        #[derive(serde::Deserialize)]
+        struct Head {
+            session: Option<String>,
+        }
+        let sessions: HashSet<&str> = sessions.iter().map(String::as_str).collect();
+        let mut seen = 0;
+        let mut collect = |lines: &mut Vec<Vec<u8>>| {
+            let Ok(reader) = Reader::open(&self.home.log()) else { return };
+            // What can't be read any more is not there to be known.
+            for entry in reader.records(seen.max(reader.first_index())).map_while(Result::ok) {
+                seen = entry.index + 1;
+                let head = serde_json::from_slice::<Head>(&entry.bytes).ok();
+                if head.and_then(|head| head.session).is_some_and(|id| sessions.contains(id.as_str())) {
+                    lines.push(entry.bytes);
+                }
+            }
+        };
+        let mut lines = Vec::new();
+        // Most of it while nobody waits.
+        collect(&mut lines);
+        let mut order = self.order();
+        collect(&mut lines);
+        let tampering = {
+            let mut desk = self.decider.desk();
+            desk.classified.clear();
+            desk.tampering.clone()
+        };
+        for session in &sessions {
+            order.state.forget(session);
+        }
+        for line in lines {
+            if let Ok(mut record) = Record::parse(&line) {
+                self.vault.ring().fill(&mut record);
+                order.state.observe(&record);
+            }
+        }
+        for session in &sessions {
+            order.state.is_whole(session);
+        }
+        self.decider.desk().tampering = tampering;
+        self.vault.forget(kids);
+    }
+
+    /// What contents are sealed under.
+    pub(crate) fn vault(&self) -> &Vault {
+        &self.vault
     }
 
     /// Records something about the recorder itself with content, and waits until it is durable.
@@ -369,7 +446,7 @@ impl Recorder {
                 .map(|(role, media, bytes)| self.content_key.seal("", role, media, bytes));
             let (references, contents) = sealed.unzip();
             record.content = references;
-            self.submit(source, seq, vec![record.to_line()], contents)?
+            self.submit_sealed(source, seq, vec![record], contents)?
         };
         pending.wait()?;
         Ok(())
@@ -441,7 +518,7 @@ impl Recorder {
                 record.content.push(reference);
                 contents.push(content);
             }
-            self.submit(source, seq, vec![record.to_line()], contents)?
+            self.submit_sealed(source, seq, vec![record], contents)?
         };
         pending.wait()?;
         if accepted && let Err(error) = self.decider.keep_good() {
@@ -475,7 +552,7 @@ impl Recorder {
             ready(&mut self.decider.desk())?;
             let (source, seq) = order.next_own();
             let record = self.session_record(&mut order.state, session, agent, body, links, observed);
-            self.submit(source, seq, vec![record.to_line()], Vec::new())?
+            self.submit_sealed(source, seq, vec![record], Vec::new())?
         };
         pending.wait()?;
         Ok(())
@@ -550,6 +627,7 @@ impl Recorder {
             observed,
             env: None,
             body,
+            sealed: None,
             content: Vec::new(),
         }
     }
@@ -558,6 +636,18 @@ impl Recorder {
         // A panic inside is caught and answered; what it left is still in order, because the
         // state changes only by whole records.
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts records into the log's queue, with their contents sealed.
+    fn submit_sealed(
+        &self,
+        source: [u8; 16],
+        seq: u64,
+        mut records: Vec<Record>,
+        contents: Vec<Content>,
+    ) -> anyhow::Result<Pending> {
+        let contents = self.vault.seal(&mut records, contents)?;
+        Ok(self.submit(source, seq, lines(&records), contents)?)
     }
 
     fn submit(
@@ -676,10 +766,17 @@ impl Recorder {
         self.order().state.file(file)?.pieces.last().cloned()
     }
 
-    /// The digest of a piece of a session's transcript.
-    pub(crate) fn piece_digest(&self, session: &str, bytes: &[u8]) -> String {
+    /// Whether these bytes are a piece of a transcript that was read. Of one whose key is gone nothing can be told.
+    pub(crate) fn is_same_piece(&self, piece: &Piece, bytes: &[u8]) -> bool {
         let scrubbed = self.scrubber.scrub(bytes, &self.content_key);
-        self.content_key.seal(session, "", "", scrubbed.bytes.into_owned()).0.digest
+        let digest = |key: &ContentKey| key.seal(&piece.session, "", "", scrubbed.bytes.to_vec()).0.digest;
+        match &piece.kid {
+            None => digest(&self.content_key.plain()) == piece.digest,
+            Some(kid) => match self.vault.existing(&Scope::Session(piece.session.clone())) {
+                Ok(Some(key)) if hex(&key.kid()) == *kid => digest(&self.content_key) == piece.digest,
+                _ => true,
+            },
+        }
     }
 
     /// Session, runtime and transcript of the agents that are known.
@@ -732,6 +829,12 @@ impl Recorder {
             ancestors: stream.filter(|_| begins).map_or_else(Vec::new, surroundings::above_agent),
         };
         self.classify(&request, &scrubbed.bytes, &arrival);
+        // Whoever comes next must not wait until the key of a new session is on disk.
+        if let Some(session) = named_session(&request, &scrubbed.bytes)
+            && let Err(error) = self.vault.key(&Scope::Session(session))
+        {
+            return Some(Response::failed(format!("the session's key can't be made: {error:#}")));
+        }
         let (submitted, taken, wanted) = {
             let mut order = self.order();
             while order.under_way.contains(&key) {
@@ -773,17 +876,20 @@ impl Recorder {
             };
             let is_unparsed = |records: &[Record]| records.iter().any(|record| record.kind == Kind::Unparsed);
             mark_late(&mut captured.records, &request);
-            let mut lines = lines(&captured.records);
-            if !fits(&lines) {
+            // What is held is decided on by what the records say, not by how it is stored.
+            let mut stored = captured.records.clone();
+            let mut sealed = self.vault.seal(&mut stored, std::mem::take(&mut captured.contents));
+            if sealed.is_ok() && !fits(&lines(&stored)) {
                 captured = instead("its records would be too large");
                 mark_late(&mut captured.records, &request);
-                lines = self::lines(&captured.records);
+                stored = captured.records.clone();
+                sealed = self.vault.seal(&mut stored, std::mem::take(&mut captured.contents));
             }
             for record in &captured.records {
                 order.learn(record);
             }
-            lines.splice(0..0, jump.as_ref().map(Record::to_line));
-            if lines.is_empty() {
+            stored.splice(0..0, jump);
+            if stored.is_empty() {
                 // Nothing new in it (a transcript read before).
                 return Some(Response { recorded: true, index: self.size(), ..Response::default() });
             }
@@ -795,14 +901,20 @@ impl Recorder {
                 let links = vec![Link { rel: Rel::About, id: action.id }];
                 let agent = action.agent.clone();
                 let record = self.session_record(&mut order.state, session, agent, body, links, None);
-                queued = Some(record.to_line());
-                record.id
+                let id = record.id;
+                queued = Some(record);
+                id
             });
-            lines.extend(queued);
+            let mut queued: Vec<Record> = queued.into_iter().collect();
+            let sealed = sealed.and_then(|contents| {
+                self.vault.seal(&mut queued, Vec::new())?;
+                Ok(contents)
+            });
+            stored.extend(queued);
             let answer = Answer {
                 index: 0,
                 level: None,
-                count: lines.len() as u32,
+                count: stored.len() as u32,
                 reply: captured.refused.take().map_or_else(Reply::default, |reason| {
                     reply::deny(
                         &request.runtime,
@@ -816,13 +928,14 @@ impl Recorder {
                 None => Wanted::default(),
             };
             let taken = if is_unparsed(&captured.records) { Taken::Unparsed } else { Taken::Recorded };
-            let submitted = self.submit(request.source, request.seq, lines, captured.contents);
+            let submitted = sealed.and_then(|contents| {
+                Ok(self.submit(request.source, request.seq, lines(&stored), contents)?)
+            });
             order.under_way.insert(key);
             (submitted.map(|pending| (pending, answer)), taken, wanted)
         };
-        let acked = submitted.and_then(|(pending, answer)| {
-            pending.wait().map(|ack| Answer { index: ack.first_index, ..answer })
-        });
+        let acked = submitted
+            .and_then(|(pending, answer)| Ok(Answer { index: pending.wait()?.first_index, ..answer }));
         let acked = acked.map(|mut answer| {
             let Reached { level, denied } = self.reach(wanted, answer.last());
             answer.level = level;
@@ -846,8 +959,8 @@ impl Recorder {
                 drop(order);
                 // The log takes nothing more; a new recorder has to look at it.
                 self.stopping.store(true, Ordering::SeqCst);
-                crate::text::say!("error: can't write the log in {}: {error}", self.home.log().display());
-                Some(Response::failed(format!("the recorder can't write its log: {error}")))
+                crate::text::say!("error: can't write the log in {}: {error:#}", self.home.log().display());
+                Some(Response::failed(format!("the recorder can't write its log: {error:#}")))
             }
         }
     }
@@ -901,9 +1014,11 @@ impl Recorder {
         // What can't be read any more is not there to be known.
         for entry in reader.records(0).map_while(Result::ok) {
             if named.find(&entry.bytes).is_some()
-                && let Ok(record) = Record::parse(&entry.bytes)
+                && let Ok(mut record) = Record::parse(&entry.bytes)
                 && record.session.as_deref() == Some(session.as_str())
             {
+                // What was erased is not known any more.
+                self.vault.ring().fill(&mut record);
                 order.state.observe(&record);
                 order.learn(&record);
             }
@@ -1033,7 +1148,8 @@ impl Recorder {
     }
 
     /// Takes in what was spooled while no recorder could be reached.
-    fn ingest_spool(&self) -> anyhow::Result<()> {
+    pub(crate) fn ingest_spool(&self) -> anyhow::Result<()> {
+        let _one_at_a_time = self.spooling.lock().unwrap_or_else(PoisonError::into_inner);
         let mut waiting = spool::waiting(self.home.front())?;
         // What one user leaves must not keep the others' waiting for ever.
         waiting.truncate(MAX_SPOOLED_AT_ONCE);
@@ -1145,6 +1261,7 @@ fn replay(
     home: &Home,
     mode: Mode,
     recovery: &Recovery,
+    vault: &Vault,
     order: &mut Order,
 ) -> anyhow::Result<Option<Timestamp>> {
     let reader = Reader::open(&home.log())?;
@@ -1154,7 +1271,11 @@ fn replay(
         let key = (entry.source, entry.seq);
         let index = entry.index - u64::from(entry.position);
         // A record of a newer version is not understood, and changes nothing here.
-        let record = Record::parse(&entry.bytes).ok();
+        let mut record = Record::parse(&entry.bytes).ok();
+        if let Some(record) = &mut record {
+            // What was erased is not known any more.
+            vault.ring().fill(record);
+        }
         let before = order.answered.by_key.get(&key).filter(|answer| answer.index == index);
         let mut held = before.and_then(|answer| answer.held.clone());
         if let Some(record) = record {
@@ -1194,6 +1315,14 @@ fn held_before(record: &Record, mode: Mode) -> Option<(String, Held)> {
         _ => return None,
     };
     Some((runtime, held))
+}
+
+/// The session that a payload names.
+fn named_session(request: &Request, payload: &[u8]) -> Option<String> {
+    if request.runtime.starts_with("mcp:") {
+        return request.variable(mcp::SESSION_VARIABLE).map(str::to_owned);
+    }
+    Some((fdr_capture::runtime(&request.runtime)?.session_of)(&request.event, payload)?.0)
 }
 
 /// The session that a payload belongs to; `None` for one that begins with it.

@@ -346,7 +346,7 @@ impl Prunings {
 }
 
 /// Reasons and authorities are records for ever: they have to say something.
-fn check_text(what: &str, given: &str) -> anyhow::Result<()> {
+pub(crate) fn check_text(what: &str, given: &str) -> anyhow::Result<()> {
     ensure!(!given.trim().is_empty(), "the {what} is empty");
     ensure!(given.len() <= MAX_TEXT_BYTES, "the {what} is longer than {MAX_TEXT_BYTES} bytes");
     Ok(())
@@ -411,6 +411,8 @@ impl Recorder {
         };
         self.record_own_observed(Body::LogPruned(body), observed)?;
         self.prune_log(goes.first_segment).context("that it will be done is recorded; do it again")?;
+        self.destroy_keys_of(&goes.sessions)
+            .context("the records are gone, keys of their contents are not")?;
         Ok(plan)
     }
 }

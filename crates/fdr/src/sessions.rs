@@ -146,11 +146,11 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, entry: Entry) {
+    fn add(&mut self, trail: &Trail, entry: Entry) {
         if let Some(brief) = Brief::read(&entry.bytes) {
             self.add_brief(&brief, entry.index);
         } else {
-            self.add_row(&Row::read(entry));
+            self.add_row(&trail.read(entry));
         }
     }
 
@@ -324,7 +324,7 @@ fn list(args: &SessionsArgs, home: &Path, out: &mut dyn Write) -> anyhow::Result
 
     let mut tally = Tally::default();
     trail.scan(0, u64::MAX, |entry| {
-        tally.add(entry);
+        tally.add(&trail, entry);
         Ok(ControlFlow::Continue(()))
     })?;
     let mut groups = tally.finish(look.now);

@@ -7,8 +7,8 @@ use crate::line::{self, Answer, Places, Verdicts, resource_from};
 use crate::reconcile;
 use crate::text::{self, Look, LookArgs, Tone};
 use crate::trail::{
-    self, Candidates, Concern, Effective, Item, Row, SessionView, Step, Trail, concern_of, is_concluded,
-    is_late, is_of_queue,
+    self, Candidates, Concern, Effective, Item, Row, SessionView, Step, Trail, Unreadable, concern_of,
+    is_concluded, is_late, is_of_queue,
 };
 use fdr_record::{
     ActionBody, Body, ContentRef, DecidedBy, InScope, IntentSource, Kind, Outcome, Reach, Record, RecordId,
@@ -109,7 +109,7 @@ fn show(args: &ShowArgs, home: &Path, out: &mut dyn Write) -> anyhow::Result<u8>
                 let mut rows: Vec<&Row> = view.rows.iter().filter(below).collect();
                 rows.sort_by_key(|row| row.index);
                 for row in rows {
-                    out.write_all(&text::json_line(&row.line))?;
+                    out.write_all(&text::json_line(row.shown()))?;
                     out.write_all(b"\n")?;
                 }
             } else {
@@ -1196,7 +1196,10 @@ fn content_lines(trail: &Trail, row: &Row, content: &ContentRef, limit: usize) -
             return lines;
         }
         Err(error) => {
-            lines.push(format!("  (can't be read: {})", text::line(&error.to_string())));
+            lines.push(match error {
+                Unreadable::Erased(erasure) => format!("  ({erasure})"),
+                error => format!("  (can't be read: {})", text::line(&error.to_string())),
+            });
             return lines;
         }
     };
@@ -1234,7 +1237,7 @@ fn show_record(
 ) -> anyhow::Result<()> {
     let row = trail.row(index)?;
     if args.json {
-        out.write_all(&text::json_line(&row.line))?;
+        out.write_all(&text::json_line(row.shown()))?;
         out.write_all(b"\n")?;
         return Ok(());
     }
@@ -1269,7 +1272,7 @@ fn show_record(
         }
         facts.push(("agent", said));
     }
-    let value: Value = serde_json::from_slice(&row.line).unwrap_or(Value::Null);
+    let value: Value = serde_json::from_slice(row.shown()).unwrap_or(Value::Null);
     for part in ["principal", "env", "claimed", "observed", "trace", "body"] {
         for (name, said) in value.get(part).map(line::fields).unwrap_or_default() {
             if part == "body" && has_details {
@@ -1346,7 +1349,7 @@ fn links(trail: &Trail, record: &Record) -> anyhow::Result<Vec<LinkRow>> {
         if target.is_none() && own_needle.find(&entry.bytes).is_none() {
             return Ok(ControlFlow::Continue(()));
         }
-        let row = Row::read(entry);
+        let row = trail.read(entry);
         if let Some(other) = row.record().filter(|other| other.id != record.id) {
             for link in other.links.iter().filter(|link| link.id == record.id) {
                 back.push(("←", rel_name(link.rel), Some(row.clone())));
@@ -1369,7 +1372,7 @@ fn links(trail: &Trail, record: &Record) -> anyhow::Result<Vec<LinkRow>> {
         let needle = memchr::memmem::Finder::new(request.to_string().as_bytes()).into_owned();
         trail.scan(index + 1, u64::MAX, |entry| {
             if needle.find(&entry.bytes).is_some() {
-                let row = Row::read(entry);
+                let row = trail.read(entry);
                 let other = row.record();
                 if other.is_some_and(|other| other.link(fdr_record::Rel::Approves) == Some(request)) {
                     back.push(("←", format!("{} @{index}", rel_name(fdr_record::Rel::Approves)), Some(row)));

@@ -83,7 +83,7 @@ fn follow(
             continue;
         }
         trail.scan(next, len, |entry| {
-            let row = Row::read(entry);
+            let row = trail.read(entry);
             let facts = known.add(&row);
             if filter.may_match(&row.line) && filter.matches(&row, &facts, trail)? {
                 any = true;
@@ -114,7 +114,7 @@ pub fn newest(
         if !may_match && !tells_of_action(&entry.bytes) {
             return Ok(ControlFlow::Continue(()));
         }
-        let row = Row::read(entry);
+        let row = trail.read(entry);
         let facts = known.add(&row);
         if may_match && filter.matches(&row, &facts, trail)? {
             found.push((row, facts));
@@ -164,7 +164,7 @@ impl Known {
 
 fn write_row(row: &Row, facts: &Facts, json: bool, look: &Look, out: &mut dyn Write) -> anyhow::Result<()> {
     if json {
-        out.write_all(&text::json_line(&row.line))?;
+        out.write_all(&text::json_line(row.shown()))?;
         out.write_all(b"\n")?;
     } else {
         writeln!(out, "{}", one_line(look, row, facts))?;

@@ -5,12 +5,15 @@
 //! damage in the log is noted and reading goes on behind it; nothing is concluded that the
 //! records don't say. An action without an outcome is pending, whatever was decided before.
 
+use crate::erase::{Erased, Erasure};
+use crate::keys::{Fill, Ring};
 use crate::text;
 use anyhow::{Context as _, anyhow};
-use fdr_log::{Damage, Entry, ReadError, Reader};
+use fdr_log::{Content, Damage, Entry, ReadError, Reader};
+use fdr_record::sealed::{Kid, OpenError, Sealed};
 use fdr_record::{
     ActionBody, Approval, Basis, Body, ContentRef, DecidedBy, InScope, Kind, Link, Mode, Outcome, Record,
-    RecordId, Rel, ResultBody, RuntimeDecision, Status, Timestamp, VERSION, Verdict,
+    RecordId, Rel, ResultBody, RuntimeDecision, Status, Timestamp, VERSION, Verdict, hex,
 };
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -37,6 +40,29 @@ pub struct Trail {
     reader: Reader,
     /// What could not be read so far.
     damages: RefCell<Vec<Damage>>,
+    keys: Ring,
+    /// What was erased, as far as the log was looked through for that.
+    erased: RefCell<(u64, Erased)>,
+}
+
+/// Why a content can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// It can't be read from the log.
+    #[error(transparent)]
+    Log(#[from] ReadError),
+    /// Its key was destroyed, and a record says so.
+    #[error("{0}")]
+    Erased(Erasure),
+    /// Its key is not there, and no record says that it was destroyed.
+    #[error("its key {0} is not in keys/content, and no record says that it was erased")]
+    KeyLost(String),
+    /// The keys can't be used.
+    #[error("it is sealed, and the keys can't be used: {0}")]
+    NoKeys(String),
+    /// It does not open.
+    #[error("{0}")]
+    Sealed(#[from] OpenError),
 }
 
 impl Trail {
@@ -69,7 +95,8 @@ impl Trail {
                     .context(format!("can't read the log in {}", text::line(&dir.display().to_string()))));
             }
         };
-        let trail = Trail { reader, damages: RefCell::default() };
+        let trail =
+            Trail { reader, damages: RefCell::default(), keys: Ring::new(home), erased: RefCell::default() };
         trail.compare_with_checkpoint();
         Ok(trail)
     }
@@ -197,18 +224,58 @@ impl Trail {
     /// # Errors
     /// When there is none, or it can't be read.
     pub fn row(&self, index: u64) -> anyhow::Result<Row> {
-        Ok(Row::read(self.reader.record(index)?))
+        Ok(self.read(self.reader.record(index)?))
+    }
+
+    /// Reads an entry of the log; the words of a record that are sealed are put back, or it is said why not.
+    pub fn read(&self, entry: Entry) -> Row {
+        let mut row = Row::read(entry);
+        if let Parsed::Record(record) = &mut row.parsed
+            && record.sealed.is_some()
+        {
+            let why = match self.keys.fill(record) {
+                Fill::Whole => {
+                    row.opened = Some(record.to_line());
+                    return row;
+                }
+                Fill::NoKey(kid) => self.without_key(&kid).to_string(),
+                Fill::Failed(why) => format!("sealed: {why}"),
+            };
+            fdr_record::sealed::say_instead(record, &format!("({why})"));
+        }
+        row
+    }
+
+    /// Why there is no key of that name.
+    fn without_key(&self, kid: &Kid) -> Unreadable {
+        let mut erased = self.erased.borrow_mut();
+        let (seen, erased) = &mut *erased;
+        let first = self.reader.first_index().max(*seen);
+        for entry in self.reader.records(first).filter_map(Result::ok) {
+            erased.see(entry.index, &entry.bytes);
+            *seen = entry.index + 1;
+        }
+        match erased.of(kid) {
+            Some(erasure) => Unreadable::Erased(erasure.clone()),
+            None => Unreadable::KeyLost(hex(kid)),
+        }
     }
 
     /// The content that record `index` refers to; `None` if it is not in the log (any more).
     ///
     /// # Errors
-    /// When it is damaged or can't be read.
-    pub fn content(&self, index: u64, reference: &ContentRef) -> Result<Option<fdr_log::Content>, ReadError> {
-        match reference.digest_bytes() {
-            Some(digest) => self.reader.content(index, &digest),
-            None => Ok(None),
+    /// When it is damaged, was erased, or can't be read.
+    pub fn content(&self, index: u64, reference: &ContentRef) -> Result<Option<Content>, Unreadable> {
+        let Some(digest) = reference.stored_digest() else { return Ok(None) };
+        let Some(stored) = self.reader.content(index, &digest)? else { return Ok(None) };
+        if reference.sealed.is_none() {
+            return Ok(Some(stored));
         }
+        let kid = Sealed::parse(&stored.bytes)?.kid();
+        let key = self.keys.key(&kid).map_err(|error| Unreadable::NoKeys(format!("{error:#}")))?;
+        let key = key.ok_or_else(|| self.without_key(&kid))?;
+        let opened = key.open(&stored.bytes, reference)?;
+        Ok(Some(Content { salt: opened.salt, bytes: opened.bytes }))
     }
 
     /// The exit code after reading: `code`, or [`COULD_NOT`] with a report on standard error
@@ -266,6 +333,8 @@ pub struct Row {
     pub index: u64,
     /// The line as it is stored.
     pub line: Vec<u8>,
+    /// The line with the words put back that are sealed in it.
+    opened: Option<Vec<u8>>,
     /// When it was stored, by the clock of the log's writer.
     pub stored: Timestamp,
     /// What it says.
@@ -314,13 +383,24 @@ struct HeadAgent<'a> {
 }
 
 impl Row {
-    /// Reads an entry of the log.
-    pub fn read(entry: Entry) -> Row {
+    /// Reads an entry of the log as it is stored; see [`Trail::read`].
+    fn read(entry: Entry) -> Row {
         let parsed = match Record::parse(&entry.bytes) {
             Ok(record) => Parsed::Record(Box::new(record)),
             Err(error) => Parsed::Unread(unread(&entry.bytes, &error)),
         };
-        Row { index: entry.index, line: entry.bytes, stored: Timestamp(entry.stored_wall_ns), parsed }
+        Row {
+            index: entry.index,
+            line: entry.bytes,
+            opened: None,
+            stored: Timestamp(entry.stored_wall_ns),
+            parsed,
+        }
+    }
+
+    /// The line for a person: with the words put back that are sealed in it.
+    pub fn shown(&self) -> &[u8] {
+        self.opened.as_deref().unwrap_or(&self.line)
     }
 
     /// The record, if it is one.
@@ -1102,14 +1182,14 @@ impl Trail {
             self.scan(0, u64::MAX, |entry| {
                 let known = rows.contains_key(&entry.index);
                 if !known && needles.iter().any(|needle| needle.find(&entry.bytes).is_some()) {
-                    let row = Row::read(entry);
+                    let row = self.read(entry);
                     let parent = row.record().and_then(|record| record.agent.as_ref()?.parent.as_deref());
                     if [row.session(), parent].into_iter().flatten().any(|id| new.iter().any(|new| new == id))
                     {
                         rows.insert(row.index, row);
                     }
                 } else if pass == 0 && of_recorder.iter().any(|needle| needle.find(&entry.bytes).is_some()) {
-                    recorder.push(Row::read(entry));
+                    recorder.push(self.read(entry));
                 }
                 Ok(ControlFlow::Continue(()))
             })?;

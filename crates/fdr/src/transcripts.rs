@@ -155,7 +155,7 @@ impl Recorder {
 
     /// Whether these bytes are the piece that was read.
     fn is_piece(&self, piece: &Piece, bytes: Option<&[u8]>) -> bool {
-        bytes.is_some_and(|bytes| self.piece_digest(&piece.session, bytes) == piece.digest)
+        bytes.is_some_and(|bytes| self.is_same_piece(piece, bytes))
     }
 
     /// Records that a file is not what was read from it.

@@ -109,7 +109,7 @@ fn check_with(
             return Some(problem);
         }
         let missing = references(checked.bytes).into_iter().find(|content| {
-            content.digest_bytes().is_none_or(|digest| !checked.contents.contains(&digest))
+            content.stored_digest().is_none_or(|digest| !checked.contents.contains(&digest))
         })?;
         Some(format!("its content '{}' is missing or altered", missing.role))
     };

@@ -78,6 +78,7 @@ fn record(command: &str, number: u64) -> Record {
         observed: None,
         env: Some(Env { branch: Some("feature/parser".to_owned()), ..Env::default() }),
         body: Body::Action(body),
+        sealed: None,
         content: Vec::new(),
     }
 }

@@ -138,6 +138,12 @@ struct Thing {
 }
 
 impl Approvals {
+    /// Forgets the requests and grants of a session, so that its records can be taken in from the first one.
+    pub fn forget(&mut self, session: &str) {
+        self.requests.retain(|_, request| request.session != session);
+        self.grants.retain(|grant| grant.session != session);
+    }
+
     /// Takes in one record, in the order of the log.
     pub fn observe(&mut self, record: &Record) {
         match &record.body {

@@ -36,6 +36,7 @@ pub(crate) fn record(body: Body, content: Vec<ContentRef>) -> Record {
         observed: None,
         env: Some(Env { cwd: Some(PROJECT.into()), repo: Some(PROJECT.into()), ..Env::default() }),
         body,
+        sealed: None,
         content,
     }
 }
@@ -50,6 +51,8 @@ pub(crate) fn shell(command: &str, mode: Mode) -> Record {
         len: command.len() as u64,
         media: "application/json".into(),
         redacted: 0,
+        kid: None,
+        sealed: None,
     };
     record(Body::Action(body), vec![arguments])
 }

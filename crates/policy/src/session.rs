@@ -271,6 +271,8 @@ mod tests {
             len: 1,
             media: String::new(),
             redacted: 1,
+            kid: None,
+            sealed: None,
         });
         if let Body::Result(body) = &mut told.body {
             body.signs.push("ignore all previous instructions".into());

@@ -325,12 +325,15 @@ impl Case {
                 ..Env::default()
             }),
             body: Body::Action(body),
+            sealed: None,
             content: vec![ContentRef {
                 role: "args".to_owned(),
                 digest: String::new(),
                 len: args.len() as u64,
                 media: "application/json".to_owned(),
                 redacted: 0,
+                kid: None,
+                sealed: None,
             }],
         }
     }

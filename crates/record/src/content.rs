@@ -10,6 +10,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
+use std::sync::Arc;
 
 /// Prefix of a digest, naming its algorithm.
 pub const DIGEST_PREFIX: &str = "hmac-sha256:";
@@ -33,6 +34,12 @@ pub struct ContentRef {
     /// How many secrets were taken out before it was stored.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub redacted: u32,
+    /// Name of the key that it is stored sealed under: 32 hex digits. Absent for what is stored as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kid: Option<String>,
+    /// Digest of the sealed bytes as they are stored, HMAC-SHA256 under the kid, in the form of `digest`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<String>,
 }
 
 fn is_zero(n: &u32) -> bool {
@@ -42,15 +49,20 @@ fn is_zero(n: &u32) -> bool {
 impl ContentRef {
     /// The 32 bytes of the digest, if it is of the one known form.
     pub fn digest_bytes(&self) -> Option<[u8; 32]> {
-        let hex = self.digest.strip_prefix(DIGEST_PREFIX)?;
-        let mut bytes = [0; 32];
-        if hex.len() != 64 || !hex.is_ascii() {
-            return None;
+        unhex(self.digest.strip_prefix(DIGEST_PREFIX)?)?.try_into().ok()
+    }
+
+    /// The digest of what is stored: of the sealed bytes, or of the content itself where it is not sealed.
+    pub fn stored_digest(&self) -> Option<[u8; 32]> {
+        match &self.sealed {
+            Some(sealed) => unhex(sealed.strip_prefix(DIGEST_PREFIX)?)?.try_into().ok(),
+            None => self.digest_bytes(),
         }
-        for (i, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).ok()?;
-        }
-        Some(bytes)
+    }
+
+    /// The name of the key that it is sealed under.
+    pub fn kid_bytes(&self) -> Option<[u8; 16]> {
+        unhex(self.kid.as_ref()?)?.try_into().ok()
     }
 }
 
@@ -63,10 +75,28 @@ pub struct Content {
     pub bytes: Vec<u8>,
 }
 
+impl Content {
+    /// The digest by which a record refers to it.
+    pub fn digest(&self) -> [u8; 32] {
+        hmac_sha256(&self.salt, &[&self.bytes])
+    }
+}
+
+/// What a scope's salts are made with beside the recorder's own secret. It is gone with the key of the scope, and then
+/// nobody can confirm a guess at what a digest is of.
+pub trait Peppers: Send + Sync {
+    /// That of a scope; `None` if it has none.
+    fn pepper(&self, scope: &str) -> Option<[u8; 32]>;
+}
+
 /// The recorder's secret from which salts and fingerprints are derived. Losing it harms
-/// nothing that is stored; leaking it lets low-entropy content be guessed from its digest.
+/// nothing that is stored; leaking it lets low-entropy content be guessed from its digest, but for
+/// that of scopes with a pepper.
 #[derive(Clone)]
-pub struct ContentKey([u8; 32]);
+pub struct ContentKey {
+    secret: [u8; 32],
+    peppers: Option<Arc<dyn Peppers>>,
+}
 
 impl std::fmt::Debug for ContentKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -77,13 +107,27 @@ impl std::fmt::Debug for ContentKey {
 impl ContentKey {
     /// A key from 32 random bytes.
     pub fn new(bytes: [u8; 32]) -> ContentKey {
-        ContentKey(bytes)
+        ContentKey { secret: bytes, peppers: None }
+    }
+
+    /// The same secret, with a pepper for each scope.
+    pub fn with_peppers(self, peppers: Arc<dyn Peppers>) -> ContentKey {
+        ContentKey { peppers: Some(peppers), ..self }
+    }
+
+    /// The same secret, without peppers.
+    pub fn plain(&self) -> ContentKey {
+        ContentKey::new(self.secret)
     }
 
     /// Gives `bytes` a salt and a digest. `scope` is what equality of content may be seen
     /// within: the session's id.
     pub fn seal(&self, scope: &str, role: &str, media: &str, bytes: Vec<u8>) -> (ContentRef, Content) {
-        let mac = self.keyed(&[b"fdr content salt v1\0", scope.as_bytes(), b"\0", &bytes]);
+        let parts = [b"fdr content salt v1\0", scope.as_bytes(), b"\0", &bytes];
+        let mac = match self.peppers.as_ref().and_then(|peppers| peppers.pepper(scope)) {
+            Some(pepper) => hmac_sha256(&pepper, &parts),
+            None => self.keyed(&parts),
+        };
         let mut salt = [0; 16];
         salt.copy_from_slice(&mac[..16]);
         let reference = ContentRef {
@@ -92,6 +136,8 @@ impl ContentKey {
             len: bytes.len() as u64,
             media: media.to_owned(),
             redacted: 0,
+            kid: None,
+            sealed: None,
         };
         (reference, Content { salt, bytes })
     }
@@ -103,11 +149,11 @@ impl ContentKey {
     }
 
     fn keyed(&self, parts: &[&[u8]]) -> [u8; 32] {
-        hmac_sha256(&self.0, parts)
+        hmac_sha256(&self.secret, parts)
     }
 }
 
-fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+pub(crate) fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     for part in parts {
         mac.update(part);

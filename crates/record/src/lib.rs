@@ -4,7 +4,8 @@
 //! - [`Action`] and [`Resource`] are the canonical words for what a tool call means.
 //! - `shell` turns a shell command into them; `scrub` takes secrets out of a payload;
 //!   `injection` finds phrases that speak to an agent like instructions.
-//! - [`ContentKey`] makes the digests by which a record refers to content kept beside it.
+//! - [`ContentKey`] makes the digests by which a record refers to content kept beside it; [`sealed`] is the form in
+//!   which content is stored so that it can be erased.
 //!
 //! Nothing here does I/O.
 #![forbid(unsafe_code)]
@@ -19,6 +20,7 @@ mod record;
 #[cfg(feature = "schema")]
 mod schema;
 pub mod scrub;
+pub mod sealed;
 pub mod shell;
 mod time;
 
@@ -30,7 +32,9 @@ pub use body::{
     LogPruned, LogRestart, LogTorn, Message, Mode, Outcome, PolicyChange, PolicyDecision, Prompt, Reach,
     ResultBody, RuntimeDecision, ScopeRule, SessionEnd, SessionStart, Status, Taint, Unparsed, Verdict,
 };
-pub use content::{Content, ContentKey, ContentRef, DIGEST_PREFIX, PREVIEW_CHARS, hex, preview, unhex};
+pub use content::{
+    Content, ContentKey, ContentRef, DIGEST_PREFIX, PREVIEW_CHARS, Peppers, hex, preview, unhex,
+};
 pub use id::{IdSource, RecordId};
 pub use record::{
     Agent, Claimed, Env, Envelope, Link, MAX_BYTES, Observed, Principal, RawRecord, Record, Rel, Trace,

@@ -54,6 +54,10 @@ pub struct Envelope<B> {
     pub env: Option<Env>,
     /// What happened.
     pub body: B,
+    /// What the body tells in words out of the contents (previews, reasons, summaries), sealed under the session's key:
+    /// base64 of the form in `sealed.rs`. The fields of the body are empty then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<String>,
     /// What is kept out of line.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub content: Vec<ContentRef>,
@@ -110,6 +114,7 @@ impl<B> Envelope<B> {
             observed: self.observed,
             env: self.env,
             body,
+            sealed: self.sealed,
             content: self.content,
         }
     }

@@ -138,8 +138,6 @@ impl Holds {
         }
     }
 
-    // For fdr erase.
-    #[allow(dead_code)]
     /// The hold that keeps something from being erased or removed: content of a session, or about a subject, of a span of
     /// time. What is not known of it (`None`) is taken to be held.
     pub fn blocks(

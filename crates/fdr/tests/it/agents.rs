@@ -324,7 +324,7 @@ impl Sandbox {
     }
 
     pub fn trail(&self) -> Trail {
-        let lines = self.fdr(&["cat"]);
+        let lines = self.fdr(&["cat", "--open"]);
         Trail(lines.lines().map(|line| Record::parse(line.as_bytes()).expect(line)).collect())
     }
 

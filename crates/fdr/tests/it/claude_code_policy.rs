@@ -166,7 +166,7 @@ fn a_policy_holds_the_agent_and_a_person_may_let_it_go_on() {
         assert!(shown.contains(&policy), "{policy} in {shown}");
     }
     assert!(shown.contains("granted by"), "{shown}");
-    let raw = stage.fdr(&["cat"]);
+    let raw = stage.fdr(&["cat", "--open"]);
     assert!(!raw.contains(canary));
 
     // Every decision is made again as it was.

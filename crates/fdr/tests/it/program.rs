@@ -67,9 +67,9 @@ impl Program {
         run_hook(&hook(), &self.home(), event, payload)
     }
 
-    /// The log, record by record.
+    /// The log, record by record, as a person sees it.
     pub fn records(&self) -> Vec<Record> {
-        self.ok(&["cat"]).lines().map(|line| Record::parse(line.as_bytes()).unwrap()).collect()
+        self.ok(&["cat", "--open"]).lines().map(|line| Record::parse(line.as_bytes()).unwrap()).collect()
     }
 
     /// Writes the log anew with its own key, as somebody who has taken the machine can: `change` gives what becomes of
@@ -86,8 +86,16 @@ impl Program {
             let entry = entry.unwrap();
             let record: serde_json::Value = serde_json::from_slice(&entry.bytes).unwrap();
             let contents = record["content"].as_array().into_iter().flatten();
-            let digests =
-                contents.map(|content| content["digest"].as_str().unwrap().split_once(':').unwrap().1);
+            let digests = contents.map(|content| {
+                content
+                    .get("sealed")
+                    .unwrap_or(&content["digest"])
+                    .as_str()
+                    .unwrap()
+                    .split_once(':')
+                    .unwrap()
+                    .1
+            });
             let digests = digests.map(|digest| fdr_record::unhex(digest).unwrap().try_into().unwrap());
             let contents =
                 digests.map(|digest| reader.content(entry.index, &digest).unwrap().unwrap()).collect();
@@ -96,6 +104,24 @@ impl Program {
             log.append(fdr_log::Batch { source, seq, records: vec![line], contents }).unwrap();
         }
         log.close().unwrap();
+    }
+
+    /// A content of a record, opened.
+    pub fn content(&self, record: &Record, role: &str) -> Vec<u8> {
+        let at = self.records().iter().position(|other| other.id == record.id).unwrap().to_string();
+        let lines = self.ok(&["cat", "--from", &at, "--to", &at, "--with-content"]);
+        let contents =
+            lines.lines().skip(1).map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let found =
+            contents.into_iter().find(|content| content["role"] == role).expect("there is such a content");
+        match found["text"].as_str() {
+            Some(text) => text.as_bytes().to_vec(),
+            None => {
+                use base64::Engine as _;
+                let text = found["base64"].as_str().unwrap_or_else(|| panic!("{found}"));
+                base64::engine::general_purpose::STANDARD.decode(text).unwrap()
+            }
+        }
     }
 
     /// Process id of the running recorder.

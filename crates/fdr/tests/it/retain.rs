@@ -29,10 +29,19 @@ fn fill(program: &Program, session: &str, by: u64) {
         if last() >= until {
             return;
         }
+        // Contents are compressed before they are sealed: what is to take room must not repeat itself.
+        let mut random: u64 = call;
+        let stdout: String = (0..16_000)
+            .map(|_| {
+                random =
+                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                format!("{:08x}{:08x}\n", random >> 32, random & 0xffff_ffff)
+            })
+            .collect();
         let payload = serde_json::json!({
             "session_id": session, "hook_event_name": "PostToolUse", "tool_name": "Bash",
             "tool_use_id": format!("{session}{call}"), "cwd": "/w", "tool_input": { "command": "cat big" },
-            "tool_response": { "stdout": format!("{call} line of text\n").repeat(16_000), "stderr": "" },
+            "tool_response": { "stdout": stdout, "stderr": "" },
         });
         let output = program.hook("PostToolUse", payload.to_string().as_bytes());
         assert!(output.status.success(), "{output:?}");

@@ -140,7 +140,7 @@ impl Machine {
     }
 
     pub fn records(&self) -> Vec<Record> {
-        let output = self.fdr(0, &["cat"]);
+        let output = self.fdr(0, &["cat", "--open"]);
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout)
             .unwrap()

@@ -145,6 +145,7 @@ impl Recorder {
                 ..Env::default()
             }),
             body,
+            sealed: None,
             content: sealed.iter().map(|(reference, _)| reference.clone()).collect(),
         };
         change(&mut record);

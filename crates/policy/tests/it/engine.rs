@@ -45,6 +45,7 @@ fn record(actions: Vec<Action>) -> Record {
             ..Env::default()
         }),
         body: Body::Action(body),
+        sealed: None,
         content: Vec::new(),
     }
 }
@@ -160,6 +161,8 @@ fn a_policy_that_cannot_be_evaluated_denies() {
             len: 1,
             media: String::new(),
             redacted: 0,
+            kid: None,
+            sealed: None,
         });
         let decision = set.decide(&record);
         assert_eq!(

@@ -246,15 +246,27 @@ fn samples() -> Vec<Record> {
             sandbox: Some("none".into()),
         }),
         body,
+        sealed: None,
         content: vec![ContentRef {
             role: "raw".into(),
             digest: format!("{DIGEST_PREFIX}{}", "ab".repeat(32)),
             len: 812,
             media: "application/json".into(),
             redacted: 1,
+            kid: None,
+            sealed: None,
         }],
     };
-    bodies.into_iter().enumerate().map(record).collect()
+    let mut records: Vec<Record> = bodies.into_iter().enumerate().map(record).collect();
+    // A prompt as it is stored when contents are sealed: without its words.
+    let prompt =
+        records.iter().find(|record| record.kind == Kind::Prompt).expect("there is a prompt").clone();
+    let mut sealed =
+        Record { body: Body::Prompt(Prompt::default()), sealed: Some("RkRSU0VBTDE".into()), ..prompt };
+    sealed.content[0].kid = Some("cd".repeat(16));
+    sealed.content[0].sealed = Some(format!("{DIGEST_PREFIX}{}", "ef".repeat(32)));
+    records.push(sealed);
+    records
 }
 
 #[test]
