@@ -138,6 +138,7 @@ fn status(home: &Home, json: bool, out: &mut dyn Write) -> anyhow::Result<u8> {
     let config = Config::load(home)?;
     let ring = Ring::new(home.dir());
     let keys = ring.list()?;
+    let sessions = keys.iter().filter(|key| !key.is_spare()).count() as u64;
     let kek = KekFile::read(&ring.kek_path())?;
     let opened = kek.as_ref().map(|kek| kek.open().map(drop).map_err(|error| format!("{error:#}")));
     let back = crate::erase::Erased::read(home)?.back(&keys);
@@ -154,7 +155,7 @@ fn status(home: &Home, json: bool, out: &mut dyn Write) -> anyhow::Result<u8> {
             "kept_by": kek.as_ref().map(KekFile::kept_by),
             "opens": opened.as_ref().map(Result::is_ok),
             "problem": opened.and_then(Result::err),
-            "keys": keys.len(),
+            "keys": sessions,
             "under_another_kek": lost,
             "erased_and_back": back,
         });
@@ -173,7 +174,7 @@ fn status(home: &Home, json: bool, out: &mut dyn Write) -> anyhow::Result<u8> {
         Some(Err(error)) => writeln!(out, "OPENS         NO: {}", text::line(&error))?,
         None => {}
     }
-    writeln!(out, "keys          {}", text::counted(keys.len() as u64, "session key"))?;
+    writeln!(out, "keys          {}", text::counted(sessions, "session key"))?;
     if lost > 0 {
         writeln!(out, "LOST          {lost} of them are wrapped under another KEK, which is not there")?;
     }

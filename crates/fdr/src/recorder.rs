@@ -770,12 +770,13 @@ impl Recorder {
     pub(crate) fn is_same_piece(&self, piece: &Piece, bytes: &[u8]) -> bool {
         let scrubbed = self.scrubber.scrub(bytes, &self.content_key);
         let digest = |key: &ContentKey| key.seal(&piece.session, "", "", scrubbed.bytes.to_vec()).0.digest;
-        match &piece.kid {
-            None => digest(&self.content_key.plain()) == piece.digest,
-            Some(kid) => match self.vault.existing(&Scope::Session(piece.session.clone())) {
-                Ok(Some(key)) if hex(&key.kid()) == *kid => digest(&self.content_key) == piece.digest,
-                _ => true,
-            },
+        let key = self.vault.existing(&Scope::Session(piece.session.clone())).ok().flatten();
+        match (&piece.kid, key) {
+            (Some(kid), Some(key)) if hex(&key.kid()) == *kid => digest(&self.content_key) == piece.digest,
+            (Some(_), _) => true,
+            // Taken in by this recorder, or before contents were sealed.
+            (None, Some(_)) if digest(&self.content_key) == piece.digest => true,
+            (None, _) => digest(&self.content_key.plain()) == piece.digest,
         }
     }
 
@@ -1581,6 +1582,8 @@ fn housekeeping(recorder: &Recorder) {
         if let Err(error) = recorder.ingest_spool() {
             crate::text::say!("warning: can't take in the spool: {error:#}");
         }
+        // If there is no room for more, there may be later.
+        let _ = recorder.vault.refill();
         if let Err(error) = recorder.watch_policies() {
             crate::text::say!("warning: can't read the policies again: {error:#}");
         }
@@ -1635,7 +1638,12 @@ mod tests {
 
         fn records(&self) -> Vec<Record> {
             let reader = Reader::open(&self.dir.path().join("log")).unwrap();
-            reader.records(0).map(|entry| Record::parse(&entry.unwrap().bytes).unwrap()).collect()
+            let read = |entry: fdr_log::Entry| {
+                let mut record = Record::parse(&entry.bytes).unwrap();
+                self.recorder.vault.ring().fill(&mut record);
+                record
+            };
+            reader.records(0).map(|entry| read(entry.unwrap())).collect()
         }
     }
 

@@ -533,6 +533,9 @@ mod tests {
         let mut with_words = 0;
         for line in golden.lines() {
             let record = Record::parse(line.as_bytes()).unwrap();
+            if record.sealed.is_some() {
+                continue;
+            }
             let mut sealed = record.clone();
             seal_fields(&mut sealed, &key(1));
             let read = Record::parse(&sealed.to_line()).unwrap();

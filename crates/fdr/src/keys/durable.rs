@@ -29,6 +29,15 @@ pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     write().with_context(|| format!("can't write {}", path.display()))
 }
 
+/// Gives a file another name, and waits until that is on disk.
+///
+/// # Errors
+/// Those of the disk.
+pub fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let renamed = std::fs::rename(from, to).and_then(|()| sync_folder(to));
+    renamed.with_context(|| format!("can't write {}", to.display()))
+}
+
 /// Overwrites a file and removes it, and waits until that is on disk. One that is gone is none.
 ///
 /// On a disk that writes elsewhere than it is told to (flash, copy-on-write, snapshots) the old bytes may still be

@@ -1,5 +1,8 @@
 //! The sessions' keys as they lie on disk, for whoever reads: one file a key, `keys/content/<scope>.<kid>`.
 //!
+//! A few are made before they are needed, as `spare.<kid>`, and get their name then: that takes no room on the disk, which
+//! the log may have taken all of for itself.
+//!
 //! A key is read, and the KEK opened, when it is first needed. Keys that were destroyed meanwhile are not kept.
 
 use super::durable;
@@ -58,7 +61,6 @@ impl Scope {
 #[derive(Serialize, Deserialize)]
 struct KeyFile {
     v: u32,
-    scope: Scope,
     kid: String,
     /// The KEK that it is wrapped under.
     kek: String,
@@ -66,9 +68,8 @@ struct KeyFile {
 }
 
 impl KeyFile {
-    fn about(scope: &Scope, kid: &str) -> Vec<u8> {
-        let scope = serde_json::to_string(scope).expect("a scope can be written as JSON");
-        format!("fdr content key v1 {kid} {scope}").into_bytes()
+    fn about(kid: &str) -> Vec<u8> {
+        format!("fdr content key v1 {kid}").into_bytes()
     }
 
     fn read(path: &Path) -> anyhow::Result<Option<KeyFile>> {
@@ -85,7 +86,7 @@ impl KeyFile {
 
     fn open(&self, kek: &Kek, path: &Path) -> anyhow::Result<SealKey> {
         let wrapped = STANDARD.decode(&self.wrapped).unwrap_or_default();
-        let secret = sealed::unwrap(&kek.key, &Self::about(&self.scope, &self.kid), &wrapped)
+        let secret = sealed::unwrap(&kek.key, &Self::about(&self.kid), &wrapped)
             .with_context(|| format!("{} is damaged", path.display()))?;
         let key = SealKey::new(secret);
         ensure!(hex(&key.kid()) == self.kid, "{} holds another key than it says", path.display());
@@ -105,11 +106,19 @@ pub struct Listed {
 }
 
 impl Listed {
+    /// Whether it is nobody's yet.
+    pub fn is_spare(&self) -> bool {
+        self.scope == SPARE
+    }
+
     /// Whether it is a key of that scope.
     pub fn is_of(&self, scope: &Scope) -> bool {
         self.scope == scope.file()
     }
 }
+
+/// The scope's half of the name of a key that is nobody's yet.
+const SPARE: &str = "spare";
 
 /// What became of a record's own words that are sealed.
 #[derive(Debug)]
@@ -266,36 +275,41 @@ impl Ring {
         Ok(Some(key))
     }
 
-    /// Makes a key, which is on disk when this returns.
+    /// Makes a key that is nobody's yet; it is on disk when this returns.
     ///
     /// # Errors
     /// Those of the disk.
-    pub fn make(&self, scope: &Scope, kek: &Kek) -> anyhow::Result<(Arc<SealKey>, Listed)> {
+    pub fn make(&self, kek: &Kek) -> anyhow::Result<Listed> {
         let mut secret = zeroize::Zeroizing::new([0; 32]);
         super::fill_random(secret.as_mut())?;
-        let key = Arc::new(SealKey::new(secret));
-        let listed = self.store(scope, &key, kek)?;
+        let key = SealKey::new(secret);
+        let path = self.folder().join(format!("{SPARE}.{}", hex(&key.kid())));
+        Self::store(&path, &key, kek)?;
+        let listed = Listed { scope: SPARE.to_owned(), kid: key.kid(), path };
         locked(&self.listed).insert(listed.kid, listed.clone());
-        locked(&self.opened).insert(key.kid(), Arc::clone(&key));
-        Ok((key, listed))
+        locked(&self.opened).insert(key.kid(), Arc::new(key));
+        Ok(listed)
     }
 
-    fn store(&self, scope: &Scope, key: &SealKey, kek: &Kek) -> anyhow::Result<Listed> {
+    /// Gives a spare key to a scope; that is on disk when this returns.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn assign(&self, spare: &Listed, scope: &Scope) -> anyhow::Result<Listed> {
+        let path = self.folder().join(format!("{}.{}", scope.file(), hex(&spare.kid)));
+        durable::rename(&spare.path, &path)?;
+        let listed = Listed { scope: scope.file(), kid: spare.kid, path };
+        locked(&self.listed).insert(listed.kid, listed.clone());
+        Ok(listed)
+    }
+
+    fn store(path: &Path, key: &SealKey, kek: &Kek) -> anyhow::Result<()> {
         let kid = hex(&key.kid());
         let mut nonce = [0; 12];
         super::fill_random(&mut nonce)?;
-        let wrapped = sealed::wrap(&kek.key, nonce, &KeyFile::about(scope, &kid), key.secret());
-        let file = KeyFile {
-            v: 1,
-            scope: scope.clone(),
-            kid: kid.clone(),
-            kek: kek.id.clone(),
-            wrapped: STANDARD.encode(wrapped),
-        };
-        let scope = scope.file();
-        let path = self.folder().join(format!("{scope}.{kid}"));
-        durable::write(&path, &serde_json::to_vec(&file)?)?;
-        Ok(Listed { scope, kid: key.kid(), path })
+        let wrapped = sealed::wrap(&kek.key, nonce, &KeyFile::about(&kid), key.secret());
+        let file = KeyFile { v: 1, kid, kek: kek.id.clone(), wrapped: STANDARD.encode(wrapped) };
+        durable::write(path, &serde_json::to_vec(&file)?)
     }
 
     /// Wraps a key under another KEK, if it is not already; whether it was not.
@@ -308,7 +322,7 @@ impl Ring {
             return Ok(false);
         }
         let key = file.open(&*self.kek(&file.kek)?, &listed.path)?;
-        self.store(&file.scope, &key, kek)?;
+        Self::store(&listed.path, &key, kek)?;
         Ok(true)
     }
 

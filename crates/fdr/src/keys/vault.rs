@@ -14,6 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 /// More scopes than this are not kept at hand.
 const MAX_SCOPES: usize = 1 << 16;
 
+/// Keys that are made before they are needed.
+const SPARE_KEYS: usize = 8;
+
 /// The keys of a recorder that runs.
 pub struct Vault {
     ring: Ring,
@@ -24,6 +27,8 @@ pub struct Vault {
     by_scope: Mutex<HashMap<Scope, Arc<SealKey>>>,
     /// The files that there are, by the scope's half of their names: nobody else makes any.
     files: Mutex<HashMap<String, Listed>>,
+    /// Keys that are nobody's yet.
+    spare: Mutex<Vec<Listed>>,
     /// Held while a key is made or all are wrapped anew. Never taken while `by_scope` is held.
     making: Mutex<()>,
 }
@@ -40,14 +45,19 @@ impl Vault {
             kek: RwLock::default(),
             by_scope: Mutex::default(),
             files: Mutex::default(),
+            spare: Mutex::default(),
             making: Mutex::default(),
         };
         if vault.seals {
             vault.open_kek(home, settings)?;
         }
         for listed in vault.ring.list()? {
-            vault.files().insert(listed.scope.clone(), listed);
+            match listed.is_spare() {
+                true => vault.spare().push(listed),
+                false => drop(vault.files().insert(listed.scope.clone(), listed)),
+            }
         }
+        vault.refill()?;
         Ok(vault)
     }
 
@@ -93,6 +103,28 @@ impl Vault {
 
     fn use_kek(&self, kek: Arc<Kek>) {
         *self.kek.write().unwrap_or_else(PoisonError::into_inner) = Some(kek);
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Vec<Listed>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes keys for the sessions to come.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn refill(&self) -> anyhow::Result<()> {
+        while self.seals && self.spare().len() < SPARE_KEYS {
+            let _one_at_a_time = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+            let made = self.ring.make(&*self.kek()?)?;
+            self.spare().push(made);
+        }
+        Ok(())
+    }
+
+    fn kek(&self) -> anyhow::Result<Arc<Kek>> {
+        let kek = self.kek.read().unwrap_or_else(PoisonError::into_inner).clone();
+        kek.context("there is no key-encryption key")
     }
 
     fn files(&self) -> MutexGuard<'_, HashMap<String, Listed>> {
@@ -148,8 +180,10 @@ impl Vault {
         if let Some(key) = self.existing(scope)? {
             return Ok(Some(key));
         }
-        let kek = self.kek.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let (key, listed) = self.ring.make(scope, &*kek.context("there is no key-encryption key")?)?;
+        let spare = self.spare().pop();
+        let spare = spare.map_or_else(|| self.kek().and_then(|kek| self.ring.make(&kek)), Ok)?;
+        let key = self.ring.key(&spare.kid)?.context("a key that was just there is gone")?;
+        let listed = self.ring.assign(&spare, scope)?;
         self.files().insert(listed.scope.clone(), listed);
         self.keep(scope, &key);
         Ok(Some(key))
@@ -225,7 +259,7 @@ impl Vault {
         self.use_kek(Arc::clone(&kek));
         let mut moved = 0;
         for listed in self.ring.list()? {
-            moved += u64::from(self.ring.rewrap(&listed, &kek)?);
+            moved += u64::from(self.ring.rewrap(&listed, &kek)? && !listed.is_spare());
         }
         // From here on the old one is of no use, and the new one stands in both places.
         let new = std::fs::read(self.ring.next_kek_path())?;

@@ -273,7 +273,7 @@ fn a_full_disk_is_said_and_nothing_acked_is_lost() {
         r#"
         mount -t tmpfs -o size=40m none /mnt
         export FDR_HOME=/mnt/h
-        payload=$(head -c 60000 /dev/zero | tr '\0' 'a')
+        payload=$(head -c 45000 /dev/urandom | base64 -w0)
         acked=0
         for i in $(seq 2000); do
             if printf '{"session_id":"s","cwd":"/","hook_event_name":"PreToolUse","tool_name":"Bash","tool_use_id":"t%s","tool_input":{"command":"echo %s"}}' $i "$payload" |
