@@ -70,6 +70,7 @@ mod reserve;
 mod sealed;
 mod sealing;
 mod segment;
+mod subset;
 mod tiles;
 mod tree;
 mod verify;
@@ -91,6 +92,7 @@ pub use recovery::{Damage, OpenError, Recovery, Torn};
 pub use sealed::{MAX_DICTIONARY_BYTES, SealedError, dictionary_digest, seal_bytes, unseal};
 pub use sealing::seal_on;
 pub use segment::FORMAT_VERSION;
+pub use subset::subset_root;
 pub use tiles::{ExportError, Exported, export_tiles};
 pub use tree::{CompactRange, EMPTY_ROOT, Hash, content_digest, leaf_hash, node_hash};
 pub use verify::{

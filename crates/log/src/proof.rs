@@ -309,7 +309,7 @@ impl Prover {
     /// The root of the leaves `low..high` as a tree of their own (RFC 6962 `MTH(D[low:high])`).
     ///
     /// `low` must be a multiple of a power of two that is not smaller than the range, as in all proofs.
-    fn range_root(&mut self, low: u64, high: u64) -> Result<Hash, ProofError> {
+    pub(crate) fn range_root(&mut self, low: u64, high: u64) -> Result<Hash, ProofError> {
         if low >= high {
             return Ok(EMPTY_ROOT);
         }
