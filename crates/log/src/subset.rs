@@ -28,7 +28,13 @@ impl Prover {
         Ok(hashes)
     }
 
-    fn subset_of(&mut self, indexes: &[u64], low: u64, high: u64, hashes: &mut Vec<Hash>) -> Result<(), ProofError> {
+    fn subset_of(
+        &mut self,
+        indexes: &[u64],
+        low: u64,
+        high: u64,
+        hashes: &mut Vec<Hash>,
+    ) -> Result<(), ProofError> {
         if indexes.is_empty() {
             if low < high {
                 hashes.push(self.range_root(low, high)?);
