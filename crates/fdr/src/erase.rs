@@ -501,7 +501,10 @@ const MAX_NAMES_BYTES: usize = 40 << 10;
 mod tests {
     use super::*;
 
-    fn told(entries: &[(&str, &[&str], &[&str], &[&str])]) -> BTreeMap<Scope, Told> {
+    /// Names of a test.
+    type Names<'a> = &'a [&'a str];
+
+    fn told(entries: &[(&str, Names<'_>, Names<'_>, Names<'_>)]) -> BTreeMap<Scope, Told> {
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<HashSet<_>>();
         let of = |(session, subjects, agents, parents): &(&str, &[&str], &[&str], &[&str])| {
             let scope = match session.strip_prefix('?') {
