@@ -2,9 +2,9 @@
 
 use crate::home::Home;
 use crate::{
-    approvals, cat, config, control, demo, doctor, erase, export, harness, import, install, intent, keys,
-    mcp_proxy, normalize, policy, query, reconcile, recorder, replay, retain, run, seal, sessions, show,
-    tail, timestamp, verify, watch, witness,
+    approvals, bundle, cat, config, control, demo, doctor, erase, export, harness, import, install, intent,
+    keys, mcp_proxy, normalize, policy, query, reconcile, recorder, replay, retain, run, seal, sessions,
+    show, tail, timestamp, verify, watch, witness,
 };
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;
@@ -61,6 +61,8 @@ enum Command {
     },
     /// Write a proof that a record is in the log.
     Prove(verify::ProveArgs),
+    /// Pack records and their proofs for somebody who has no fdr, or check such a file.
+    Bundle(bundle::BundleArgs),
     /// Write the log in a form that other people's tools read.
     Export(export::ExportArgs),
     /// Check, test and explain policies.
@@ -148,6 +150,7 @@ impl Cli {
             Command::Checkpoint { witnessed: false } => control::checkpoint(&home, out),
             Command::Checkpoint { witnessed: true } => witness::print_newest(&home, out),
             Command::Prove(args) => verify::prove(&args, &home, out),
+            Command::Bundle(args) => bundle::run(&args, &home, out),
             Command::Export(args) => export::run(&args, &home, out),
             Command::Policy(args) => policy::run(args, &home, out),
             Command::Intent(args) => intent::run(args, &home, out),

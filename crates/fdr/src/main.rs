@@ -7,6 +7,7 @@ mod acks;
 mod admin;
 mod agents;
 mod approvals;
+mod bundle;
 mod cat;
 mod child;
 mod chronicle;

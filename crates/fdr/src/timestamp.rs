@@ -220,6 +220,11 @@ impl Kept {
         Ok(Kept { path, checkpoint, note, reply })
     }
 
+    /// The authority's reply.
+    pub fn reply(&self) -> &[u8] {
+        &self.reply
+    }
+
     /// Whether the token is good, and of this checkpoint.
     ///
     /// # Errors

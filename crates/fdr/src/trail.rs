@@ -384,7 +384,7 @@ struct HeadAgent<'a> {
 
 impl Row {
     /// Reads an entry of the log as it is stored; see [`Trail::read`].
-    fn read(entry: Entry) -> Row {
+    pub fn read(entry: Entry) -> Row {
         let parsed = match Record::parse(&entry.bytes) {
             Ok(record) => Parsed::Record(Box::new(record)),
             Err(error) => Parsed::Unread(unread(&entry.bytes, &error)),

@@ -2,6 +2,7 @@
 
 mod agents;
 mod attacks_same_uid;
+mod bundles;
 mod claude_code;
 mod claude_code_policy;
 mod claude_code_reconcile;
