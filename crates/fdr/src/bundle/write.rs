@@ -26,7 +26,9 @@ use zip::{CompressionMethod, ZipWriter};
 const README: &str = include_str!("README.txt");
 /// Checks a bundle with Python alone.
 const VERIFY_PY: &str = include_str!("../../../../verifiers/bundle.py");
-/// What that shares with the checker of whole logs.
+/// The same with openssl and coreutils.
+const VERIFY_SH: &str = include_str!("../../../../verifiers/bundle.sh");
+/// What verify.py shares with the checker of whole logs.
 const TLOG_PY: &str = include_str!("../../../../verifiers/verify.py");
 
 pub fn run(args: &WriteArgs, home: &Home, out: &mut dyn Write) -> anyhow::Result<u8> {
@@ -237,6 +239,7 @@ fn write(
     pack.add("README.txt", README.as_bytes())?;
     pack.add("verify.py", VERIFY_PY.as_bytes())?;
     pack.add("tlog.py", TLOG_PY.as_bytes())?;
+    pack.add("verify.sh", VERIFY_SH.as_bytes())?;
     manifest.files = pack.files.clone();
     let text = format!("{}\n", serde_json::to_string_pretty(&manifest)?);
     pack.add("manifest.json", text.as_bytes())?;

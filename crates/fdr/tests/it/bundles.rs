@@ -1,4 +1,4 @@
-//! Evidence bundles: a stranger can check them, and what was changed in one is found, by fdr and by Python alone.
+//! Evidence bundles: a stranger can check them, and what was changed in one is found: by fdr, by Python and by openssl.
 
 use crate::program::{Program, bash};
 use std::collections::BTreeMap;
@@ -51,8 +51,8 @@ fn rezip(files: &Files) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
-/// What fdr and Python say of it, with the log's true key.
-fn checked(files: &Files, key: &str) -> [Output; 2] {
+/// What fdr, Python and a shell with openssl say of it, with the log's true key.
+fn checked(files: &Files, key: &str) -> [Output; 3] {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("case.zip");
     std::fs::write(&file, rezip(files)).unwrap();
@@ -67,7 +67,8 @@ fn checked(files: &Files, key: &str) -> [Output; 2] {
     // Where the stranger's own copy of the checker is used: a bundle's own could be changed too.
     let verifiers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../verifiers");
     let python = Command::new("python3").arg(verifiers.join("bundle.py")).arg(&folder).arg(key).output();
-    [ours.unwrap(), python.unwrap()]
+    let shell = Command::new("bash").arg(verifiers.join("bundle.sh")).arg(&folder).arg(key).output();
+    [ours.unwrap(), python.unwrap(), shell.unwrap()]
 }
 
 fn key_of(program: &Program) -> String {
@@ -107,6 +108,14 @@ fn a_stranger_checks_a_bundle_with_python_alone() {
         .args(["verify.py", "."])
         .output()
         .unwrap();
+    let shell = Command::new("bash")
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .current_dir(dir.path())
+        .args(["verify.sh", ".", &key_of(&program)])
+        .output()
+        .unwrap();
+    assert!(shell.status.success() && text(&shell.stdout).contains("result        PROVEN"), "{shell:?}");
     assert!(
         alone.status.success() && text(&alone.stdout).contains("the key is the bundle's own"),
         "{alone:?}"
@@ -168,7 +177,7 @@ fn a_question_is_bundled_as_well_as_a_session() {
 }
 
 #[test]
-fn every_forgery_is_found_by_fdr_and_by_python() {
+fn every_forgery_is_found_by_fdr_python_and_openssl() {
     let program = recorded();
     let key = key_of(&program);
     let files = bundle(&program, &["first-1", "--withhold", "raw"]);
@@ -347,7 +356,7 @@ fn every_forgery_is_found_by_fdr_and_by_python() {
         let mut forged = files.clone();
         forge(&mut forged);
         assert_ne!(forged, files, "{name}");
-        for (who, output) in ["fdr", "python"].iter().zip(checked(&forged, &key)) {
+        for (who, output) in ["fdr", "python", "shell"].iter().zip(checked(&forged, &key)) {
             let code = output.status.code();
             assert!(matches!(code, Some(1 | 2)), "{who} takes it: {name}: {output:?}");
             let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
