@@ -220,7 +220,7 @@ impl SealKey {
             self.cipher.encrypt(&Nonce::from(nonce), payload).expect("a message is shorter than 64 GiB");
         bytes.extend_from_slice(&nonce);
         bytes.extend_from_slice(&ciphertext);
-        plain.zeroize();
+        plain.as_mut_slice().zeroize();
         bytes
     }
 
@@ -256,12 +256,16 @@ pub fn wrap(kek: &[u8; 32], nonce: [u8; 12], about: &[u8], secret: &[u8; 32]) ->
 pub fn unwrap(kek: &[u8; 32], about: &[u8], wrapped: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
     let (nonce, msg) = wrapped.split_first_chunk::<12>()?;
     let opened = Aes256Gcm::new(kek.into()).decrypt(&Nonce::from(*nonce), Payload { msg, aad: about });
-    let opened = Zeroizing::new(opened.ok()?);
+    let mut opened = opened.ok()?;
     let mut secret = Zeroizing::new([0; 32]);
-    if opened.len() != secret.len() {
+    let fits = opened.len() == secret.len();
+    if fits {
+        secret.copy_from_slice(&opened);
+    }
+    opened.as_mut_slice().zeroize();
+    if !fits {
         return None;
     }
-    secret.copy_from_slice(&opened);
     Some(secret)
 }
 
@@ -324,7 +328,7 @@ pub fn seal_fields(record: &mut Record, key: &SealKey) {
     if fields != Fields::default() {
         let mut text = serde_json::to_vec(&fields).expect("texts can be written as JSON");
         record.sealed = Some(STANDARD_NO_PAD.encode(key.encrypt(FLAG_FIELDS, &[], &text)));
-        text.zeroize();
+        text.as_mut_slice().zeroize();
     }
 }
 
