@@ -283,6 +283,18 @@ struct Fields {
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     summary: Option<String>,
+    /// Of the rules of an intent, in their order: the words of the prompt that they were read from.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    words: Vec<String>,
+}
+
+/// The words that the rules of an intent were read from.
+fn words(body: &mut Body) -> impl Iterator<Item = &mut String> {
+    let rules = match body {
+        Body::Intent(intent) => Some(intent.allow.iter_mut().chain(&mut intent.exclude)),
+        _ => None,
+    };
+    rules.into_iter().flatten().map(|rule| &mut rule.words)
 }
 
 impl Fields {
@@ -325,6 +337,10 @@ pub fn seal_fields(record: &mut Record, key: &SealKey) {
         &mut |text, field| *field = Some(std::mem::take(text)).filter(|text| !text.is_empty()),
         &mut |option, field| *field = option.take(),
     );
+    fields.words = words(&mut record.body).map(std::mem::take).collect();
+    if fields.words.iter().all(String::is_empty) {
+        fields.words.clear();
+    }
     if fields != Fields::default() {
         let mut text = serde_json::to_vec(&fields).expect("texts can be written as JSON");
         record.sealed = Some(STANDARD_NO_PAD.encode(key.encrypt(FLAG_FIELDS, &[], &text)));
@@ -354,6 +370,9 @@ pub fn open_fields(record: &mut Record, key: &SealKey) -> Result<(), OpenError> 
         },
         &mut |option, field| *option = field.take().or(option.take()),
     );
+    for (word, field) in words(&mut record.body).zip(fields.words) {
+        *word = field;
+    }
     record.sealed = None;
     Ok(())
 }
