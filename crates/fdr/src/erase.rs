@@ -501,12 +501,12 @@ const MAX_NAMES_BYTES: usize = 40 << 10;
 mod tests {
     use super::*;
 
-    /// Names of a test.
-    type Names<'a> = &'a [&'a str];
+    /// Session, its subjects, agents and parents.
+    type Entry<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a [&'a str]);
 
-    fn told(entries: &[(&str, Names<'_>, Names<'_>, Names<'_>)]) -> BTreeMap<Scope, Told> {
+    fn told(entries: &[Entry<'_>]) -> BTreeMap<Scope, Told> {
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<HashSet<_>>();
-        let of = |(session, subjects, agents, parents): &(&str, &[&str], &[&str], &[&str])| {
+        let of = |(session, subjects, agents, parents): &Entry<'_>| {
             let scope = match session.strip_prefix('?') {
                 Some(id) => Scope::Unparsed(id.to_owned()),
                 None => Scope::Session((*session).to_owned()),

@@ -5,6 +5,7 @@
 //! log/            the append-only log                               (see crates/log/FORMAT.md)
 //! keys/           log.key signs checkpoints, log.pub is its public half,
 //!                 content.key makes content digests
+//!                 content/ has a key for each session, wrapped under kek   (see keys.rs)
 //!                 seal.key seals the next heartbeat                 (see seal.rs)
 //! spool/          events that came while no recorder could be reached
 //! fdr.sock        where the recorder listens

@@ -220,7 +220,7 @@ impl SealKey {
             self.cipher.encrypt(&Nonce::from(nonce), payload).expect("a message is shorter than 64 GiB");
         bytes.extend_from_slice(&nonce);
         bytes.extend_from_slice(&ciphertext);
-        plain.zeroize();
+        plain.as_mut_slice().zeroize();
         bytes
     }
 
@@ -256,12 +256,16 @@ pub fn wrap(kek: &[u8; 32], nonce: [u8; 12], about: &[u8], secret: &[u8; 32]) ->
 pub fn unwrap(kek: &[u8; 32], about: &[u8], wrapped: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
     let (nonce, msg) = wrapped.split_first_chunk::<12>()?;
     let opened = Aes256Gcm::new(kek.into()).decrypt(&Nonce::from(*nonce), Payload { msg, aad: about });
-    let opened = Zeroizing::new(opened.ok()?);
+    let mut opened = opened.ok()?;
     let mut secret = Zeroizing::new([0; 32]);
-    if opened.len() != secret.len() {
+    let fits = opened.len() == secret.len();
+    if fits {
+        secret.copy_from_slice(&opened);
+    }
+    opened.as_mut_slice().zeroize();
+    if !fits {
         return None;
     }
-    secret.copy_from_slice(&opened);
     Some(secret)
 }
 
@@ -279,6 +283,18 @@ struct Fields {
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     summary: Option<String>,
+    /// Of the rules of an intent, in their order: the words of the prompt that they were read from.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    words: Vec<String>,
+}
+
+/// The words that the rules of an intent were read from.
+fn words(body: &mut Body) -> impl Iterator<Item = &mut String> {
+    let rules = match body {
+        Body::Intent(intent) => Some(intent.allow.iter_mut().chain(&mut intent.exclude)),
+        _ => None,
+    };
+    rules.into_iter().flatten().map(|rule| &mut rule.words)
 }
 
 impl Fields {
@@ -321,10 +337,14 @@ pub fn seal_fields(record: &mut Record, key: &SealKey) {
         &mut |text, field| *field = Some(std::mem::take(text)).filter(|text| !text.is_empty()),
         &mut |option, field| *field = option.take(),
     );
+    fields.words = words(&mut record.body).map(std::mem::take).collect();
+    if fields.words.iter().all(String::is_empty) {
+        fields.words.clear();
+    }
     if fields != Fields::default() {
         let mut text = serde_json::to_vec(&fields).expect("texts can be written as JSON");
         record.sealed = Some(STANDARD_NO_PAD.encode(key.encrypt(FLAG_FIELDS, &[], &text)));
-        text.zeroize();
+        text.as_mut_slice().zeroize();
     }
 }
 
@@ -350,6 +370,9 @@ pub fn open_fields(record: &mut Record, key: &SealKey) -> Result<(), OpenError> 
         },
         &mut |option, field| *option = field.take().or(option.take()),
     );
+    for (word, field) in words(&mut record.body).zip(fields.words) {
+        *word = field;
+    }
     record.sealed = None;
     Ok(())
 }
