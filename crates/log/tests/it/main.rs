@@ -1,6 +1,7 @@
 //! The log's behaviour, seen from outside.
 
 mod append;
+mod attacks;
 mod crash;
 mod hostile;
 mod openssl;
