@@ -7,6 +7,7 @@ mod claude_code;
 mod claude_code_policy;
 mod claude_code_reconcile;
 mod codex;
+mod demo;
 mod erasure;
 mod faults;
 mod gemini_cli;
