@@ -42,6 +42,8 @@ impl Recorder {
         std::fs::create_dir(&log).unwrap();
         let options = Options {
             segment_bytes: 256 * 1024,
+            // A test that damages a segment must find it as it was written.
+            seal: false,
             ..Options::new("log.example/test", SigningKey::from_seed(&[3; 32]))
         };
         let (log, _) = Log::open(&log, options).unwrap();
