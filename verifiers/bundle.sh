@@ -6,65 +6,26 @@
 # KEY is the log's public key as text (name+id+key), or a file with it. Have it from elsewhere: somebody who made everything
 # anew has put his own key into the bundle.
 #
-# Shares no code with fdr and needs nothing but bash, sed, grep, find, openssl and GNU coreutils 8.31. Slow where there are
+# Shares no code with fdr and needs nothing but note.sh beside it, bash, sed, grep, find, openssl and GNU coreutils 8.31. Slow where there are
 # many records (about a hundred a second): verify.py does the same.
 #
 # Exit status: 0 everything is proven, 1 not, 2 it could not be checked.
 set -euo pipefail
 export LC_ALL=C
 
-unusable() { printf 'error: %s\n' "$*" >&2; exit 2; }
+. "$(dirname "$0")/note.sh"
 problem() { printf 'PROBLEM       %s\n' "$(printf '%s' "$*" | tr -c '[:print:]' '?' | head -c 300)"; BAD=yes; }
 BAD=
 
 [ $# = 2 ] && [ -d "$1" ] || { sed -n '2,14s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 for command in openssl sha256sum basenc find; do command -v $command > /dev/null || unusable "there is no $command"; done
-KEY=$2
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
-if [ -e "$KEY" ] || [[ $KEY != *+* ]]; then
-  [ -f "$KEY" ] || unusable "the key is not a file"
-  KEY=$(head -c 4096 "$KEY" | tr -d '\0')
-fi
+use_key "$2"
 cd "$1"
 for file in manifest.json records.jsonl custody.jsonl checkpoints/log.note checkpoints/log.proof; do
-  [ -f $file ] && [ ! -L $file ] || unusable "there is no $file, so it is not a bundle"
+  is_file $file || unusable "there is no $file, so it is not a bundle"
 done
-
-# --- the key: name+id+base64(0x01 || Ed25519 public key)
-[[ $KEY =~ ^([^+[:space:]]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)[[:space:]]*$ ]] || unusable "the key is not name+id+key"
-NAME=${BASH_REMATCH[1]} ID=${BASH_REMATCH[2]}
-printf %s "${BASH_REMATCH[3]}" | base64 -d > "$WORK/key" 2> /dev/null || unusable "the key is not base64"
-[ "$(stat -c %s "$WORK/key")" = 33 ] && [ "$(head -c 1 "$WORK/key" | basenc --base16)" = 01 ] ||
-  unusable "the key is not an Ed25519 key"
-[ "$({ printf '%s\n' "$NAME"; cat "$WORK/key"; } | sha256sum | head -c 8)" = "$ID" ] ||
-  unusable "the key's id does not belong to it"
-{ printf '302A300506032B6570032100' | basenc --base16 -d; tail -c 32 "$WORK/key"; } > "$WORK/key.der"
-
-# --- a checkpoint: sets SIZE and ROOT (hexadecimal)
-checkpoint() {
-  local lines blank line encoded
-  [ "$(stat -c %s "$1")" -le 131072 ] || return 1
-  mapfile -t lines < <(tr -d '\0' < "$1")
-  for ((blank = 0; blank < ${#lines[@]}; blank++)); do [ -n "${lines[blank]}" ] || break; done
-  [ $blank -ge 3 ] && [ $blank -lt ${#lines[@]} ] || return 1
-  [[ ${lines[1]} =~ ^(0|[1-9][0-9]{0,17})$ && ${lines[2]} =~ ^[A-Za-z0-9+/]{43}=$ ]] || return 1
-  [ "${lines[0]}" = "$NAME" ] || return 1
-  SIZE=${lines[1]}
-  ROOT=$(printf %s "${lines[2]}" | base64 -d 2> /dev/null | basenc --base16 -w0 | tr A-F a-f)
-  head -n "$blank" "$1" > "$WORK/body"
-  for line in "${lines[@]:blank+1:64}"; do
-    [[ $line == "— $NAME "* ]] || continue
-    encoded=${line##* }
-    printf %s "$encoded" | base64 -d > "$WORK/signature" 2> /dev/null || continue
-    [ "$(stat -c %s "$WORK/signature")" = 68 ] || continue
-    [ "$(head -c 4 "$WORK/signature" | basenc --base16 | tr A-F a-f)" = "$ID" ] || continue
-    tail -c 64 "$WORK/signature" > "$WORK/ed25519"
-    if openssl pkeyutl -verify -pubin -inkey "$WORK/key.der" -keyform DER -rawin -in "$WORK/body" \
-      -sigfile "$WORK/ed25519" > /dev/null 2>&1; then return 0; fi
-  done
-  return 1
-}
 
 # --- the manifest, and what the log's own record of the export says of it
 grep -q '^  "format": "fdr-bundle-v1",$' manifest.json || unusable "it is of another form"
@@ -125,7 +86,7 @@ subtree() {
 # prove NAME: the records lead to the root of the checkpoint of that name
 prove() {
   local proof=checkpoints/$1.proof lines at
-  checkpoint "checkpoints/$1.note" || return 1
+  open_note "checkpoints/$1.note" || return 1
   [ -f "$proof" ] || return 1
   mapfile -t lines < "$proof"
   [ "${lines[0]:-}" = fdr-subset-proof-v1 ] && [ "${lines[1]:-}" = "size $SIZE" ] || return 1
@@ -147,6 +108,6 @@ for note in checkpoints/*.note; do
     problem "checkpoint $name: the records don't lead to its root, or it is not signed by the key"
   fi
 done
-echo "checked       ${#LEAVES[@]} records and $CONTENTS contents of log $(printf %s "$NAME" | tr -c '[:print:]' '?')"
+echo "checked       ${#LEAVES[@]} records and $CONTENTS contents of log $(shown "$NAME")"
 if [ -n "$BAD" ]; then echo "result        NOT PROVEN"; exit 1; fi
 echo "result        PROVEN"

@@ -7,7 +7,7 @@
 # KEY is the log's public key as text (name+id+key), or a file with it. Have it from elsewhere: a key that comes with
 # the log proves nothing. CHECKPOINT given with --against is an older one, kept elsewhere.
 #
-# Shares no code with fdr and needs nothing but bash, sed, openssl and GNU coreutils 8.31. It reads C2SP tlog-tiles,
+# Shares no code with fdr and needs nothing but note.sh beside it, bash, sed, openssl and GNU coreutils 8.31. It reads C2SP tlog-tiles,
 # tlog-checkpoint and signed-note, and the tree of RFC 6962. Every record and every node is hashed by sha256sum; no
 # stored hash is trusted. Records must not hold line feeds (those of fdr don't).
 #
@@ -15,13 +15,10 @@
 set -euo pipefail
 export LC_ALL=C SHELL=/bin/bash
 
-unusable() { printf 'error: %s\n' "$*" >&2; exit 2; }
+. "$(dirname "$0")/note.sh"
 # From wherever it is found, also within a pipe: then `problem` tells the rest.
 exec 4>&1
 damaged() { printf 'result        DAMAGED\ndamage        %s\n' "$*" >&4; : > "$WORK/problem"; exit 1; }
-# Text from the log, without what would act on a terminal.
-shown() { printf '%s' "$1" | tr -c '[:print:]' '?' | head -c 200; }
-is_file() { [ -f "$1" ] && [ ! -L "$1" ] && [ -r "$1" ]; }
 
 JSONL= AGAINST=() REST=()
 while [ $# -gt 0 ]; do
@@ -45,48 +42,10 @@ WORK=$(mktemp -d -p "${TMPDIR:-$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)}
 trap 'rm -rf "$WORK"' EXIT
 export WORK
 
-# --- the key: name+id+base64(0x01 || Ed25519 public key)
-KEY=${REST[1]}
-if [ -e "$KEY" ] || [[ $KEY != *+* ]]; then
-  is_file "$KEY" || unusable "the key $(shown "$KEY") is not a file"
-  KEY=$(head -c 4096 "$KEY" | tr -d '\0')
-fi
-[[ $KEY =~ ^([^+[:space:]]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)[[:space:]]*$ ]] || unusable "the key is not name+id+key"
-NAME=${BASH_REMATCH[1]} ID=${BASH_REMATCH[2]}
-printf %s "${BASH_REMATCH[3]}" | base64 -d > "$WORK/key" 2> /dev/null || unusable "the key is not base64"
-[ "$(stat -c %s "$WORK/key")" = 33 ] && [ "$(head -c 1 "$WORK/key" | basenc --base16)" = 01 ] ||
-  unusable "the key is not an Ed25519 key"
-[ "$({ printf '%s\n' "$NAME"; cat "$WORK/key"; } | sha256sum | head -c 8)" = "$ID" ] ||
-  unusable "the key's id does not belong to it"
-{ printf '302A300506032B6570032100' | basenc --base16 -d; tail -c 32 "$WORK/key"; } > "$WORK/key.der"
+use_key "${REST[1]}"
 
 # --- a checkpoint: sets SIZE and ROOT (hexadecimal)
-checkpoint() {
-  local file=$1 what lines blank line encoded
-  what="the checkpoint $(shown "$file")"
-  is_file "$file" || damaged "$what is missing, or not a file"
-  [ "$(stat -c %s "$file")" -le 131072 ] || damaged "$what is too long"
-  mapfile -t lines < <(tr -d '\0' < "$file")
-  for ((blank = 0; blank < ${#lines[@]}; blank++)); do [ -n "${lines[blank]}" ] || break; done
-  [ $blank -ge 3 ] && [ $blank -lt ${#lines[@]} ] || damaged "$what is malformed"
-  [[ ${lines[1]} =~ ^(0|[1-9][0-9]{0,17})$ && ${lines[2]} =~ ^[A-Za-z0-9+/]{43}=$ ]] || damaged "$what is malformed"
-  [ "${lines[0]}" = "$NAME" ] || damaged "$what is of another log: $(shown "${lines[0]}")"
-  SIZE=${lines[1]}
-  ROOT=$(printf %s "${lines[2]}" | base64 -d 2> /dev/null | basenc --base16 -w0 | tr A-F a-f) && [ ${#ROOT} = 64 ] ||
-    damaged "$what is malformed"
-  head -n "$blank" "$file" > "$WORK/body"
-  for line in "${lines[@]:blank+1:64}"; do
-    [[ $line == "— $NAME "* ]] || continue
-    encoded=${line##* }
-    printf %s "$encoded" | base64 -d > "$WORK/signature" 2> /dev/null || continue
-    [ "$(stat -c %s "$WORK/signature")" = 68 ] || continue
-    [ "$(head -c 4 "$WORK/signature" | basenc --base16 | tr A-F a-f)" = "$ID" ] || continue
-    tail -c 64 "$WORK/signature" > "$WORK/ed25519"
-    if openssl pkeyutl -verify -pubin -inkey "$WORK/key.der" -keyform DER -rawin -in "$WORK/body" \
-      -sigfile "$WORK/ed25519" > /dev/null 2>&1; then return; fi
-  done
-  damaged "$what is not signed by the key"
-}
+checkpoint() { open_note "$1" || damaged "the checkpoint $(shown "$1") $WHY"; }
 
 if [ -n "$JSONL" ]; then
   PLACE=${REST[0]}

@@ -1,17 +1,17 @@
 //! What a log tells of its recorder: heartbeats, held against the tree and the seal, and gaps.
 
-use crate::heartbeat::{self, kind_of};
-use crate::seal::SealKey;
+use crate::heartbeat;
+use crate::seal::EpochKey;
 use crate::text::counted;
 use fdr_log::CheckedRecord;
-use fdr_record::{Body, Gap, Heartbeat, Kind, Record, Timestamp, hex};
+use fdr_record::{Body, Gap, Heartbeat, Kind, Record, Timestamp, hex, kind_of};
 use std::collections::BTreeMap;
 
 /// Gathered while a log is verified, record by record.
 #[derive(Debug, Default)]
 pub struct Chronicle {
     /// A key that was exported beforehand, and goes on with the heartbeats.
-    seal: Option<SealKey>,
+    seal: Option<EpochKey>,
     /// The heartbeat at which it was exported.
     exported_at: Option<u64>,
     sealed: u64,
@@ -43,8 +43,8 @@ pub struct Told {
 
 impl Chronicle {
     /// Holds heartbeats against this key too.
-    pub fn with_seal(seal: Option<SealKey>) -> Chronicle {
-        Chronicle { exported_at: seal.as_ref().map(SealKey::epoch), seal, ..Chronicle::default() }
+    pub fn with_seal(seal: Option<EpochKey>) -> Chronicle {
+        Chronicle { exported_at: seal.as_ref().map(EpochKey::epoch), seal, ..Chronicle::default() }
     }
 
     /// Takes a record in. What is wrong about a heartbeat is given back, and counts as damage of that record.

@@ -110,11 +110,12 @@ pub fn status(home: &Home, json: bool, out: &mut dyn Write) -> anyhow::Result<u8
         }
         return Ok(1);
     };
+    let look = Look::new(&LookArgs::default());
     writeln!(
         out,
         "recorder      running (pid {}, since {}), {}, fdr {}",
         status.pid,
-        Look::new(&LookArgs::default()).day_and_minute(status.started),
+        look.day_and_minute(status.started),
         status.mode.as_str(),
         status.version
     )?;
@@ -128,7 +129,6 @@ pub fn status(home: &Home, json: bool, out: &mut dyn Write) -> anyhow::Result<u8
         None => writeln!(out, "checkpoint    none yet")?,
     }
     if let Some(last) = &status.heartbeat {
-        let look = Look::new(&LookArgs::default());
         writeln!(out, "heartbeat     number {}, {}", last.epoch, look.day_and_minute(last.ts))?;
         if let Some(problem) = &last.problem {
             writeln!(
@@ -148,7 +148,7 @@ pub fn status(home: &Home, json: bool, out: &mut dyn Write) -> anyhow::Result<u8
                 "witness       {name} covers {} records, {} not yet covered, signed {}",
                 state.size,
                 status.records.saturating_sub(state.size),
-                Look::new(&LookArgs::default()).day_and_minute(when)
+                look.day_and_minute(when)
             )?,
         }
         if let Some(problem) = &state.problem {
@@ -161,7 +161,7 @@ pub fn status(home: &Home, json: bool, out: &mut dyn Write) -> anyhow::Result<u8
                 out,
                 "time-stamped  {} records at {}, {} since",
                 newest.size,
-                Look::new(&LookArgs::default()).day_and_minute(newest.time),
+                look.day_and_minute(newest.time),
                 status.records.saturating_sub(newest.size)
             )?,
             None => writeln!(out, "time-stamped  nothing yet")?,
@@ -187,7 +187,7 @@ pub fn status(home: &Home, json: bool, out: &mut dyn Write) -> anyhow::Result<u8
             out,
             "TAMPERING     {}; the newest {}, {}: {}",
             crate::text::counted(status.tampering, "attempt"),
-            Look::new(&LookArgs::default()).day_and_minute(newest.ts),
+            look.day_and_minute(newest.ts),
             if newest.denied { "denied" } else { "NOT denied" },
             crate::text::line(&newest.summary)
         )?;

@@ -6,15 +6,16 @@
 //! contents goes, then the journal. What is recorded of such a session afterwards is sealed under a new key.
 
 use crate::admin::{Ask, ask};
+use crate::durable;
 use crate::home::Home;
-use crate::keys::{self, Listed, Scope};
+use crate::keys::{Listed, Scope};
 use crate::recorder::Recorder;
 use crate::retain::{Holds, check_text};
 use crate::text;
 use anyhow::{Context, ensure};
 use fdr_log::Reader;
 use fdr_record::sealed::{self, Kid};
-use fdr_record::{Body, KeyErased, Kind, Observed, Record, RecordId, Timestamp, hex};
+use fdr_record::{Body, KeyErased, Kind, Observed, Record, RecordId, Timestamp, hex, kind_of};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -196,7 +197,9 @@ impl Erased {
 
 /// The body of a record of an erasure, by the recorder itself.
 fn read(bytes: &[u8]) -> Option<KeyErased> {
-    memchr::memmem::find(bytes, b"\"key.erased\"")?;
+    if kind_of(bytes) != Some(Kind::KeyErased.as_str()) {
+        return None;
+    }
     let record = Record::parse(bytes).ok()?;
     match record.body {
         Body::KeyErased(body) if record.session.is_none() => Some(body),
@@ -457,7 +460,7 @@ impl Recorder {
         }
         for body in bodies {
             let journal = Journal { size: reader.len(), body, observed: observed.clone() };
-            keys::write_file(&Journal::path(self.home()), &serde_json::to_vec(&journal)?)?;
+            durable::write(&Journal::path(self.home()), &serde_json::to_vec(&journal)?)?;
             self.carry_out(&journal, false)?;
         }
         Ok(outcome)
@@ -483,7 +486,7 @@ impl Recorder {
             .destroy(&kids)
             .context("that it is erased is recorded; the next start goes on with it")?;
         self.purge(&journal.body.sessions, &kids);
-        keys::destroy_file(&Journal::path(self.home()))
+        durable::destroy(&Journal::path(self.home()))
     }
 
     /// Destroys the keys of sessions of which no record is left.

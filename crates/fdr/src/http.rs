@@ -72,8 +72,6 @@ impl Connection {
     }
 }
 
-use std::future::Future;
-
 impl AsyncRead for Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,

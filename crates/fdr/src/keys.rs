@@ -4,12 +4,10 @@
 //! a session's key destroys what was recorded of its contents, wherever a copy of the log is: see `erase.rs`. A key is on
 //! disk before anything that is sealed under it.
 
-mod durable;
 mod kek;
 mod ring;
 mod vault;
 
-pub use durable::{destroy as destroy_file, write as write_file};
 pub use ring::{Fill, Listed, Ring, Scope};
 pub use vault::Vault;
 

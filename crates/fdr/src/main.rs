@@ -18,6 +18,7 @@ mod control;
 mod demo;
 mod dictionary;
 mod doctor;
+mod durable;
 mod erase;
 mod export;
 mod filter;

@@ -13,7 +13,7 @@ use crate::held::Held;
 use crate::home::Home;
 use crate::judge::{Bench, Decider, Desk, Offer};
 use crate::keys::{Scope, Vault};
-use crate::seal::SealKey;
+use crate::seal::EpochKey;
 use crate::sequences::Sequences;
 use crate::surroundings::{self, Machine};
 use crate::text::{Look, LookArgs};
@@ -28,7 +28,6 @@ use fdr_hook::spool;
 use fdr_hook::wire::{self, Op, Request, Response};
 use fdr_log::{
     AppendError, Batch, Levels, Log, OpenError, Options, Pending, Reader, Recovery, SignedCheckpoint,
-    VerifierKey,
 };
 use fdr_policy::intent::Place;
 use fdr_record::scrub::Scrubber;
@@ -105,7 +104,6 @@ pub struct Recorder {
     pub(crate) acks: acks::Settings,
     /// Who signs checkpoints elsewhere, where that is configured.
     pub(crate) witnesses: Option<Witnesses>,
-    verifier: VerifierKey,
     /// Has checkpoints time-stamped, where an authority is configured.
     pub(crate) timestamps: Option<timestamp::keeper::Keeper>,
     /// Held while holds are changed or the log is pruned: neither may come between the other's look and deed.
@@ -244,10 +242,11 @@ impl Recorder {
             own_seq: 0,
             own_source: spool::new_source().context("no randomness")?,
         };
-        let newest = replay(&home, config.mode, &recovery, &vault, &mut order)?;
-        let last = heartbeat::newest_epoch(&Reader::open(&home.log())?)?;
+        let reader = Reader::open(&home.log())?;
+        let newest = replay(&reader, config.mode, &recovery, &vault, &mut order)?;
+        let last = heartbeat::newest_epoch(&reader)?;
+        drop(reader);
         let (heart, found) = Heart::new(&home, config.heartbeat, &log, last)?;
-        let verifier = log.verifier().clone();
         let recorder = Recorder {
             started: clock().0,
             mode: config.mode,
@@ -275,7 +274,6 @@ impl Recorder {
             heart,
             acks: config.acks,
             witnesses,
-            verifier,
             timestamps: config.timestamp.clone().map(timestamp::keeper::Keeper::new),
             home,
         };
@@ -350,27 +348,28 @@ impl Recorder {
 
     /// Records something that somebody had the recorder do, and waits until it is durable.
     pub(crate) fn record_own_observed(&self, body: Body, observed: Observed) -> anyhow::Result<()> {
-        let pending = {
-            let mut order = self.order();
-            let (source, seq) = order.next_own();
-            let mut record = self.own_record(&mut order.state, body, Some(observed));
-            record.principal =
-                record.observed.as_ref().and_then(|o| o.uid).map(|uid| self.machine.principal(uid));
-            self.submit_sealed(source, seq, vec![record], Vec::new())?
-        };
-        pending.wait()?;
+        self.submit_own_observed(&mut self.order(), body, observed)?.wait()?;
         Ok(())
+    }
+
+    fn submit_own_observed(
+        &self,
+        order: &mut Order,
+        body: Body,
+        observed: Observed,
+    ) -> anyhow::Result<Pending> {
+        let (source, seq) = order.next_own();
+        let principal = observed.uid.map(|uid| self.machine.principal(uid));
+        let mut record = self.own_record(&mut order.state, body, Some(observed));
+        record.principal = principal;
+        self.submit_sealed(source, seq, vec![record], Vec::new())
     }
 
     /// Records that keys are erased, and waits until that is durable. What is recorded after it is not sealed under them.
     pub(crate) fn record_erasure(&self, body: Body, observed: Observed, kids: &[Kid]) -> anyhow::Result<()> {
         let pending = {
             let mut order = self.order();
-            let (source, seq) = order.next_own();
-            let mut record = self.own_record(&mut order.state, body, Some(observed));
-            record.principal =
-                record.observed.as_ref().and_then(|o| o.uid).map(|uid| self.machine.principal(uid));
-            let pending = self.submit_sealed(source, seq, vec![record], Vec::new())?;
+            let pending = self.submit_own_observed(&mut order, body, observed)?;
             self.vault.forget(kids);
             pending
         };
@@ -460,11 +459,6 @@ impl Recorder {
     /// Which levels records have reached.
     pub(crate) fn levels(&self) -> Result<Levels, AppendError> {
         self.with_log(|log| Ok(log.levels()))
-    }
-
-    /// The log's public key.
-    pub(crate) fn verifier(&self) -> &VerifierKey {
-        &self.verifier
     }
 
     /// Enough witnesses have signed for so many records.
@@ -831,8 +825,9 @@ impl Recorder {
         };
         self.classify(&request, &scrubbed.bytes, &arrival);
         // Whoever comes next must not wait until the key of a new session is on disk.
-        if let Some(session) = named_session(&request, &scrubbed.bytes)
-            && let Err(error) = self.vault.key(&Scope::Session(session))
+        let named = named_session(&request, &scrubbed.bytes);
+        if let Some(named) = &named
+            && let Err(error) = self.vault.key(&Scope::Session(named.session.clone()))
         {
             return Some(Response::failed(format!("the session's key can't be made: {error:#}")));
         }
@@ -850,8 +845,8 @@ impl Recorder {
                 answer.level = self.reach(wanted, answer.last()).level;
                 return self.respond(&answer, stream);
             }
-            self.remember_session(&mut order, &request, &scrubbed.bytes);
-            let foreign = self.foreign(&order, &request, &scrubbed.bytes, arrival.observed.uid);
+            self.remember_session(&mut order, named.as_ref());
+            let foreign = self.foreign(&order, named.as_ref(), arrival.observed.uid);
             let jump = self
                 .clock_jump(&mut order, now, mono)
                 .map(|gap| self.own_record(&mut order.state, gap, None));
@@ -1001,16 +996,16 @@ impl Recorder {
 
     /// A session that is not known is looked for in the log, so that its records are numbered
     /// and linked on.
-    fn remember_session(&self, order: &mut Order, request: &Request, payload: &[u8]) {
+    fn remember_session(&self, order: &mut Order, named: Option<&Named>) {
         if self.size() <= REPLAYED_RECORDS {
             return;
         }
-        let Some(session) = session_of(request, payload) else { return };
-        if order.state.knows(&session) {
+        let Some(Named { session, begins: false }) = named else { return };
+        if order.state.knows(session) {
             return;
         }
         let Ok(reader) = Reader::open(&self.home.log()) else { return };
-        order.state.forget(&session);
+        order.state.forget(session);
         let named = memchr::memmem::Finder::new(session.as_bytes());
         // What can't be read any more is not there to be known.
         for entry in reader.records(0).map_while(Result::ok) {
@@ -1024,20 +1019,16 @@ impl Recorder {
                 order.learn(&record);
             }
         }
-        order.state.is_whole(&session);
+        order.state.is_whole(session);
     }
 
     /// Why a message is not taken for one about its session: another user tells of it than the one
     /// whose agent it belongs to.
-    fn foreign(&self, order: &Order, request: &Request, payload: &[u8], uid: Option<u32>) -> Option<String> {
+    fn foreign(&self, order: &Order, named: Option<&Named>, uid: Option<u32>) -> Option<String> {
         self.home.system()?;
         let uid = uid.filter(|uid| *uid != 0)?;
-        let session = if request.runtime.starts_with("mcp:") {
-            request.variable(mcp::SESSION_VARIABLE)?.to_owned()
-        } else {
-            (fdr_capture::runtime(&request.runtime)?.session_of)(&request.event, payload)?.0
-        };
-        let owner = *order.owners.get(&session)?;
+        let session = &named?.session;
+        let owner = *order.owners.get(session)?;
         (owner != uid)
             .then(|| format!("uid {uid} tells of session {session}, which is an agent's of uid {owner}"))
     }
@@ -1052,7 +1043,7 @@ impl Recorder {
         &self,
         gaps: Vec<Body>,
         body: Heartbeat,
-        key: &SealKey,
+        key: &EpochKey,
     ) -> anyhow::Result<(Pending, Timestamp)> {
         let mut order = self.order();
         let (now, mono) = (self.clock)();
@@ -1259,13 +1250,12 @@ fn capture(
 
 /// Reads the newest records; the time of the newest one is returned.
 fn replay(
-    home: &Home,
+    reader: &Reader,
     mode: Mode,
     recovery: &Recovery,
     vault: &Vault,
     order: &mut Order,
 ) -> anyhow::Result<Option<Timestamp>> {
-    let reader = Reader::open(&home.log())?;
     let mut newest = None;
     for entry in reader.records(recovery.size.saturating_sub(REPLAYED_RECORDS)) {
         let entry = entry?;
@@ -1319,21 +1309,19 @@ fn held_before(record: &Record, mode: Mode) -> Option<(String, Held)> {
 }
 
 /// The session that a payload names.
-fn named_session(request: &Request, payload: &[u8]) -> Option<String> {
-    if request.runtime.starts_with("mcp:") {
-        return request.variable(mcp::SESSION_VARIABLE).map(str::to_owned);
-    }
-    Some((fdr_capture::runtime(&request.runtime)?.session_of)(&request.event, payload)?.0)
+struct Named {
+    session: String,
+    /// Whether it begins with this.
+    begins: bool,
 }
 
-/// The session that a payload belongs to; `None` for one that begins with it.
-fn session_of(request: &Request, payload: &[u8]) -> Option<String> {
+fn named_session(request: &Request, payload: &[u8]) -> Option<Named> {
     if request.runtime.starts_with("mcp:") {
-        let session = request.variable(mcp::SESSION_VARIABLE);
-        return session.filter(|_| request.event != "start").map(str::to_owned);
+        let session = request.variable(mcp::SESSION_VARIABLE)?.to_owned();
+        return Some(Named { session, begins: request.event == "start" });
     }
     let (session, begins) = (fdr_capture::runtime(&request.runtime)?.session_of)(&request.event, payload)?;
-    Some(session).filter(|_| !begins)
+    Some(Named { session, begins })
 }
 
 fn path_digest(path: &Path) -> [u8; 16] {
@@ -1415,7 +1403,11 @@ pub fn serve(home: Home, config: &Config, announce: &mut dyn FnMut(&Recorder)) -
         .collect();
     let stamper = recorder.timestamps.is_some().then(|| {
         let recorder = Arc::clone(&recorder);
-        std::thread::spawn(move || recorder.timestamps.as_ref().map(|keeper| keeper.run(&recorder)))
+        std::thread::spawn(move || {
+            if let Some(keeper) = &recorder.timestamps {
+                keeper.run(&recorder);
+            }
+        })
     });
     while !recorder.stopping.load(Ordering::SeqCst) {
         let (stream, _) = listener.accept()?;
@@ -1436,11 +1428,7 @@ pub fn serve(home: Home, config: &Config, announce: &mut dyn FnMut(&Recorder)) -
             crate::text::say!("warning: can't serve a connection: {error}");
         }
     }
-    if let Some(stamper) = stamper {
-        stamper.thread().unpark();
-        let _ = stamper.join();
-    }
-    for thread in [Some(housekeeper), Some(heart), watcher].into_iter().flatten().chain(couriers) {
+    for thread in [Some(housekeeper), Some(heart), stamper, watcher].into_iter().flatten().chain(couriers) {
         thread.thread().unpark();
         let _ = thread.join();
     }

@@ -6,16 +6,16 @@
 //! --seal-key`. He could also make them, so he should not be the one who runs the machine.
 
 use crate::admin::{self, Ask};
+use crate::durable;
 use crate::home::Home;
 use anyhow::{Context, bail, ensure};
 use fdr_record::{hex, unhex};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use std::fs::{self, File};
-use std::io::{Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// Begins the text of a key.
 const MAGIC: &str = "fdr-seal-v1";
@@ -24,28 +24,28 @@ const MAX_STEPS: u64 = 1 << 32;
 /// What stands for the seal while it is computed.
 pub const UNSEALED: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// The key of one epoch.
+/// The key of one heartbeat.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
-pub struct SealKey {
+pub struct EpochKey {
     epoch: u64,
     key: [u8; 32],
 }
 
-impl std::fmt::Debug for SealKey {
+impl std::fmt::Debug for EpochKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SealKey({}, ..)", self.epoch)
+        write!(f, "EpochKey({}, ..)", self.epoch)
     }
 }
 
-impl SealKey {
+impl EpochKey {
     /// A new one, which nothing is known of.
     ///
     /// # Errors
     /// When the system gives no randomness.
-    pub fn random(epoch: u64) -> anyhow::Result<SealKey> {
+    pub fn random(epoch: u64) -> anyhow::Result<EpochKey> {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
-        Ok(SealKey { epoch, key })
+        Ok(EpochKey { epoch, key })
     }
 
     /// The heartbeat that it seals.
@@ -100,7 +100,7 @@ impl SealKey {
     ///
     /// # Errors
     /// When it is something else, or of another log.
-    pub fn parse(text: &str, origin: &str) -> anyhow::Result<SealKey> {
+    pub fn parse(text: &str, origin: &str) -> anyhow::Result<EpochKey> {
         let mut words = text.split_ascii_whitespace();
         let mut word = || words.next().context("it is not a seal key (make one with: fdr seal export)");
         ensure!(word()? == MAGIC, "it is not a seal key (make one with: fdr seal export)");
@@ -109,7 +109,7 @@ impl SealKey {
         let epoch = word()?.parse().context("its epoch is no number")?;
         let key = unhex(word()?).and_then(|bytes| bytes.try_into().ok());
         ensure!(word().is_err(), "there is something behind it");
-        Ok(SealKey { epoch, key: key.context("its key is not 64 hexadecimal digits")? })
+        Ok(EpochKey { epoch, key: key.context("its key is not 64 hexadecimal digits")? })
     }
 }
 
@@ -124,7 +124,7 @@ fn place(line: &[u8], seal: &str) -> Option<usize> {
 pub struct Keeper {
     path: PathBuf,
     origin: String,
-    key: SealKey,
+    key: EpochKey,
     problem: Option<String>,
 }
 
@@ -166,12 +166,12 @@ impl Keeper {
         let path = home.dir().join("keys/seal.key");
         let next = last.map_or(0, |last| last + 1);
         let (key, found) = match fs::read_to_string(&path) {
-            Ok(text) if SealKey::parse(&text, origin).is_err() => {
+            Ok(text) if EpochKey::parse(&text, origin).is_err() => {
                 let _ = fs::rename(&path, path.with_extension("damaged"));
-                (SealKey::random(next)?, Found::Damaged(last))
+                (EpochKey::random(next)?, Found::Damaged(last))
             }
             Ok(text) => {
-                let mut key = SealKey::parse(&text, origin)?;
+                let mut key = EpochKey::parse(&text, origin)?;
                 let found = match key.epoch {
                     epoch if epoch == next => Found::Next,
                     // The heartbeat was written, and what was to follow was not.
@@ -185,7 +185,7 @@ impl Keeper {
                 (key, found)
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                (SealKey::random(next)?, last.map_or(Found::New, Found::Lost))
+                (EpochKey::random(next)?, last.map_or(Found::New, Found::Lost))
             }
             Err(error) => return Err(error).with_context(|| format!("can't read {}", path.display())),
         };
@@ -195,7 +195,7 @@ impl Keeper {
     }
 
     /// The key of the next heartbeat.
-    pub fn key(&self) -> &SealKey {
+    pub fn key(&self) -> &EpochKey {
         &self.key
     }
 
@@ -217,28 +217,9 @@ impl Keeper {
     }
 
     fn write_down(&mut self) {
-        let written = self.write();
+        let text = Zeroizing::new(self.export());
+        let written = durable::replace_and_destroy(&self.path, text.as_bytes());
         self.problem = written.err().map(|error| format!("can't write {}: {error}", self.path.display()));
-    }
-
-    fn write(&self) -> std::io::Result<()> {
-        let old = File::options().write(true).open(&self.path).ok();
-        let new = self.path.with_extension("new");
-        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        let mut text = self.export();
-        file.write_all(text.as_bytes())?;
-        text.zeroize();
-        file.sync_all()?;
-        fs::rename(&new, &self.path)?;
-        File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
-        // What the old name stood for is written over where it lies, as far as the file system does that.
-        if let Some(mut old) = old {
-            let length = old.metadata()?.len();
-            old.rewind()?;
-            old.write_all(&vec![0; length as usize])?;
-            old.sync_all()?;
-        }
-        Ok(())
     }
 }
 
@@ -271,9 +252,9 @@ pub fn run(args: &SealArgs, home: &Home, out: &mut dyn Write) -> anyhow::Result<
 ///
 /// # Errors
 /// When it can't be read, or is not this log's.
-pub fn read(path: &Path, origin: &str) -> anyhow::Result<SealKey> {
+pub fn read(path: &Path, origin: &str) -> anyhow::Result<EpochKey> {
     let text = fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
-    match SealKey::parse(&text, origin) {
+    match EpochKey::parse(&text, origin) {
         Ok(key) => Ok(key),
         Err(error) => bail!("{} can't be used: {error:#}", path.display()),
     }
@@ -282,9 +263,10 @@ pub fn read(path: &Path, origin: &str) -> anyhow::Result<SealKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
 
-    fn key(epoch: u64) -> SealKey {
-        let mut key = SealKey { epoch: 0, key: [7; 32] };
+    fn key(epoch: u64) -> EpochKey {
+        let mut key = EpochKey { epoch: 0, key: [7; 32] };
         key.evolve_to(epoch).unwrap();
         key
     }
@@ -327,7 +309,7 @@ mod tests {
     #[test]
     fn a_key_is_read_as_it_was_written_and_nothing_else_is() {
         let text = key(9).to_text("fdr/host");
-        assert_eq!(SealKey::parse(&text, "fdr/host").unwrap(), key(9));
+        assert_eq!(EpochKey::parse(&text, "fdr/host").unwrap(), key(9));
         for (bad, why) in [
             ("", "not a seal key"),
             ("fdr-seal-v2 fdr/host 9 00", "not a seal key"),
@@ -337,7 +319,7 @@ mod tests {
             (&format!("{} x", text.trim_end()), "something behind"),
             (&text[..text.len() - 3], "64 hexadecimal digits"),
         ] {
-            let error = SealKey::parse(bad, "fdr/host").unwrap_err();
+            let error = EpochKey::parse(bad, "fdr/host").unwrap_err();
             assert!(error.to_string().contains(why), "{bad}: {error}");
         }
     }

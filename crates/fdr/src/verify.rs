@@ -190,7 +190,11 @@ pub fn verify(args: &VerifyArgs, home: &Home, out: &mut dyn Write) -> anyhow::Re
     Ok(u8::from(!report.is_intact() || !outside.is_sound()))
 }
 
-fn read_key(given: &str) -> anyhow::Result<VerifierKey> {
+/// Reads a log's public key: its text, or a file with it.
+///
+/// # Errors
+/// When it is neither.
+pub fn read_key(given: &str) -> anyhow::Result<VerifierKey> {
     let text = if given.contains('+') && !Path::new(given).exists() {
         given.to_owned()
     } else {

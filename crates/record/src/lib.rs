@@ -38,7 +38,7 @@ pub use content::{
 pub use id::{IdSource, RecordId};
 pub use record::{
     Agent, Claimed, Env, Envelope, Link, MAX_BYTES, Observed, Principal, RawRecord, Record, Rel, Trace,
-    VERSION,
+    VERSION, kind_of,
 };
 #[cfg(feature = "schema")]
 pub use schema::schema;

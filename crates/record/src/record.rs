@@ -304,3 +304,35 @@ pub struct Env {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<String>,
 }
+
+/// The kind of a record, without reading all of it; `None` for what is no record.
+pub fn kind_of(line: &[u8]) -> Option<&str> {
+    const KEY: &[u8] = b"\"kind\":\"";
+    // Where our own writer puts it: {"v":1,"id":"<36>","kind":"
+    const AT: usize = r#"{"v":1,"id":"","#.len() + 36;
+    let written_by_us = line.get(AT..).and_then(|rest| rest.strip_prefix(KEY));
+    if let Some(rest) = written_by_us {
+        let end = rest.iter().position(|byte| *byte == b'"')?;
+        return std::str::from_utf8(&rest[..end]).ok();
+    }
+    let record: RawRecord = serde_json::from_slice(line).ok()?;
+    Some(record.kind.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kind_of_a_line_is_what_it_says() {
+        let golden = include_str!("../../../schema/golden/v1.jsonl");
+        for line in golden.lines() {
+            let record = Record::parse(line.as_bytes()).unwrap();
+            assert_eq!(kind_of(line.as_bytes()), Some(record.kind.as_str()));
+            let other = line.replacen("{\"v\":1", "{ \"v\":1", 1);
+            assert_eq!(kind_of(other.as_bytes()), Some(record.kind.as_str()));
+        }
+        assert_eq!(kind_of(b""), None);
+        assert_eq!(kind_of(br#"{"body":{"kind":"heartbeat"}}"#), None);
+    }
+}

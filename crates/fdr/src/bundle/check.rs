@@ -2,6 +2,7 @@
 
 use super::write::content_file;
 use super::{FORMAT, LATER, Manifest};
+use crate::verify::read_key;
 use anyhow::{Context, bail, ensure};
 use fdr_log::{Hash, SignedCheckpoint, VerifierKey, content_digest, leaf_hash, subset_root};
 use fdr_record::{Body, Record, hex, unhex};
@@ -114,14 +115,10 @@ pub fn check(file: impl Read + Seek, key: Option<&str>) -> anyhow::Result<Report
         serde_json::from_slice(manifest_bytes).context("its manifest.json can't be read")?;
     ensure!(manifest.format == FORMAT, "it is of form {}, which this version does not know", manifest.format);
     let own_key = key.is_none();
-    let text = match key {
-        Some(given) if !given.contains('+') => {
-            std::fs::read_to_string(given).with_context(|| format!("can't read the key {given}"))?
-        }
-        Some(given) => given.to_owned(),
-        None => manifest.key.clone(),
+    let key = match key {
+        Some(given) => read_key(given)?,
+        None => manifest.key.trim().parse().context("the key in its manifest is no log's public key")?,
     };
-    let key: VerifierKey = text.trim().parse().context("the key is no log's public key (name+id+key)")?;
     let mut report = Report {
         origin: key.name().to_owned(),
         own_key,

@@ -4,7 +4,6 @@ use super::timeline;
 use super::{FORMAT, Manifest, Withheld, WriteArgs};
 use crate::admin::{self, Ask};
 use crate::filter::Filter;
-use crate::heartbeat::kind_of;
 use crate::home::{Home, open_reader};
 use crate::tail::newest;
 use crate::text::{self, Look, LookArgs, counted};
@@ -14,7 +13,7 @@ use crate::verify::folder_key;
 use crate::{control, surroundings, witness};
 use anyhow::{Context, bail, ensure};
 use fdr_log::{Prover, SignedCheckpoint};
-use fdr_record::{Access, Body, ContentRef, Kind, hex};
+use fdr_record::{Access, Body, ContentRef, Kind, hex, kind_of};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -28,22 +27,23 @@ const README: &str = include_str!("README.txt");
 const VERIFY_PY: &str = include_str!("../../../../verifiers/bundle.py");
 /// The same with openssl and coreutils.
 const VERIFY_SH: &str = include_str!("../../../../verifiers/bundle.sh");
+/// What that shares with the checker of whole logs.
+const NOTE_SH: &str = include_str!("../../../../verifiers/note.sh");
 /// What verify.py shares with the checker of whole logs.
 const TLOG_PY: &str = include_str!("../../../../verifiers/verify.py");
 
 pub fn run(args: &WriteArgs, home: &Home, out: &mut dyn Write) -> anyhow::Result<u8> {
     let path = args.output.as_deref().context("a bundle needs a file: -o FILE")?;
-    let look = Look::new(&LookArgs::default());
-    open_reader(home)?;
+    let reader = open_reader(home)?;
     let trail = Trail::open(home.dir())?;
-    let (rows, filter) = select(args, &trail, &look)?;
+    let (rows, filter) = select(args, &trail, &Look::new(&LookArgs::default()))?;
     ensure!(!rows.is_empty(), "nothing matches; nothing was written");
     ensure!(!path.exists(), "{} is there already", path.display());
     let new = path.with_extension("zip.new");
     let made = (|| {
         let file = File::options().write(true).create_new(true).open(&new);
         let file = file.with_context(|| format!("can't write {}", new.display()))?;
-        let manifest = write(args, home, &trail, &rows, filter, &look, &file)?;
+        let manifest = write(args, home, &reader, &trail, &rows, filter, &file)?;
         file.sync_all()?;
         std::fs::rename(&new, path).with_context(|| format!("can't write {}", path.display()))?;
         anyhow::Ok(manifest)
@@ -146,17 +146,16 @@ impl Packer<'_> {
 fn write(
     args: &WriteArgs,
     home: &Home,
+    reader: &fdr_log::Reader,
     trail: &Trail,
     rows: &[Row],
     filter: String,
-    look: &Look,
     file: &File,
 ) -> anyhow::Result<Manifest> {
     let key = folder_key(home, &home.log())?;
     let places: Vec<u64> = rows.iter().map(|row| row.index).collect();
     let mut pack = Packer { zip: ZipWriter::new(file), files: BTreeMap::new() };
     // The bytes as they are stored: these are what is hashed.
-    let reader = open_reader(home)?;
     let mut lines = Vec::new();
     for place in &places {
         lines.extend_from_slice(&reader.record(*place)?.bytes);
@@ -227,12 +226,13 @@ fn write(
         files: BTreeMap::new(),
         not_proven: not_proven(args),
     };
+    let look = &Look::new(&LookArgs::default());
     let page = if args.withhold.is_empty() {
         timeline::page(&manifest, rows, &shown, look)
     } else {
         // The words that records show of their contents may be of what is withheld.
         let bare: anyhow::Result<Vec<Row>> =
-            places.iter().map(|place| without_words(&reader, *place)).collect();
+            places.iter().map(|place| without_words(reader, *place)).collect();
         timeline::page(&manifest, &bare?, &shown, look)
     };
     pack.add("timeline.html", page.as_bytes())?;
@@ -240,6 +240,7 @@ fn write(
     pack.add("verify.py", VERIFY_PY.as_bytes())?;
     pack.add("tlog.py", TLOG_PY.as_bytes())?;
     pack.add("verify.sh", VERIFY_SH.as_bytes())?;
+    pack.add("note.sh", NOTE_SH.as_bytes())?;
     manifest.files = pack.files.clone();
     let text = format!("{}\n", serde_json::to_string_pretty(&manifest)?);
     pack.add("manifest.json", text.as_bytes())?;
@@ -259,8 +260,8 @@ fn write(
     control::checkpoint(home, &mut note)?;
     let note = SignedCheckpoint::open(std::str::from_utf8(&note)?, &key)
         .context("the log's checkpoint is not genuine")?;
-    let reader = open_reader(home)?;
-    let custody = custody(&reader, &digest)?;
+    reader.refresh()?;
+    let custody = custody(reader, &digest)?;
     pack.add("custody.jsonl", &[&reader.record(custody)?.bytes[..], b"\n"].concat())?;
     let mut all = places;
     all.push(custody);

@@ -4,8 +4,9 @@
 //! argon2id (`passphrase`), or as whatever a command made of them (`command`: an external KMS). So sessions are made
 //! keys for without asking anybody, and changing what keeps the KEK wraps one key anew for each session.
 
-use super::{KekKind, Settings, durable};
+use super::{KekKind, Settings};
 use crate::command;
+use crate::durable;
 use anyhow::{Context, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -5,8 +5,8 @@
 //!
 //! A key is read, and the KEK opened, when it is first needed. Keys that were destroyed meanwhile are not kept.
 
-use super::durable;
 use super::kek::{Kek, KekFile};
+use crate::durable;
 use anyhow::{Context, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

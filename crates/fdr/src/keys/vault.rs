@@ -1,8 +1,9 @@
 //! The recorder's hand on the keys: makes one for each session, and seals with it.
 
+use super::Settings;
 use super::kek::{Kek, KekFile};
 use super::ring::{Listed, Ring, Scope};
-use super::{Settings, durable};
+use crate::durable;
 use anyhow::{Context, ensure};
 use fdr_hook::client::create_home;
 use fdr_record::sealed::{Kid, SealKey, seal_fields};

@@ -2,14 +2,13 @@
 
 use super::token::{self, Roots};
 use super::{Kept, Settings, Stamped, authority, folder, stem};
+use crate::durable;
 use crate::recorder::Recorder;
 use anyhow::Context;
 use fdr_record::{Anchor, Body, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::Path;
+use std::fs;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -135,9 +134,11 @@ impl Keeper {
 
         let size = checkpoint.size();
         let stem = stem(recorder.home(), size);
+        let folder = folder(recorder.home());
+        fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
         // The note first: a token is useless without it.
-        write(&stem.with_extension("note"), note)?;
-        write(&stem.with_extension("tsr"), &reply)?;
+        durable::write(&stem.with_extension("note"), note)?;
+        durable::write(&stem.with_extension("tsr"), &reply)?;
         let by = self.settings.url.clone();
         let body = Anchor { what: "timestamp".to_owned(), by: by.clone(), size, time: Some(stamp.time) };
         let contents =
@@ -149,19 +150,4 @@ impl Keeper {
 
 fn age(then: Timestamp, now: Timestamp) -> Duration {
     Duration::from_millis(now.millis().saturating_sub(then.millis()))
-}
-
-/// Writes a file whole or not at all, for ever.
-fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let folder = path.parent().context("a file is in a folder")?;
-    let write = || {
-        fs::create_dir_all(folder)?;
-        let new = path.with_extension("new");
-        let mut file = File::create(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        File::open(folder)?.sync_all()
-    };
-    write().with_context(|| format!("can't write {}", path.display()))
 }

@@ -1,14 +1,14 @@
 //! The recorder's side: hands its checkpoints to the witnesses, a thread each, and keeps what they sign.
 
 use super::courier::{Courier, Meaning};
-use super::shelf::replace;
 use super::{Settings, Trusted, folder, kept};
+use crate::durable;
 use crate::home::Home;
 use crate::recorder::Recorder;
 use anyhow::{Context, bail};
 use fdr_log::growth::Growth;
 use fdr_log::witness::{AddCheckpoint, MAX_REQUEST_BYTES};
-use fdr_log::{EMPTY_ROOT, Hash, Levels, Log, Prover, SignedCheckpoint, SigningKey};
+use fdr_log::{EMPTY_ROOT, Hash, Levels, Log, Prover, SignedCheckpoint, SigningKey, VerifierKey};
 use fdr_record::{Anchor, Body, Gap, Timestamp, hex};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -33,6 +33,8 @@ const MAX_LEAVES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Witnesses {
     settings: Settings,
+    /// The log's public key.
+    key: VerifierKey,
     /// The newest part of the tree, of which proofs are made without reading the log.
     growth: Mutex<Growth>,
     states: Mutex<Vec<State>>,
@@ -147,6 +149,7 @@ impl Witnesses {
         let states = settings.witnesses.iter().map(state).collect();
         Ok(Witnesses {
             settings: settings.clone(),
+            key: log.verifier().clone(),
             growth: Mutex::new(Growth::new(range)),
             states: Mutex::new(states),
         })
@@ -210,7 +213,7 @@ impl Witnesses {
     pub fn run(&self, recorder: &Recorder, number: usize) {
         let trusted = &self.settings.witnesses[number];
         let Ok(levels) = recorder.levels() else { return };
-        let newest = kept(recorder.home(), &self.settings, recorder.verifier());
+        let newest = kept(recorder.home(), &self.settings, &self.key);
         let newest = newest.into_iter().find(|(other, _)| other.key == trusted.key).map(|(_, newest)| newest);
         let mut courier = Courier::new(trusted.key.clone(), newest);
         let mut pause = Duration::ZERO;
@@ -330,7 +333,7 @@ fn keep(home: &Home, trusted: &Trusted, note: &SignedCheckpoint) -> anyhow::Resu
     let folder = folder(home);
     std::fs::create_dir_all(&folder)?;
     let path = folder.join(format!("{}.note", hex(&trusted.key.id())));
-    replace(&path, note.note().as_bytes()).with_context(|| format!("can't write {}", path.display()))
+    durable::write(&path, note.note().as_bytes())
 }
 
 fn record(recorder: &Recorder, courier: &Courier) -> anyhow::Result<()> {

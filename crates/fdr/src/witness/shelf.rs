@@ -3,14 +3,14 @@
 //! A file per log, replaced whole: written beside, synced, renamed, and the folder synced. A log that was never
 //! cosigned says so itself (`seen none`), so that a file which is lost or damaged is never taken for a beginning.
 
+use crate::durable;
 use anyhow::{Context, bail, ensure};
 use fdr_log::witness::Seen;
 use fdr_log::{SignedCheckpoint, VerifierKey};
 use fdr_record::hex;
 use sha2::{Digest, Sha256};
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 
 /// The longest file that is read, in bytes.
 const MAX_BYTES: u64 = 1 << 18;
@@ -96,22 +96,8 @@ impl Shelf for Folder {
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
-        replace(&self.0.join(name), bytes)
+        durable::replace(&self.0.join(name), bytes)
     }
-}
-
-/// Replaces a file, so that it is either the old one or the new one whatever happens, and for ever once this returns.
-///
-/// # Errors
-/// Those of writing.
-pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    File::open(folder)?.sync_all()
 }
 
 /// The file of a log, whose name may have any characters.

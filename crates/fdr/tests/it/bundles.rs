@@ -1,6 +1,6 @@
 //! Evidence bundles: a stranger can check them, and what was changed in one is found: by fdr, by Python and by openssl.
 
-use crate::program::{Program, bash};
+use crate::program::{Program, bash, text};
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
@@ -73,10 +73,6 @@ fn checked(files: &Files, key: &str) -> [Output; 3] {
 
 fn key_of(program: &Program) -> String {
     std::fs::read_to_string(program.home().join("keys/log.pub")).unwrap().trim().to_owned()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn replace(files: &mut Files, name: &str, from: &str, to: &str) {

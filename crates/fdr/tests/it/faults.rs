@@ -1,17 +1,13 @@
 //! What happens when something breaks: nothing that was acknowledged is lost, and every fault is
 //! said.
 
-use crate::program::{Program, bash, fdr, hook, run_hook};
+use crate::program::{Program, bash, fdr, hook, run_hook, text};
 use fdr_hook::client::Client;
 use fdr_hook::wire::Request;
 use fdr_record::{Body, Kind, Record, Verdict};
 use std::collections::HashSet;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
 
 fn denied(output: &Output) -> String {
     let reply: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();

@@ -1,19 +1,15 @@
 //! Heartbeats and gaps of the real recorder, and what becomes of them when somebody has taken the machine.
 
-use crate::program::{Program, bash};
+use crate::program::{Program, until};
 use fdr_record::{Body, Gap, Heartbeat, Kind, Record, hex, unhex};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const CONFIG: &str = "[heartbeat]\nevery_seconds = 1\n";
-
-fn hook(program: &Program, call: &str) {
-    assert!(program.hook("PreToolUse", &bash("s", call, "ls")).status.success());
-}
 
 fn heartbeats(program: &Program) -> Vec<Heartbeat> {
     let body = |record: Record| match record.body {
@@ -29,14 +25,6 @@ fn gaps(program: &Program) -> Vec<Gap> {
         _ => None,
     };
     program.records().into_iter().filter_map(body).collect()
-}
-
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 fn beats(program: &Program, count: usize) {
@@ -60,8 +48,8 @@ fn export(program: &Program, elsewhere: &Path) -> PathBuf {
 #[test]
 fn heartbeats_come_busy_or_idle_and_tell_what_was_taken_in() {
     let program = Program::with_config(CONFIG);
-    hook(&program, "c1");
-    hook(&program, "c2");
+    program.call("c1");
+    program.call("c2");
     program.hook("PreToolUse", b"{");
     beats(&program, 3);
     let all = heartbeats(&program);
@@ -94,7 +82,7 @@ fn heartbeats_come_busy_or_idle_and_tell_what_was_taken_in() {
 #[test]
 fn a_recorder_that_stood_still_and_one_that_was_down_are_gaps() {
     let program = Program::with_config(CONFIG);
-    hook(&program, "c1");
+    program.call("c1");
     beats(&program, 1);
     let pid = program.recorder_pid().unwrap().to_string();
     let signal = |name: &str| assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
@@ -107,7 +95,7 @@ fn a_recorder_that_stood_still_and_one_that_was_down_are_gaps() {
     assert!(paused.millis.is_some_and(|millis| (3_000..60_000).contains(&millis)), "{paused:?}");
 
     program.kill_recorder();
-    hook(&program, "c2");
+    program.call("c2");
     let down = gaps(&program).into_iter().find(|gap| gap.what == "recorder_down").unwrap();
     assert!(down.millis.is_some() && down.detail.contains("without a word"), "{down:?}");
     let said = program.ok(&["verify", "--gaps"]);
@@ -126,14 +114,14 @@ fn a_recorder_that_stood_still_and_one_that_was_down_are_gaps() {
 #[test]
 fn seals_hold_over_restarts_and_an_orderly_end_is_sealed() {
     let program = Program::with_config("[heartbeat]\nevery_seconds = 10\n");
-    hook(&program, "c1");
+    program.call("c1");
     let elsewhere = tempfile::tempdir().unwrap();
     let key = export(&program, elsewhere.path());
     let key = key.to_str().unwrap();
     program.ok(&["stop"]);
-    hook(&program, "c2");
+    program.call("c2");
     program.kill_recorder();
-    hook(&program, "c3");
+    program.call("c3");
     program.ok(&["stop"]);
     let epochs: Vec<u64> = heartbeats(&program).iter().map(|beat| beat.epoch).collect();
     assert_eq!(epochs, [0, 1], "each orderly end is one, and no kill");
@@ -147,7 +135,7 @@ fn seals_hold_over_restarts_and_an_orderly_end_is_sealed() {
     assert_eq!(exported.collect::<Vec<_>>(), ["seal_key"], "that it was handed out is known");
 
     let other = Program::with_config(CONFIG);
-    hook(&other, "c1");
+    other.call("c1");
     std::fs::write(key, program_text(&other).replace("fdr/", "other/")).unwrap();
     let refused = program.fdr(&["verify", "--seal-key", key]);
     assert_eq!(refused.status.code(), Some(2));
@@ -165,24 +153,24 @@ fn program_text(program: &Program) -> String {
 #[test]
 fn a_lost_key_is_told_and_stops_nothing() {
     let program = Program::with_config("[heartbeat]\nevery_seconds = 10\n");
-    hook(&program, "c1");
+    program.call("c1");
     program.ok(&["stop"]);
     let elsewhere = tempfile::tempdir().unwrap();
     let before = elsewhere.path().join("before");
     std::fs::copy(program.home().join("keys/seal.key"), &before).unwrap();
     std::fs::remove_file(program.home().join("keys/seal.key")).unwrap();
-    hook(&program, "c2");
+    program.call("c2");
     program.ok(&["stop"]);
     assert!(gaps(&program).iter().any(|gap| gap.what == "seal_key_lost"));
     assert!(program.ok(&["verify"]).contains("INTACT"));
     let (output, found) = verify(&program, &["--seal-key", before.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
     assert!(found["damages"][0]["what"].as_str().unwrap().contains("is not by its key"), "{found}");
-    hook(&program, "c2");
+    program.call("c2");
     program.ok(&["stop"]);
     // A key of before is put back.
     std::fs::copy(&before, program.home().join("keys/seal.key")).unwrap();
-    hook(&program, "c3");
+    program.call("c3");
     assert!(gaps(&program).iter().any(|gap| gap.what == "seal_key_old"));
 }
 
@@ -218,11 +206,11 @@ impl Forger {
 /// A stopped recorder with some heartbeats since a key was handed out, and the attacker who finds it.
 fn taken(elsewhere: &Path) -> (Program, PathBuf, Forger) {
     let program = Program::with_config(CONFIG);
-    hook(&program, "c1");
+    program.call("c1");
     beats(&program, 1);
     let key = export(&program, elsewhere);
     for call in ["c2", "evil", "c4"] {
-        hook(&program, call);
+        program.call(call);
         beats(&program, 1);
     }
     program.ok(&["stop"]);
@@ -302,7 +290,7 @@ fn an_end_that_was_cut_off_is_told_by_the_next_recorder() {
     // Cut behind what the key covers it is a shorter account, and sound.
     let (output, _) = verify(&program, &["--seal-key", key.to_str().unwrap()]);
     assert!(output.status.success());
-    hook(&program, "c5");
+    program.call("c5");
     let gap = gaps(&program).into_iter().find(|gap| gap.what == "heartbeats_missing").unwrap();
     assert!(gap.detail.contains("is not there any more"), "{gap:?}");
     beats(&program, 1);
@@ -325,7 +313,7 @@ fn a_cut_end_that_is_continued_with_a_later_key_bears_no_true_seals() {
     let origin = origin.split(' ').nth(1).unwrap();
     let text = format!("fdr-seal-v1 {origin} {epoch} {}\n", hex(&forger.key));
     std::fs::write(program.home().join("keys/seal.key"), text).unwrap();
-    hook(&program, "c5");
+    program.call("c5");
     beats(&program, 2);
     assert!(gaps(&program).iter().all(|gap| gap.what == "recorder_down"));
     assert!(program.ok(&["verify"]).contains("INTACT"), "without the key it is a sound account");

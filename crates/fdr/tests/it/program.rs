@@ -4,6 +4,7 @@ use fdr_record::Record;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// A recorder's folder; the recorder in it is stopped when the test ends.
 pub struct Program {
@@ -67,6 +68,16 @@ impl Program {
         run_hook(&hook(), &self.home(), event, payload)
     }
 
+    /// Records a harmless call of session `s`.
+    pub fn call(&self, call: &str) {
+        assert!(self.hook("PreToolUse", &bash("s", call, "ls")).status.success());
+    }
+
+    /// What `fdr status --json` says; null where no recorder runs.
+    pub fn status(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.fdr(&["status", "--json"]).stdout).unwrap_or_default()
+    }
+
     /// The log, record by record, as a person sees it.
     pub fn records(&self) -> Vec<Record> {
         self.ok(&["cat", "--open"]).lines().map(|line| Record::parse(line.as_bytes()).unwrap()).collect()
@@ -126,9 +137,7 @@ impl Program {
 
     /// Process id of the running recorder.
     pub fn recorder_pid(&self) -> Option<u32> {
-        let output = self.fdr(&["status", "--json"]);
-        let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
-        status["pid"].as_u64().map(|pid| pid as u32)
+        self.status()["pid"].as_u64().map(|pid| pid as u32)
     }
 
     /// Kills the recorder without warning and waits until it is gone.
@@ -179,4 +188,26 @@ pub fn bash(session: &str, call: &str, command: &str) -> Vec<u8> {
         "tool_use_id": call,
     }))
     .unwrap()
+}
+
+/// Waits until something is so.
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    until_some(what, || is_so().then_some(()));
+}
+
+/// Waits until there is something.
+pub fn until_some<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(value) = found() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Output as text.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }

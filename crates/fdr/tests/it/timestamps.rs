@@ -1,6 +1,6 @@
 //! Time-stamps, by a real authority (`openssl ts`) over HTTP on loopback, and checked by openssl as well.
 
-use crate::program::{Program, bash};
+use crate::program::Program;
 use fdr_record::{Body, Kind};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -168,10 +168,6 @@ fn serve(dir: &Path, manner: &Manner, mut stream: TcpStream) -> std::io::Result<
     stream.write_all(&reply)
 }
 
-fn record(program: &Program, call: &str) {
-    assert!(program.hook("PreToolUse", &bash("s", call, "ls")).status.success());
-}
-
 fn tokens(home: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = std::fs::read_dir(home.join("timestamps"))
         .into_iter()
@@ -183,14 +179,10 @@ fn tokens(home: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn status(program: &Program) -> Value {
-    serde_json::from_slice(&program.fdr(&["status", "--json"]).stdout).unwrap()
-}
-
 /// Waits until the recorder has stamped a checkpoint by itself, as it does when it starts.
 fn wait_for_first(program: &Program) -> u64 {
     loop {
-        let status = status(program);
+        let status = program.status();
         assert_eq!(status["timestamps"]["problem"], Value::Null, "{status}");
         if let Some(size) = status["timestamps"]["newest"]["size"].as_u64() {
             return size;
@@ -203,9 +195,9 @@ fn wait_for_first(program: &Program) -> u64 {
 fn checkpoints_are_stamped_and_openssl_accepts_the_tokens() {
     let authority = Authority::new(&USUAL);
     let program = Program::with_config(&authority.config());
-    record(&program, "c1");
+    program.call("c1");
     let first = wait_for_first(&program);
-    record(&program, "c2");
+    program.call("c2");
     let said = program.ok(&["timestamp", "now"]);
     assert!(said.contains("time-stamped"), "{said}");
 
@@ -235,7 +227,7 @@ fn checkpoints_are_stamped_and_openssl_accepts_the_tokens() {
 
     // A new recorder knows them, and does not ask again for what is stamped.
     program.ok(&["stop"]);
-    record(&program, "c3");
+    program.call("c3");
     let newest = wait_for_first(&program);
     assert!(newest > first);
     assert_eq!(self::tokens(&program.home()).len(), 2, "the newest is young");
@@ -254,7 +246,7 @@ fn tokens_of_every_usual_make_are_understood() {
     for make in &makes {
         let authority = Authority::new(make);
         let program = Program::with_config(&authority.config());
-        record(&program, "c1");
+        program.call("c1");
         wait_for_first(&program);
         assert!(authority.openssl_verifies(&tokens(&program.home())[0]), "{}", make.tokens);
         assert!(program.ok(&["verify"]).contains("1 good"));
@@ -271,7 +263,7 @@ fn head(tag: u8, length: usize) -> Vec<u8> {
 fn a_certificate_that_is_not_for_time_stamps_alone_is_refused() {
     let authority = Authority::new(&USUAL);
     let program = Program::with_config(&authority.config());
-    record(&program, "c1");
+    program.call("c1");
     wait_for_first(&program);
     let token = &tokens(&program.home())[0];
     let dir = authority.dir.path();
@@ -311,7 +303,7 @@ fn a_certificate_that_is_not_for_time_stamps_alone_is_refused() {
 fn an_authority_that_misbehaves_is_told_of_and_nothing_is_kept_of_it() {
     let authority = Authority::new(&USUAL);
     let program = Program::with_config(&authority.config());
-    record(&program, "c1");
+    program.call("c1");
     wait_for_first(&program);
     let others = Authority::new(&USUAL);
     let refused = vec![0x30, 0x05, 0x30, 0x03, 0x02, 0x01, 0x02];
@@ -325,19 +317,19 @@ fn an_authority_that_misbehaves_is_told_of_and_nothing_is_kept_of_it() {
         (Manner::Silent, "can't be asked"),
     ];
     for (number, (manner, word)) in cases.into_iter().enumerate() {
-        record(&program, &format!("m{number}"));
+        program.call(&format!("m{number}"));
         authority.behaves(manner.clone());
         let said = program.fdr(&["timestamp", "now"]);
         let text = String::from_utf8_lossy(&said.stderr).into_owned();
         assert!(said.status.code() == Some(2) && text.contains(word), "{manner:?}: {text}");
-        assert!(status(&program)["timestamps"]["problem"].as_str().unwrap().contains(word));
+        assert!(program.status()["timestamps"]["problem"].as_str().unwrap().contains(word));
         assert!(program.ok(&["status"]).contains("TIME-STAMP    the last attempt failed"));
     }
     // Good tokens of somebody else.
     let config = authority.config().replace(&authority.url, &others.url);
     std::fs::write(program.home().join("config.toml"), config).unwrap();
     program.ok(&["stop"]);
-    record(&program, "o1");
+    program.call("o1");
     let text = String::from_utf8_lossy(&program.fdr(&["timestamp", "now"]).stderr).into_owned();
     assert!(text.contains("its signer is not trusted"), "{text}");
 
@@ -349,7 +341,7 @@ fn an_authority_that_misbehaves_is_told_of_and_nothing_is_kept_of_it() {
 #[test]
 fn without_an_authority_that_is_said() {
     let program = Program::new();
-    record(&program, "c1");
+    program.call("c1");
     for arguments in [["timestamp", "now"], ["timestamp", "list"]] {
         let said = program.fdr(&arguments);
         assert_eq!(said.status.code(), Some(2));
@@ -365,7 +357,7 @@ fn a_log_rewritten_with_its_key_is_found_by_its_time_stamps() {
     let authority = Authority::new(&USUAL);
     let program = Program::with_config(&authority.config());
     for call in ["c1", "c2", "c3"] {
-        record(&program, call);
+        program.call(call);
     }
     wait_for_first(&program);
     program.ok(&["timestamp", "now"]);
@@ -412,9 +404,9 @@ fn a_log_rewritten_with_its_key_is_found_by_its_time_stamps() {
 fn a_token_or_note_that_was_changed_is_never_believed() {
     let authority = Authority::new(&USUAL);
     let program = Program::with_config(&authority.config());
-    record(&program, "c1");
+    program.call("c1");
     wait_for_first(&program);
-    record(&program, "c2");
+    program.call("c2");
     program.ok(&["timestamp", "now"]);
     let tokens = tokens(&program.home());
     let verify = || program.fdr(&["verify", "--json"]);

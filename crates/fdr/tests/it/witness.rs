@@ -1,15 +1,14 @@
 //! Witnesses, as real programs: what they sign, what they refuse, and what the recorder makes of it.
 
-use crate::program::{AGENT_MARKS, Program, bash, fdr};
+use crate::program::{AGENT_MARKS, Program, bash, fdr, text, until_some};
 use fdr_log::witness::AddCheckpoint;
 use fdr_log::{EMPTY_ROOT, SignedCheckpoint, SigningKey, WitnessKey};
 use fdr_record::{Body, Kind};
-use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A running `fdr witness serve`.
 struct Witness {
@@ -121,29 +120,10 @@ fn post(address: &str, body: &str) -> Option<(u16, String)> {
     exchange(address, [head.as_bytes(), body.as_bytes()].concat().as_slice())
 }
 
-fn until<T>(what: &str, mut is_so: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        if let Some(value) = is_so() {
-            return value;
-        }
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-fn record(program: &Program, call: &str) {
-    assert!(program.hook("PreToolUse", &bash("s", call, "ls")).status.success());
-}
-
-fn status(program: &Program) -> Value {
-    serde_json::from_slice(&program.fdr(&["status", "--json"]).stdout).unwrap_or(Value::Null)
-}
-
 /// Waits until everything that is recorded is signed for, and gives its size.
 fn all_witnessed(program: &Program) -> u64 {
-    until("everything is witnessed", || {
-        let status = status(program);
+    until_some("everything is witnessed", || {
+        let status = program.status();
         let size = status["records"].as_u64()?;
         (status["witnessed"].as_u64()? == size).then_some(size)
     })
@@ -153,17 +133,13 @@ fn all_witnessed(program: &Program) -> u64 {
 fn witnessed() -> (Witness, Program) {
     let witness = Witness::start();
     let program = Program::with_config(&witness.config());
-    record(&program, "c1");
+    program.call("c1");
     // The log's key is made at its first start.
     let key = std::fs::read_to_string(program.home().join("keys/log.pub")).unwrap();
     assert!(witness.add(key.trim()).status.success());
-    record(&program, "c2");
+    program.call("c2");
     all_witnessed(&program);
     (witness, program)
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[test]
@@ -216,7 +192,7 @@ fn a_log_that_lost_what_was_signed_is_not_gone_on_with() {
         assert!(Command::new("cp").arg("-a").args(arguments).status().unwrap().success());
     };
     run(&[&program.home().join("log"), copy.path()]);
-    record(&program, "c3");
+    program.call("c3");
     all_witnessed(&program);
     program.ok(&["stop"]);
     // The old copy is put back, and what is kept of the witness is taken away with it.
@@ -236,17 +212,17 @@ fn a_log_that_lost_what_was_signed_is_not_gone_on_with() {
     assert!(said.contains("its end was cut off") && said.contains("its cosignature is kept here"), "{said}");
     // Without either it goes on, and is found out as soon as the witness is there.
     std::fs::rename(&notes, &aside).unwrap();
-    record(&program, "other");
+    program.call("other");
     witness.restart();
-    let alarm = until("the witness refuses", || {
-        let status = status(&program);
+    let alarm = until_some("the witness refuses", || {
+        let status = program.status();
         let state = status["witnesses"][0].clone();
         (state["is_alarm"] == true).then_some(state)
     });
     assert!(alarm["problem"].as_str().is_some_and(|problem| !problem.is_empty()), "{alarm}");
     let said = program.ok(&["status"]);
     assert!(said.contains("WITNESS       witness/test: "), "{said}");
-    until("that is recorded", || {
+    until_some("that is recorded", || {
         let told = |record: fdr_record::Record| matches!(record.body, Body::Gap(gap) if gap.what == "witness_refused");
         program.records().into_iter().any(told).then_some(())
     });
@@ -254,7 +230,7 @@ fn a_log_that_lost_what_was_signed_is_not_gone_on_with() {
     program.ok(&["stop"]);
     std::fs::remove_dir_all(program.home().join("log")).unwrap();
     std::fs::rename(copy.path().join("new"), program.home().join("log")).unwrap();
-    record(&program, "c4");
+    program.call("c4");
     all_witnessed(&program);
 }
 
@@ -334,9 +310,9 @@ fn a_witness_that_lost_its_memory_does_not_begin_anew() {
     let mut damaged = whole.clone();
     damaged[40] ^= 1;
     std::fs::write(&path, &damaged).unwrap();
-    record(&program, "c3");
-    until("that is told", || {
-        let problem = status(&program)["witnesses"][0]["problem"].as_str()?.to_owned();
+    program.call("c3");
+    until_some("that is told", || {
+        let problem = program.status()["witnesses"][0]["problem"].as_str()?.to_owned();
         problem.contains("HTTP status 500").then_some(())
     });
     witness.kill();
@@ -400,14 +376,14 @@ fn a_destructive_action_waits_for_the_witness_and_is_denied_without_it() {
         witness.config()
     );
     let program = Program::with_config(&config);
-    record(&program, "c1");
+    program.call("c1");
     let key = std::fs::read_to_string(program.home().join("keys/log.pub")).unwrap();
     assert!(witness.add(key.trim()).status.success());
     all_witnessed(&program);
     let delete = |call: &str| program.hook("PreToolUse", &bash("s", call, "rm -rf /tmp/build"));
     let permitted = delete("d1");
     assert!(permitted.status.success() && permitted.stdout.is_empty(), "{permitted:?}");
-    let status = status(&program);
+    let status = program.status();
     let index = program.records().iter().position(|record| record.tool_use_id() == Some("d1")).unwrap();
     assert!(status["witnessed"].as_u64().unwrap() > index as u64, "it was answered when it was witnessed");
 
